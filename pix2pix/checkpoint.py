@@ -1,0 +1,226 @@
+"""Checkpoint files: plain dicts written atomically, with a checksum, and read without running code.
+
+A file is what torch.save writes, followed by 40 bytes: a mark and the SHA-256 of all before it. In a run's folder,
+`latest` and `best` are one-line text files that name one of its `step_XXXXXXXX.pt`.
+"""
+
+import hashlib
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor, nn
+
+from pix2pix.errors import UserError
+
+FORMAT = 1
+_MARK = b"SHA-256:"
+_TRAILER = len(_MARK) + hashlib.sha256().digest_size
+
+
+class CheckpointError(UserError):
+    """A checkpoint is absent, damaged, of another kind, or cannot be written."""
+
+
+class _HashingWriter:
+    """What torch.save needs of a file, hashing what passes."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Name the checkpoint of a step."""
+    return folder / f"step_{step:08d}.pt"
+
+
+def steps(folder: Path) -> list[int]:
+    """List the steps whose checkpoints lie in a folder, in ascending order."""
+    found = (re.fullmatch(r"step_(\d{8,})\.pt", path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in found if match)
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` (tensors and plain values) so that `path` is at every moment the old file or the whole new one.
+
+    Raises:
+        CheckpointError: the disk is too full or refuses; nothing is left behind and older files are untouched.
+    """
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise CheckpointError(f"{path} needs {needed} bytes and the disk has {free} free; make room, then --resume")
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            writer = _HashingWriter(file)
+            torch.save({"format": FORMAT, **content}, writer)  # type: ignore[arg-type]  # write and flush suffice
+            file.write(_MARK + writer.sha256.digest())
+        _publish(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
+        temporary.unlink(missing_ok=True)
+        cause = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be written ({cause}); older checkpoints are untouched") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, its tensors mapped from the file to the CPU.
+
+    Raises:
+        CheckpointError: the file is absent, cut short, altered, of another origin, or of a newer format.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - _TRAILER))
+            trailer = file.read()
+            if size < _TRAILER or not trailer.startswith(_MARK):
+                raise CheckpointError(f"{path} is cut short or was not written by this program; use another --epoch")
+            if _sha256(file, size - _TRAILER) != trailer[len(_MARK) :]:
+                raise CheckpointError(f"{path} is damaged: its SHA-256 does not match; use another --epoch")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"there is no checkpoint {path}; train first, or mend --name or --checkpoints_dir"
+        ) from None
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} cannot be read as a checkpoint ({cause})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        got = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(f"{path} has format {got}; this version reads format {FORMAT}")
+    return content
+
+
+def point(folder: Path, pointer: str, step: int) -> None:
+    """Let `latest` or `best` name the checkpoint of `step`."""
+    temporary = folder / f".{pointer}.tmp"
+    with temporary.open("w", encoding="ascii") as file:
+        file.write(path_of(folder, step).name + "\n")
+    _publish(temporary, folder / pointer)
+
+
+def pointed(folder: Path, pointer: str) -> Path | None:
+    """Return the file that `latest` or `best` names, or None."""
+    try:
+        name = (folder / pointer).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return folder / name if re.fullmatch(r"step_\d{8,}\.pt", name) else None
+
+
+def resolve(folder: Path, epoch: str) -> Path:
+    """Return the checkpoint that "latest", "best" or a step number means in a run's folder.
+
+    Raises:
+        CheckpointError: the folder holds no such checkpoint; those present are listed.
+    """
+    if not folder.is_dir():
+        siblings = sorted(path.parent.name for path in folder.parent.glob("*/options.yaml"))
+        known = f"the runs there are: {', '.join(siblings[:8])}" if siblings else "there is no run yet"
+        raise CheckpointError(f"there is no run {folder}; {known}")
+    path = path_of(folder, int(epoch)) if epoch.isdecimal() else pointed(folder, epoch)
+    if path is None or not path.is_file():
+        present = ", ".join(["latest", "best", *map(str, steps(folder))]) if steps(folder) else "none"
+        raise CheckpointError(f"{folder} has no checkpoint {epoch!r}; present: {present}")
+    return path
+
+
+def newest_sound(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """Read the newest checkpoint that is whole, and say what is wrong with each newer one.
+
+    Returns None if the folder holds none that is whole.
+    """
+    complaints: list[str] = []
+    for step in reversed(steps(folder)):
+        try:
+            return read(path_of(folder, step)), complaints
+        except CheckpointError as error:
+            complaints.append(str(error))
+    return None, complaints
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints; the one that `best` names stays as well."""
+    best = pointed(folder, "best")
+    for step in steps(folder)[:-keep]:
+        path = path_of(folder, step)
+        if path != best:
+            path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporary files that a killed run left."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def restore(network: nn.Module, state: dict[str, Tensor], who: str) -> None:
+    """Load a state dict whose names and shapes are the network's own.
+
+    Raises:
+        CheckpointError: they are not; the first five differences are told.
+    """
+    lines = differences(network.state_dict(), state)
+    if lines:
+        more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
+        raise CheckpointError(f"the checkpoint does not fit network {who}: {'; '.join(lines[:5])}{more}")
+    network.load_state_dict(state)
+
+
+def differences(expected: dict[str, Tensor], got: dict[str, Tensor]) -> list[str]:
+    """List how two state dicts differ in names and shapes, a line each; empty where they agree."""
+    lines = [f"{key} is missing" for key in expected.keys() - got.keys()]
+    lines += [f"{key} is not of this network" for key in got.keys() - expected.keys()]
+    lines += [
+        f"{key} has shape {tuple(got[key].shape)}, not {tuple(expected[key].shape)}"
+        for key in expected.keys() & got.keys()
+        if expected[key].shape != got[key].shape
+    ]
+    return sorted(lines)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Make a written temporary file durable and give it its name."""
+    _fsync(temporary)
+    os.replace(temporary, path)
+    _fsync(path.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(file: IO[bytes], size: int) -> bytes:
+    sha256 = hashlib.sha256()
+    file.seek(0)
+    while size > 0 and (block := file.read(min(size, 1 << 22))):
+        sha256.update(block)
+        size -= len(block)
+    return sha256.digest()
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    if isinstance(content, Tensor):
+        yield content
+    elif isinstance(content, dict | list | tuple):
+        values: Sequence[Any] = list(content.values()) if isinstance(content, dict) else content
+        for value in values:
+            yield from _tensors(value)

@@ -1,0 +1,84 @@
+"""The commands: `python -m pix2pix train | test | prepare | env`."""
+
+import sys
+from collections.abc import Sequence
+
+from pix2pix.errors import UserError
+
+USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
+
+  train      train a translator on pairs of images
+  test       translate with a trained one, and show the results as a page
+  prepare    write data: `prepare generated --out DIR` makes pairs of facades
+  env        print what a bug report needs
+
+COMMAND --help lists a command's options."""
+
+COMMANDS = ("train", "test", "prepare", "env")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    0: done; 1: training or the machine failed; 2: a mistake in what was asked; 130 and 143: SIGINT and SIGTERM.
+    """
+    from pix2pix.options import Answer
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except Answer as answer:
+        print(answer)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        print(
+            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
+            f"({str(error).splitlines()[0] if str(error) else 'MemoryError'})",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    command = arguments[0] if arguments else "--help"
+    if command in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if command == "--version":
+        from pix2pix import __version__
+
+        print(f"pix2pix {__version__}")
+        return 0
+    if command == "train":
+        from pix2pix.cli.train import train
+
+        return train(arguments[1:])
+    if command == "test":
+        from pix2pix.cli.test import test
+
+        return test(arguments[1:])
+    if command == "prepare":
+        from pix2pix.cli.prepare import prepare
+
+        return prepare(arguments[1:])
+    if command == "env":
+        from pix2pix.cli.env import env
+
+        return env(arguments[1:])
+    from pix2pix.options.suggest import did_you_mean
+
+    raise UserError(
+        f"unknown command {command!r}{did_you_mean(command, COMMANDS) or '; allowed: ' + ', '.join(COMMANDS)}"
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

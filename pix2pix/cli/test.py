@@ -1,0 +1,164 @@
+"""`python test.py --name X`: translate a data set's pairs, or any images, and show them as a page."""
+
+import shlex
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pix2pix.errors import UserError
+from pix2pix.options import TestOptions, check_claims, parse
+
+if TYPE_CHECKING:
+    from pix2pix.gallery import GalleryItem
+    from pix2pix.images import Array
+    from pix2pix.inference import LoadedTranslator
+
+
+class Task(NamedTuple):
+    """An image to translate: its name in the results, itself, and what it should become, if that is known."""
+
+    name: str
+    source: "Array"
+    target: "Array | None"
+
+
+def test(argv: Sequence[str]) -> int:
+    """Translate and write the results; return the exit status."""
+    parsed = parse(argv, TestOptions, program="test.py")
+    options = parsed.options
+    from pix2pix import inference
+
+    translator = inference.load(
+        Path(options.checkpoints_dir) / options.name,
+        epoch=str(options.epoch),
+        device=options.device,
+        precision=options.precision,
+        statistics=options.statistics,
+        dropout=options.dropout,
+        seed=parsed.given.get("seed"),
+    )
+    check_claims(translator.options, parsed.claims)
+    size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
+    folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
+    try:
+        page = _write(tasks, translator, folder, options, size)
+    except OSError as error:
+        raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
+    print(page)
+    return 0
+
+
+def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, Iterator[Task]]:
+    """Return how test pairs are sized, in words, and the pairs."""
+    from pix2pix.data.augment import resized
+    from pix2pix.data.pairs import open_pairs
+
+    data = translator.options.data
+    preprocess = options.preprocess or data.preprocess
+    pairs = open_pairs(
+        options.dataroot or data.dataroot,
+        options.phase,
+        direction=data.direction,
+        val_fraction=data.val_fraction,
+        max_dataset_size=options.num_test,
+        input_nc=translator.description["input_nc"],
+        output_nc=translator.description["output_nc"],
+        size=data.load_size,
+    )
+    print(f"{options.phase}: {pairs.layout}: {len(pairs)} pairs", file=sys.stderr)
+    height, width = data.crop_size
+    sizes = {
+        "resize_and_crop": f"resized to {height}x{width} (height x width), no crop",
+        "scale_width": f"resized to width {data.load_size[1]}",
+        "scale_width_and_crop": f"resized to width {width}, no crop",
+    }
+
+    def tasks() -> Iterator[Task]:
+        for index in range(len(pairs)):
+            pair = resized(pairs.read(index), preprocess, data.load_size, data.crop_size, training=False)
+            yield Task(pair.name, pair.source, pair.target)
+
+    return sizes.get(preprocess, "native"), tasks()
+
+
+def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, Iterator[Task]]:
+    """Return how images without partners are sized, in words, and the images."""
+    from pix2pix.images import IMAGE_SUFFIXES, convert_channels, find_images, read
+
+    root = Path(str(options.input))
+    files = [root] if root.is_file() else find_images(root)
+    if not files:
+        raise UserError(f"--input {root}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
+    print(f"input: {len(files)} images in {root}", file=sys.stderr)
+    paths = [Path(file.name) if root.is_file() else file.relative_to(root) for file in files]
+    stems = Counter(path.with_suffix("") for path in paths)
+
+    def tasks() -> Iterator[Task]:
+        for file, path in list(zip(files, paths, strict=True))[: options.num_test]:
+            alone = stems[path.with_suffix("")] == 1  # a.jpg beside a.png: both keep their suffix in the results' names
+            name = (path.with_suffix("") if alone else path).as_posix()
+            yield Task(name, convert_channels(read(file), translator.description["input_nc"]), None)
+
+    return "native", tasks()
+
+
+def _write(
+    tasks: Iterator[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
+) -> Path:
+    """Translate every task and write images and page; those of an earlier test of this checkpoint give way."""
+    from tqdm import tqdm
+
+    from pix2pix.gallery import write_gallery
+
+    if (folder / "index.html").is_file():
+        for old in ("source", "target", *(path.name for path in folder.glob("output*"))):
+            shutil.rmtree(folder / old, ignore_errors=True)
+    items = [_translated(task, translator, folder, options.samples) for task in tqdm(tasks, unit="image", disable=None)]
+    test = translator.options.test
+    facts = {
+        "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
+        "direction": translator.options.data.direction,
+        "size": size,
+        "statistics": test.statistics,
+        "dropout": f"{test.dropout}, drawn from seed {translator.options.run.seed} and the image's name",
+        "images": str(len(items)),
+        "scores": "of the 8-bit images, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
+        "command": shlex.join(["python", *sys.argv]),
+    }
+    page = write_gallery(folder, items, title=f"{options.name}: {folder.name}", facts=facts)
+    scored = [item.scores for item in items if item.scores]
+    if scored:
+        means = {name: sum(scores[name] for scores in scored) / len(scored) for name in scored[0]}
+        print(f"{len(scored)} pairs: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))
+    return page
+
+
+def _translated(task: Task, translator: "LoadedTranslator", folder: Path, samples: int) -> "GalleryItem":
+    """Translate one image `samples` times, write it with its source and target, and compare the first."""
+    from pix2pix import images
+    from pix2pix.gallery import GalleryItem
+
+    outputs = [translator.translate(task.source, name=task.name, sample=sample) for sample in range(samples)]
+    columns = {"source": task.source}
+    columns |= {"output" if samples == 1 else f"output {i}": output for i, output in enumerate(outputs, start=1)}
+    columns |= {} if task.target is None else {"target": task.target}
+    files = {label: folder / label.replace(" ", "_") / f"{task.name}.png" for label in columns}
+    for label, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        images.write(file, columns[label])
+    return GalleryItem(task.name, files, {} if task.target is None else _scores(outputs[0], task.target))
+
+
+def _scores(output: "Array", target: "Array") -> dict[str, float]:
+    from pix2pix.images import to_tensor
+    from pix2pix.metrics import image as metrics
+
+    x, y = to_tensor(output)[None], to_tensor(target)[None]
+    return {
+        "L1": metrics.l1(x, y).item(),
+        "PSNR": metrics.psnr(x, y).item(),
+        "SSIM": metrics.ssim(x, y).item(),
+    }

@@ -1,0 +1,1 @@
+"""From folders of image pairs to batches of tensors."""

@@ -1,0 +1,193 @@
+"""Batches of tensors: the run's n-th sample is a function of (seed, n), whoever loads it and wherever a run resumes."""
+
+import itertools
+import multiprocessing
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pix2pix.data.augment import Augment, Preprocess, Size, resized
+from pix2pix.data.pairs import Pairs, RawPair
+from pix2pix.data.records import Pair
+from pix2pix.errors import UserError
+from pix2pix.images import reflect_to_multiple, shown, to_tensor
+
+_POLL_SECONDS = 5  # between looks at the workers while a batch is awaited
+_PATIENCE = 12  # looks, then the workers are taken to hang
+
+
+class LoaderError(UserError):
+    """The worker processes that load images died or hang."""
+
+
+class Sample(NamedTuple):
+    """Which pair is shown in which epoch: what its augmentation is drawn from."""
+
+    epoch: int
+    pair: int
+
+
+def samples(step: int, batch_size: int, count: int, seed: int) -> list[Sample]:
+    """The samples of the batch of a step (from 0) when there are count pairs.
+
+    Batches follow each other through the epochs' permutations and over their borders: every batch is full, and every
+    epoch shows each pair once.
+    """
+    numbers = range(step * batch_size, (step + 1) * batch_size)
+    return [Sample(n // count, int(_permutation(count, seed, n // count)[n % count])) for n in numbers]
+
+
+@lru_cache(maxsize=2)
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))).permutation(count)
+
+
+def training_batches(
+    pairs: Pairs,
+    *,
+    preprocess: Preprocess,
+    load_size: Size,
+    crop_size: Size,
+    flip: bool,
+    multiple: int,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    num_workers: int = 0,
+) -> Generator[Pair, None, None]:
+    """Endless augmented batches from start_step on; close() ends the workers.
+
+    What is no multiple of `multiple` in height or width is padded by reflection, so that a network fits.
+
+    Raises:
+        UserError: on reaching an image that cannot be used, or images of unequal size in one batch.
+        LoaderError: if a worker dies or hangs.
+    """
+    augment = Augment(preprocess, crop_size, flip, seed)
+    loader = DataLoader(
+        _TrainingSet(pairs, preprocess, load_size, crop_size, multiple, augment),
+        batch_sampler=(samples(step, batch_size, len(pairs), seed) for step in itertools.count(start_step)),
+        num_workers=num_workers,
+        collate_fn=_collate,
+        worker_init_fn=_start_worker,
+        timeout=_POLL_SECONDS if num_workers else 0,
+        generator=torch.Generator(),  # else starting would draw from the global one
+    )
+    children = multiprocessing.active_children()
+    with _unchanged_signals():
+        iterator = iter(loader)
+    workers = [child for child in multiprocessing.active_children() if child not in children]
+    try:
+        while True:
+            batch = _await(iterator)
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+    finally:
+        del iterator  # the workers end with it, unless they hang
+        for worker in workers:
+            worker.kill()
+            worker.join()
+
+
+def evaluation_pairs(
+    pairs: Pairs, *, preprocess: Preprocess, load_size: Size, crop_size: Size, limit: int | None = None
+) -> Iterator[Pair]:
+    """The first pairs (all, without a limit) in order, as batches of one: resized, neither cropped nor flipped."""
+    for index in range(len(pairs))[:limit]:
+        yield _to_pair(resized(pairs.read(index), preprocess, load_size, crop_size, training=False))
+
+
+def _to_pair(raw: RawPair) -> Pair:
+    return Pair(to_tensor(raw.source)[None], to_tensor(raw.target)[None], [raw.name])
+
+
+@dataclass(frozen=True)
+class _TrainingSet(Dataset[Pair | UserError]):
+    """Augmented pairs as batches of one; a user's mistake is returned, as torch would wrap it in a traceback's text."""
+
+    pairs: Pairs
+    preprocess: Preprocess
+    load_size: Size
+    crop_size: Size
+    multiple: int
+    augment: Augment
+
+    def __getitem__(self, sample: Sample) -> Pair | UserError:
+        try:
+            raw = self.pairs.read(sample.pair)
+            raw = resized(raw, self.preprocess, self.load_size, self.crop_size, training=True)
+            pair = _to_pair(self.augment(raw, sample.epoch, sample.pair))
+        except UserError as error:
+            return error
+        source, _ = reflect_to_multiple(pair.source, self.multiple)
+        target, _ = reflect_to_multiple(pair.target, self.multiple)
+        return Pair(source, target, pair.name)
+
+
+def _collate(items: Sequence[Pair | UserError]) -> Pair | UserError:
+    pairs: list[Pair] = []
+    for item in items:
+        if isinstance(item, UserError):
+            return item
+        pairs.append(item)
+    if len({pair.source.shape for pair in pairs}) > 1:
+        sizes = ", ".join(f"{shown(name)} {_height_x_width(pair.source)}" for pair in pairs for name in pair.name)
+        return UserError(f"images of one batch differ in size: {sizes}: use --batch_size 1 or a --preprocess with crop")
+    sources, targets, names = zip(*pairs, strict=True)
+    return Pair(torch.cat(sources), torch.cat(targets), [name for (name,) in names])
+
+
+def _height_x_width(image: Tensor) -> str:
+    return f"{image.shape[-2]}x{image.shape[-1]}"
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach all processes: only the main one decides how to end
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _await(iterator: Iterator[Pair | UserError]) -> Pair | UserError:
+    """The next batch; what torch says of dead or hanging workers becomes a LoaderError.
+
+    It is returned, not raised, since a traceback would hold on to the iterator and with that to the workers.
+    """
+    for _ in range(_PATIENCE):
+        try:
+            return next(iterator)
+        except RuntimeError as error:
+            if str(error).startswith("DataLoader worker"):
+                return LoaderError(
+                    "a worker process loading images died, likely for want of memory: "
+                    "use fewer --num_workers (0 loads without any), or allow more shared memory"
+                )
+            if not str(error).startswith("DataLoader timed out"):
+                raise
+    return LoaderError(
+        f"no batch within {_POLL_SECONDS * _PATIENCE} s: see whether the disk of --dataroot answers, "
+        "or use --num_workers 0"
+    )
+
+
+@contextmanager
+def _unchanged_signals() -> Iterator[None]:
+    """Take back the SIGCHLD handler that torch installs: by that, a worker's death would break off a training step."""
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield  # torch installs none here
+        return
+    previous = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, previous)

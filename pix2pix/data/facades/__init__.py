@@ -1,0 +1,1 @@
+"""Houses of the generated data set: floor plan, painting, photograph."""

@@ -1,0 +1,90 @@
+"""A checkpoint as a translator of images of any size: PIL images, arrays and tensors."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pix2pix import checkpoint, images
+from pix2pix.errors import UserError
+from pix2pix.methods import METHODS
+from pix2pix.options import Pix2PixOptions, from_dict
+from pix2pix.runtime import Precision, Runtime
+
+AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[np.uint8], Tensor)
+
+
+class LoadedTranslator:
+    """A trained translator: its weights, the options of its training, and what the checkpoint says of it."""
+
+    def __init__(self, content: dict[str, Any], options: Pix2PixOptions, runtime: Runtime):
+        self.options = options
+        self.step: int = content["step"]
+        self.description: dict[str, Any] = content["description"]
+        self.method = METHODS[self.description["method"]](
+            options, self.description["input_nc"], self.description["output_nc"], runtime
+        )
+        checkpoint.restore(self.method.generator, content["ema"] or content["networks"]["G"], "G")
+
+    def translate(self, image: AnyImage, *, name: str = "", sample: int = 0) -> AnyImage:
+        """Translate one image of any size, or a batch of them as a tensor; the answer is of the same kind and size.
+
+        A PIL image of any mode; an array (H, W, C) of uint8; a tensor (C, H, W) or (N, C, H, W) in [-1, 1]. `name` and
+        `sample` choose the dropout; images of a batch are translated one by one and never influence each other.
+
+        Raises:
+            UserError: the array or tensor has another number of channels, dimensions or another type.
+        """
+        channels = self.description["input_nc"]
+        if isinstance(image, Image.Image):
+            array = images.convert_channels(images.from_pil(image), channels)
+            return images.to_pil(self._translate_array(array, name, sample))
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
+                raise UserError(f"got an array {image.dtype} {image.shape}; uint8 (H, W, {channels}) is needed")
+            return self._translate_array(image, name, sample)
+        if image.ndim not in (3, 4) or image.shape[-3] != channels or not image.is_floating_point():
+            shape = tuple(image.shape)
+            raise UserError(f"got a tensor {image.dtype} {shape}; float ([N,] {channels}, H, W) in [-1, 1] is needed")
+        batch = image if image.ndim == 4 else image[None]
+        outputs = [self.method.translate(one[None].float(), name=name, sample=sample) for one in batch]
+        output = torch.cat(outputs).to(image.device)
+        return output if image.ndim == 4 else output[0]
+
+    def _translate_array(self, array: npt.NDArray[np.uint8], name: str, sample: int) -> npt.NDArray[np.uint8]:
+        output = self.method.translate(images.to_tensor(array)[None], name=name, sample=sample)
+        return images.to_array(output[0].cpu())
+
+
+def load(
+    run: str | Path,
+    *,
+    epoch: str = "latest",
+    device: str = "auto",
+    precision: Precision = "fp32",
+    statistics: Literal["image", "running"] | None = None,
+    dropout: Literal["on", "off"] | None = None,
+    seed: int | None = None,
+) -> LoadedTranslator:
+    """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
+
+    `epoch` is "latest", "best" or a step. `statistics`, `dropout` and `seed` are those recorded in training unless
+    given. Averaged weights (EMA) are used where the run kept them.
+
+    Raises:
+        CheckpointError: there is no such run or checkpoint, or it is damaged.
+    """
+    content = checkpoint.read(checkpoint.resolve(Path(run), str(epoch)))
+    options = from_dict(Pix2PixOptions, content["options"])
+    test = {"statistics": statistics or options.test.statistics, "dropout": dropout or options.test.dropout}
+    options = options.model_copy(
+        update={
+            "test": options.test.model_copy(update=test),
+            "run": options.run.model_copy(update={} if seed is None else {"seed": seed}),
+        }
+    )
+    return LoadedTranslator(content, options, Runtime(device, precision))

@@ -1,0 +1,121 @@
+"""Normalisation, dropout and weight initialisation, with their test-time state in the open."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from pix2pix.errors import UserError
+
+Statistics = Literal["batch", "image", "running"]
+NormKind = Literal["batch", "instance", "none"]
+InitType = Literal["normal", "xavier", "kaiming", "orthogonal"]
+
+
+class Norm(nn.Module):
+    """Affine normalisation per channel, by statistics of the batch, of each image, or of the training run.
+
+    `statistics` says by what: "batch" (mean and variance over N, H, W; moves the running averages), "image" (over H, W
+    of each image: instance norm) or "running" (the averages, which only a norm built for batches keeps). At N = 1 the
+    first two are the same function. Input and output: (N, C, H, W).
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, kind: Literal["batch", "instance"], eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps, self.momentum, self.kind = eps, momentum, kind
+        self.statistics: Statistics = "batch" if kind == "batch" else "image"
+        if kind == "batch":
+            self.register_buffer("running_mean", torch.zeros(channels))
+            self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (N, C, H, W) over the positions that `statistics` names."""
+        if self.statistics == "running":
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        if self.statistics == "batch" and self.kind == "batch":
+            means, variances = self.running_mean, self.running_var
+            return F.batch_norm(x, means, variances, self.weight, self.bias, True, self.momentum, self.eps)
+        if len(x) == 1:  # the same function, without instance_norm's copies
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        return F.instance_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+
+    def extra_repr(self) -> str:
+        """Show what `print(network)` should tell about this layer."""
+        return f"{len(self.weight)}, {self.kind}, statistics={self.statistics}"
+
+
+class Dropout(nn.Module):
+    """Dropout whose switch is `active`, not the module's training flag."""
+
+    def __init__(self, p: float = 0.5):
+        super().__init__()
+        self.p = p
+        self.active = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero each element with probability p and scale the others by 1 / (1 - p), if active."""
+        return F.dropout(x, self.p, training=self.active)
+
+
+def norm_layer(channels: int, kind: NormKind) -> nn.Module:
+    """Build the normalisation of `channels` channels, or the identity for "none"."""
+    return nn.Identity() if kind == "none" else Norm(channels, kind)
+
+
+@contextmanager
+def switched(network: nn.Module, *, statistics: Statistics, dropout: bool) -> Iterator[None]:
+    """Set the statistics of every Norm and the state of every Dropout in `network`, and restore them at the end.
+
+    Raises:
+        UserError: "running" is asked of a network that keeps no running statistics.
+    """
+    norms = [module for module in network.modules() if isinstance(module, Norm)]
+    dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
+    if statistics == "running" and any(norm.kind != "batch" for norm in norms):
+        raise UserError(
+            "--statistics running needs a network trained with BatchNorm, and this one has InstanceNorm, "
+            "which keeps no running statistics; use --statistics image"
+        )
+    before = [norm.statistics for norm in norms], [layer.active for layer in dropouts]
+    try:
+        for norm in norms:
+            norm.statistics = statistics
+        for layer in dropouts:
+            layer.active = dropout
+        yield
+    finally:
+        for norm, old_statistics in zip(norms, before[0], strict=True):
+            norm.statistics = old_statistics
+        for layer, old_active in zip(dropouts, before[1], strict=True):
+            layer.active = old_active
+
+
+def initialise(network: nn.Module, init_type: InitType, gain: float, generator: torch.Generator) -> None:
+    """Draw all weights anew: convolutions by `init_type`, norm weights from N(1, gain), every bias 0.
+
+    Source: pix2pix, section 6.2: N(0, 0.02). The other types and the gain's use in them are those of the common
+    PyTorch implementations of the paper.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if init_type == "normal":
+                nn.init.normal_(module.weight, 0.0, gain, generator=generator)
+            elif init_type == "xavier":
+                nn.init.xavier_normal_(module.weight, gain=gain, generator=generator)
+            elif init_type == "kaiming":
+                nn.init.kaiming_normal_(module.weight, generator=generator)
+            else:
+                nn.init.orthogonal_(module.weight, gain=gain, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, Norm):
+            nn.init.normal_(module.weight, 1.0, gain, generator=generator)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,36 @@
+"""The two players' losses on the discriminator's logits (N, 1, H, W): every patch is judged, and the mean is taken.
+
+vanilla: Goodfellow et al. 2014, G's loss non-saturating; lsgan: Mao et al. 2017; hinge: Lim and Ye 2017.
+"""
+
+from typing import Literal
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from pix2pix.losses.precision import widened
+
+AdversarialMode = Literal["vanilla", "lsgan", "hinge"]
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, mode: AdversarialMode) -> Tensor:
+    """Halved loss of D, which wants real logits high and fake ones low.
+
+    Source: pix2pix, section 3.3: the objective is divided by 2 while optimising D.
+    """
+    real, fake = widened(real_logits), widened(fake_logits)
+    if mode == "vanilla":  # cross-entropy with logits: -log sigmoid(x) = softplus(-x)
+        return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+    if mode == "lsgan":
+        return ((real - 1).square().mean() + fake.square().mean()) / 2
+    return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+
+
+def generator_loss(fake_logits: Tensor, mode: AdversarialMode) -> Tensor:
+    """Loss of G, which wants the logits of its outputs high."""
+    fake = widened(fake_logits)
+    if mode == "vanilla":
+        return F.softplus(-fake).mean()
+    if mode == "lsgan":
+        return (fake - 1).square().mean()
+    return -fake.mean()

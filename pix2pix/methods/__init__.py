@@ -1,0 +1,5 @@
+"""The methods that can be trained, by the name that --model takes."""
+
+from pix2pix.methods.pix2pix import Pix2Pix
+
+METHODS = {"pix2pix": Pix2Pix}

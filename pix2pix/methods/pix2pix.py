@@ -1,0 +1,173 @@
+"""Isola, Zhu, Zhou, Efros: Image-to-image translation with conditional adversarial networks, 2017.
+
+G* = arg min_G max_D  L_cGAN(G, D) + lambda L_L1(G)   (equation 4)
+L_cGAN(G, D) = E[log D(x, y)] + E[log(1 - D(x, G(x, z)))]   (equation 1), where z is dropout
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from pix2pix.data.records import Pair
+from pix2pix.errors import UserError
+from pix2pix.images import reflect_to_multiple
+from pix2pix.layers import NormKind, initialise, switched
+from pix2pix.losses import adversarial, pixel
+from pix2pix.methods.base import Report, Scalars
+from pix2pix.metrics import image as metrics
+from pix2pix.networks.generators import build_generator
+from pix2pix.networks.patchgan import PatchGAN
+from pix2pix.options import NetworkOptions, Pix2PixOptions
+from pix2pix.runtime import Runtime, name_seed, seeded
+
+
+def resolved_norm(network: NetworkOptions, batch_size: int) -> NormKind:
+    """Choose the norm: the one named, or by the paper's rule: BatchNorm for batches, InstanceNorm for single pairs."""
+    if network.norm == "auto":
+        return "batch" if batch_size > 1 else "instance"
+    return network.norm
+
+
+class Pix2Pix:
+    """A generator G, a discriminator D (unless the objective has none), their optimisers and their update."""
+
+    def __init__(self, options: Pix2PixOptions, input_nc: int, output_nc: int, runtime: Runtime):
+        network, loss = options.network, options.loss
+        self.options, self.runtime = options, runtime
+        self.norm = resolved_norm(network, options.train.batch_size)
+        weights = torch.Generator().manual_seed(options.run.seed)
+
+        generator = build_generator(
+            network.generator,
+            input_nc,
+            output_nc,
+            ngf=network.ngf,
+            norm=self.norm,
+            upsample=network.upsample,
+            dropout=network.use_dropout,
+        )
+        self.multiple: int = generator.multiple
+        self._check_sizes(self.multiple, "--generator " + network.generator)
+        initialise(generator, network.init_type, network.init_gain, weights)
+        self.generator: nn.Module = runtime.prepare(generator)
+        self.networks: dict[str, nn.Module] = {"G": self.generator}
+        self.optimizers: dict[str, Optimizer] = {"G": self._adam(self.generator)}
+
+        self.discriminator: PatchGAN | None = None
+        if loss.gan_mode != "none":
+            judged = input_nc + output_nc if loss.conditional else output_nc
+            discriminator = PatchGAN(judged, patch=network.patch, ndf=network.ndf, norm=self.norm)
+            self._check_sizes(1, f"--patch {network.patch}", discriminator.smallest)
+            initialise(discriminator, network.init_type, network.init_gain, weights)
+            self.discriminator = runtime.prepare(discriminator)
+            self.networks["D"] = self.discriminator
+            self.optimizers["D"] = self._adam(self.discriminator)
+
+        self.description: dict[str, Any] = {
+            "method": "pix2pix",
+            "input_nc": input_nc,
+            "output_nc": output_nc,
+            "norm": self.norm,
+            "multiple": self.multiple,
+            "value_range": [-1.0, 1.0],
+            "direction": options.data.direction,
+        }
+
+    def training_step(self, batch: Pair) -> Scalars:
+        """Update D, then G, on one batch."""
+        x = batch.source.to(self.runtime.device, non_blocking=True)
+        y = batch.target.to(self.runtime.device, non_blocking=True)
+        loss = self.options.loss
+        scalars: Scalars = {}
+        with self.runtime.autocast():
+            fake = self.generator(x)
+
+        loss_g = torch.zeros((), device=x.device)
+        if self.discriminator is not None and loss.gan_mode != "none":
+            with self.runtime.autocast():
+                real_logits = self.discriminator(self._judged(x, y))
+                fake_logits = self.discriminator(self._judged(x, fake.detach()))
+            loss_d = adversarial.discriminator_loss(real_logits, fake_logits, loss.gan_mode)
+            scalars["grad_norm/D"] = self.runtime.update(self.optimizers["D"], loss_d, "loss/D")
+            with self.runtime.autocast():
+                logits = self.discriminator(self._judged(x, fake))  # judged by the D just updated
+            g_gan = adversarial.generator_loss(logits, loss.gan_mode)
+            loss_g = loss_g + loss.lambda_gan * g_gan
+            scalars |= {"loss/D": loss_d.detach(), "loss/G_gan": g_gan.detach()}
+            scalars |= {"D/real": real_logits.detach().float().sigmoid().mean()}
+            scalars |= {"D/fake": fake_logits.detach().float().sigmoid().mean()}
+        if loss.lambda_l1 > 0:
+            scalars["loss/G_l1"] = (g_l1 := pixel.l1(fake, y)).detach()
+            loss_g = loss_g + loss.lambda_l1 * g_l1
+        if loss.lambda_l2 > 0:
+            scalars["loss/G_l2"] = (g_l2 := pixel.l2(fake, y)).detach()
+            loss_g = loss_g + loss.lambda_l2 * g_l2
+
+        scalars["loss/G"] = loss_g.detach()
+        scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss_g, "loss/G")
+        return scalars
+
+    @torch.no_grad()
+    def validation_step(self, batch: Pair) -> Report:
+        """Translate a pair's source as test time does and compare it with the target."""
+        x, y = batch.source.to(self.runtime.device), batch.target.to(self.runtime.device)
+        output = self.translate(x, name=batch.name[0])
+        scalars = {
+            "val/l1": metrics.l1(output, y).mean(),
+            "val/psnr": metrics.psnr(output, y).mean(),
+            "val/ssim": metrics.ssim(output, y).mean(),
+        }
+        return Report(scalars, {"val/source | output | target": [x, output, y]})
+
+    @torch.inference_mode()
+    def translate(self, image: Tensor, *, name: str = "", sample: int = 0) -> Tensor:
+        """Translate (N, C, H, W) in [-1, 1] of any size, with the statistics and dropout of the test options.
+
+        Dropout is drawn from the run's seed, `name` and `sample`.
+        """
+        test = self.options.test
+        image = image.to(self.runtime.device)
+        padded, (rows, columns) = reflect_to_multiple(image, self.multiple)
+        seed = name_seed(self.options.run.seed, name, sample)
+        with (
+            seeded(seed),
+            switched(self.generator, statistics=test.statistics, dropout=test.dropout == "on"),
+            self.runtime.autocast(),
+        ):
+            output: Tensor = self.generator(padded)
+        return output[..., rows, columns].float()
+
+    def learning_rate(self, step: int, total_steps: int) -> float:
+        """Keep the rate constant, then let it fall linearly; the last step still has a rate above 0."""
+        train = self.options.train
+        if train.lr_policy == "constant":
+            return train.lr
+        return train.lr * linear_decay(step, total_steps, train.n_epochs / (train.n_epochs + train.n_epochs_decay))
+
+    def _judged(self, x: Tensor, y: Tensor) -> Tensor:
+        """Show D the output beside its source, or the output alone for the unconditional GAN."""
+        return torch.cat([x, y], dim=1) if self.options.loss.conditional else y
+
+    def _adam(self, network: nn.Module) -> Adam:
+        train = self.options.train
+        return Adam(network.parameters(), lr=train.lr, betas=(train.beta1, train.beta2), fused=True)
+
+    def _check_sizes(self, multiple: int, who: str, smallest: int = 1) -> None:
+        """Refuse a crop that the networks cannot take, before any training."""
+        data = self.options.data
+        if data.preprocess not in ("resize_and_crop", "crop", "scale_width_and_crop"):
+            return
+        height, width = data.crop_size
+        if height % multiple or width % multiple or min(height, width) < smallest:
+            raise UserError(
+                f"crop_size {height}x{width} does not fit {who}, which needs multiples of {multiple} "
+                f"and {smallest} at least; choose another --crop_size, or a smaller network with --generator or --patch"
+            )
+
+
+def linear_decay(step: int, total_steps: int, constant_share: float) -> float:
+    """Factor of the rate at step 1 to total_steps: 1, then falling to 1 / (n + 1) in the last of n decaying steps."""
+    decaying = total_steps - round(total_steps * constant_share)
+    return min(1.0, (total_steps - step + 1) / (decaying + 1))

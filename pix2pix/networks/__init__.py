@@ -1,0 +1,1 @@
+"""Networks: each file one architecture of the papers."""

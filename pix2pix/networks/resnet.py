@@ -1,0 +1,69 @@
+"""The residual generator of Johnson et al. 2016 in the form that CycleGAN made common (Zhu et al. 2017)."""
+
+from torch import Tensor, nn
+
+from pix2pix.layers import Dropout, NormKind, norm_layer
+from pix2pix.networks.upsampling import Upsample, doubling
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with reflection padding, added to their input; no activation after the addition."""
+
+    def __init__(self, channels: int, norm: NormKind, dropout: bool):
+        super().__init__()
+        bias = norm == "none"
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias),
+            norm_layer(channels, norm),
+            nn.ReLU(),
+            *([Dropout(0.5)] if dropout else []),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias),
+            norm_layer(channels, norm),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W)."""
+        out: Tensor = x + self.layers(x)
+        return out
+
+
+class ResnetGenerator(nn.Module):
+    """Two halvings, `blocks` residual blocks, two doublings, 7x7 convolutions at both ends.
+
+    Input (N, input_nc, H, W), output (N, output_nc, H, W) in [-1, 1]; H and W are multiples of 4, and 16 at least, so
+    that the reflections and statistics of the residual blocks have something to work on: hence `multiple` = 16.
+    """
+
+    multiple = 16
+
+    def __init__(
+        self,
+        input_nc: int,
+        output_nc: int,
+        *,
+        blocks: int = 9,
+        ngf: int = 64,
+        norm: NormKind = "batch",
+        upsample: Upsample = "transpose",
+        dropout: bool = True,
+    ):
+        super().__init__()
+        bias = norm == "none"
+        layers: list[nn.Module] = [
+            nn.Conv2d(input_nc, ngf, 7, padding=3, padding_mode="reflect", bias=bias),
+            norm_layer(ngf, norm),
+            nn.ReLU(),
+        ]
+        for width in (ngf, 2 * ngf):
+            layers += [nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), norm_layer(2 * width, norm), nn.ReLU()]
+        layers += [ResidualBlock(4 * ngf, norm, dropout) for _ in range(blocks)]
+        for width in (4 * ngf, 2 * ngf):
+            layers += [doubling(width, width // 2, upsample, kernel=3, bias=bias)]
+            layers += [norm_layer(width // 2, norm), nn.ReLU()]
+        layers += [nn.Conv2d(ngf, output_nc, 7, padding=3, padding_mode="reflect"), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate (N, input_nc, H, W) to (N, output_nc, H, W)."""
+        out: Tensor = self.layers(x)
+        return out

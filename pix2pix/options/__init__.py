@@ -1,0 +1,39 @@
+"""Typed options of every command: from a command line and YAML to frozen records, with errors that help."""
+
+from pix2pix.options.command_line import Answer, Parsed, parse
+from pix2pix.options.compare import check_claims, check_resume
+from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.pix2pix import (
+    DataOptions,
+    LossOptions,
+    NetworkOptions,
+    Pix2PixOptions,
+    RunOptions,
+    TestTimeOptions,
+    TrainOptions,
+)
+from pix2pix.options.records import OptionError, as_dict, from_dict
+from pix2pix.options.test import TestOptions
+from pix2pix.options.yaml_text import load_yaml, to_yaml
+
+__all__ = [
+    "Answer",
+    "DataOptions",
+    "GeneratedOptions",
+    "LossOptions",
+    "NetworkOptions",
+    "OptionError",
+    "Parsed",
+    "Pix2PixOptions",
+    "RunOptions",
+    "TestOptions",
+    "TestTimeOptions",
+    "TrainOptions",
+    "as_dict",
+    "check_claims",
+    "check_resume",
+    "from_dict",
+    "load_yaml",
+    "parse",
+    "to_yaml",
+]

@@ -1,0 +1,7 @@
+"""Writes docs/options.md: `python -m pix2pix.options > docs/options.md`."""
+
+import sys
+
+from pix2pix.options.reference import options_page
+
+sys.stdout.write(options_page())

@@ -1,0 +1,57 @@
+"""Options given against options stored: what a resumed run may change, what a checkpoint has to agree with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pix2pix.options.fields import Mark
+from pix2pix.options.pix2pix import Pix2PixOptions
+from pix2pix.options.records import OptionError, R, Record, build, leaves, values
+from pix2pix.options.yaml_text import scalar
+
+
+def check_resume(stored: R, given: Mapping[str, Any]) -> R:
+    """Return the stored options with those given ones that may change while a run is resumed.
+
+    Raises:
+        OptionError: another one differs from what is stored; all such are named.
+    """
+    was, known = values(stored), leaves(type(stored))
+    changed = {name: value for name, value in given.items() if value != was[name]}
+    fixed = [name for name in changed if Mark.MAY_CHANGE not in known[name].field.metadata]
+    if fixed:
+        what = ", ".join(_difference(stored, name, changed[name]) for name in fixed)
+        advice = f"leave {'it' if len(fixed) == 1 else 'them'} out or start a new --name"
+        raise OptionError(f"--resume continues the run as it was: {what}; {advice}")
+    return build(type(stored), was | changed)
+
+
+def check_claims(stored: Pix2PixOptions, claims: Mapping[str, Any]) -> None:
+    """Compare training options retyped at test with those of the checkpoint.
+
+    Raises:
+        OptionError: some differ; all such are named.
+    """
+    wrong = [name for name, value in claims.items() if value not in _agreeing(stored, name)]
+    if wrong:
+        what = ", ".join(_difference(stored, name, claims[name]) for name in wrong)
+        advice = f"leave {'it' if len(wrong) == 1 else 'them'} out: the checkpoint knows"
+        raise OptionError(f"the checkpoint was trained otherwise: {what}; {advice}")
+
+
+def _agreeing(stored: Pix2PixOptions, name: str) -> tuple[Any, ...]:
+    """Return what may be claimed of one option."""
+    value = values(stored)[name]
+    if name == "load_size":
+        # Test pairs are resized straight to crop_size: both that and the training's size are right.
+        return value, stored.data.crop_size
+    if name in ("input_nc", "output_nc") and value is None:
+        return None, 1, 3, 4
+    if name == "norm" and value == "auto":
+        # At batch 1, where auto is instance norm, batch norm is the same function.
+        return "auto", "batch", "instance"
+    return (value,)
+
+
+def _difference(stored: Record, name: str, value: Any) -> str:
+    leaf = leaves(type(stored))[name]
+    return f"{name} is {scalar(leaf.plain(values(stored)[name]))} there, got {scalar(leaf.plain(value))}"

@@ -1,0 +1,135 @@
+"""The types that options have, and in words what each of them allows."""
+
+import os.path
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic.fields import FieldInfo
+
+from pix2pix.options.suggest import did_you_mean
+
+
+class Mark(Enum):
+    """What holds for an option beside its type."""
+
+    MAY_CHANGE = "may differ when a run is resumed"
+    SWITCH = "is about one start of the program and no part of the experiment: never stored"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a value must be, for types whose limits pydantic cannot put into words."""
+
+    words: str
+
+
+def _size(value: object) -> tuple[int, int]:
+    if isinstance(value, str):
+        parts: list[Any] = [int(part) if re.fullmatch("[0-9]{1,5}", part) else 0 for part in value.split("x")]
+    else:
+        parts = list(value) if isinstance(value, list | tuple) else [value]
+    sides = parts * 2 if len(parts) == 1 else parts
+    if len(sides) != 2 or any(type(side) is not int or not 1 <= side <= 65535 for side in sides):
+        raise ValueError(SIZE.words + " is needed")
+    return sides[0], sides[1]
+
+
+def _size_text(size: tuple[int, int]) -> int | str:
+    return size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def _folder_name(name: str) -> str:
+    unsafe = any(letter in "/\\" or unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
+    if unsafe or name != name.strip() or name in ("", ".", "..") or name[0] == "-" or len(name.encode()) > 200:
+        raise ValueError(RUN_NAME.words + " is needed")
+    return name
+
+
+def _path(path: str) -> str:
+    if not path or "\0" in path:
+        raise ValueError("a path is needed")
+    # So that ./datasets/x, datasets/x and datasets/x/ are the same folder when a run is resumed.
+    return os.path.normpath(path)
+
+
+def _generator(name: str) -> str:
+    if name not in GENERATORS:
+        raise ValueError(GENERATOR.words + " is needed" + did_you_mean(name, GENERATORS))
+    return name
+
+
+_POWERS = tuple(2**n for n in range(3, 13))
+GENERATORS = (
+    *("unet_256", "encoder_decoder", "resnet_9blocks", "resnet_6blocks"),
+    *(f"{kind}_{size}" for kind in ("unet", "encoder_decoder") for size in _POWERS),
+)
+GENERATOR = Needs(
+    "unet_N, encoder_decoder, encoder_decoder_N (N a power of two from 8 to 4096), resnet_9blocks or resnet_6blocks"
+)
+SIZE = Needs("N or HxW with sides from 1 to 65535")
+RUN_NAME = Needs("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
+DEVICE = Needs("auto, cpu, cuda, cuda:N or mps")
+CHECKPOINT = Needs("latest, best or a step")
+
+Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
+RunName = Annotated[str, AfterValidator(_folder_name), RUN_NAME]
+Path = Annotated[str, AfterValidator(_path), Needs("a path")]
+Generator = Annotated[str, AfterValidator(_generator), GENERATOR]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"), DEVICE]
+Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], CHECKPOINT]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Channels = Literal[1, 3, 4]
+Statistics = Literal["image", "running"]
+Dropout = Literal["on", "off"]
+Phase = Literal["train", "val", "test"]
+Precision = Literal["fp32", "bf16"]
+Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+
+
+def members(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the types of a field's union, or its one type, without what annotates them."""
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    kinds = get_args(field.annotation) if is_union else (field.annotation,)
+    return tuple(get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
+
+
+def choices(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the literal values of a field, or nothing where it has none."""
+    return tuple(value for member in members(field) if get_origin(member) is Literal for value in get_args(member))
+
+
+def may_be_none(field: FieldInfo) -> bool:
+    """Tell whether the word "none" stands for no value: not for text, and not where it is a choice of its own."""
+    return NoneType in members(field) and str not in members(field) and "none" not in choices(field)
+
+
+def from_text(field: FieldInfo, text: str) -> object:
+    """Return what a typed word says: a choice, no value, or the text itself for pydantic to read."""
+    said = {str(value): value for value in choices(field)}
+    if may_be_none(field):
+        said["none"] = None
+    return said.get(text, text)
+
+
+_LIMITS = {Gt: (">", "gt"), Ge: (">=", "ge"), Lt: ("<", "lt"), Le: ("<=", "le")}
+_WORDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def allowed(field: FieldInfo) -> str:
+    """Say in words what a field accepts: "a number > 0", "AtoB or BtoA"."""
+    notes = [*field.metadata, *(note for kind in get_args(field.annotation) for note in get_args(kind)[1:])]
+    for note in notes:
+        if isinstance(note, Needs):
+            return note.words
+    words = [str(value) for value in choices(field)]
+    limits = [f"{_LIMITS[type(m)][0]} {getattr(m, _LIMITS[type(m)][1])}" for m in field.metadata if type(m) in _LIMITS]
+    words += [" ".join((_WORDS[kind], " and ".join(limits))).strip() for kind in members(field) if kind in _WORDS]
+    words += ["none"] if may_be_none(field) else []
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -1,0 +1,84 @@
+"""The options in words: --help, and the page docs/options.md."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+
+from pix2pix.options import junyanz
+from pix2pix.options.fields import Mark, allowed, may_be_none
+from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.junyanz import Old
+from pix2pix.options.pix2pix import Pix2PixOptions
+from pix2pix.options.records import Leaf, Record, groups, leaves
+from pix2pix.options.test import TestOptions
+from pix2pix.options.yaml_text import scalar
+
+PROGRAMS: Mapping[str, type[Record]] = {
+    "python train.py": Pix2PixOptions,
+    "python test.py": TestOptions,
+    "python -m pix2pix prepare generated": GeneratedOptions,
+}
+
+
+def help_text(record: type[Record], program: str) -> str:
+    """Return what --help shows: every option by group, with what it allows and its default."""
+    lines = [f"usage: {program} [PRESET.yaml] [--OPTION VALUE ...]", "", *textwrap.wrap(record.__doc__ or "", 100)]
+    for title, members in _sections(record):
+        lines += ["", title]
+        for leaf in members:
+            default = _default(leaf) if leaf.field.is_required() else f"default: {_default(leaf)}"
+            text = f"{leaf.field.description} [{allowed(leaf.field)}; {default}]"
+            first, *more = textwrap.wrap(text, 96)
+            lines += [f"  --{leaf.name:<17} {first}", *(" " * 22 + line for line in more)]
+    lines += ["", "--help shows this, --version the version."]
+    return "\n".join(lines)
+
+
+def options_page() -> str:
+    """Return docs/options.md."""
+    lines = [
+        "# Options",
+        "",
+        "Written by `python -m pix2pix.options > docs/options.md` from the options themselves.",
+        "",
+        "Every command takes `[PRESET.yaml] --option value ...`; the command line wins over the preset, the preset",
+        "over the defaults. A preset holds options by name, in their groups or not: `lr: 2e-4` or `train: {lr: 2e-4}`.",
+        "A switch may stand alone: `--overwrite` is `--overwrite true`. A value may begin with one dash; one that",
+        "begins with two is given as `--input=--odd.png`.",
+    ]
+    for program, record in PROGRAMS.items():
+        lines += ["", f"## {program}", "", record.__doc__ or ""]
+        for title, members in _sections(record):
+            lines += ["", f"### {title}", "", "| option | default | allowed | meaning |", "|---|---|---|---|"]
+            lines += map(_row, members)
+    lines += ["", "`*` may differ when a run is resumed; everything else is continued as it was.", ""]
+    lines += ["## Flags of junyanz/pytorch-CycleGAN-and-pix2pix", ""]
+    lines += ["Flags with the same name mean the same. The others:", ""]
+    lines += ["### python train.py", "", *_old_rows(junyanz.TRAIN), "", "### python test.py", ""]
+    lines += ["The checkpoint knows the training's options. Retyped ones are allowed where they agree with it:"]
+    lines += [", ".join(f"`--{name}`" for name in sorted(junyanz.CLAIMS)) + ".", "", *_old_rows(junyanz.TEST)]
+    return "\n".join(lines) + "\n"
+
+
+def _sections(record: type[Record]) -> Iterator[tuple[str, list[Leaf]]]:
+    """Yield the groups of a record, those of the top level first, each with its options."""
+    members = leaves(record).values()
+    yield "options", [leaf for leaf in members if not leaf.group]
+    for group, kind in groups(record).items():
+        yield f"{group}: {kind.__doc__}", [leaf for leaf in members if leaf.group == group]
+
+
+def _default(leaf: Leaf) -> str:
+    if leaf.field.is_required():
+        return "required"
+    if leaf.field.default is None:
+        return "none" if may_be_none(leaf.field) else "not given"
+    return scalar(leaf.default).strip('"')
+
+
+def _row(leaf: Leaf) -> str:
+    star = " *" if Mark.MAY_CHANGE in leaf.field.metadata else ""
+    return f"| `--{leaf.name}`{star} | {_default(leaf)} | {allowed(leaf.field)} | {leaf.field.description} |"
+
+
+def _old_rows(table: Mapping[str, Old]) -> list[str]:
+    return ["| flag | here |", "|---|---|", *(f"| `--{flag}` | {old.here} |" for flag, old in table.items())]

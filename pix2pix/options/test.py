@@ -1,0 +1,51 @@
+"""Options of translating with a trained checkpoint."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pix2pix.options.fields import (
+    Checkpoint,
+    Device,
+    Dropout,
+    Path,
+    Phase,
+    Precision,
+    Preprocess,
+    RunName,
+    Seed,
+    Statistics,
+)
+from pix2pix.options.records import Record
+
+
+class TestOptions(Record):
+    """Options of test.py; the checkpoint knows the rest. Flags of junyanz/pytorch-CycleGAN-and-pix2pix are read too."""
+
+    __test__ = False  # no test case, whatever pytest makes of the name
+
+    name: RunName = Field(description="name of the trained run, its folder in checkpoints_dir")
+    checkpoints_dir: Path = Field("checkpoints", description="folder of all runs")
+    results_dir: Path = Field("results", description="folder of all results")
+    epoch: Checkpoint = Field("latest", description="which checkpoint of the run")
+    phase: Phase = Field("test", description="which pairs of the data")
+    dataroot: Path | None = Field(None, description="the folder of pairs; else that of the training")
+    input: Path | None = Field(None, description="a file or folder to translate unpaired, at its own size")
+    preprocess: Preprocess | None = Field(
+        None, description="none keeps the size of pairs; not given, they are resized to the training's crop_size"
+    )
+    num_test: int | None = Field(None, gt=0, description="translate only so many; none: all")
+    statistics: Statistics | None = Field(
+        None, description="normalise by image or running statistics; none: as recorded"
+    )
+    dropout: Dropout | None = Field(None, description="dropout when translating; none: as recorded")
+    samples: int = Field(1, gt=0, description="outputs per image, which differ by dropout")
+    seed: Seed = Field(0, description="seed of the dropout, together with the file name")
+    device: Device = Field("auto", description="what to run on; auto: cuda, else mps, else cpu")
+    precision: Precision = Field("fp32", description="arithmetic of the network")
+
+    @model_validator(mode="after")
+    def _paired_or_not(self) -> Self:
+        if self.dataroot is not None and self.input is not None:
+            raise ValueError("--dataroot holds pairs and --input has none: give one of them")
+        return self

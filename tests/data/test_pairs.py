@@ -1,0 +1,206 @@
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pix2pix.data.generated import generate
+from pix2pix.data.pairs import GENERATED, _held_out, open_pairs
+from pix2pix.errors import UserError
+from pix2pix.images import ImageError, write
+
+
+def flat(value, height=4, width=6, channels=3):
+    return np.full((height, width, channels), value, np.uint8)
+
+
+def save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, image)
+
+
+def side_by_side(folder, names, width=6):
+    for number, name in enumerate(names):
+        save(folder / f"{name}.png", np.hstack([flat(number, width=width), flat(100 + number, width=width)]))
+
+
+def open_(root, phase="train", **changes):
+    return open_pairs(str(root), phase, **({"direction": "AtoB", "val_fraction": 0.0} | changes))
+
+
+def values(pair):
+    return int(pair.source[0, 0, 0]), int(pair.target[0, 0, 0]), pair.name
+
+
+def read_all(root, *arguments, **changes):
+    pairs = open_(root, *arguments, **changes)
+    return [pairs.read(index) for index in range(len(pairs))]
+
+
+def refusal(root, *arguments, **changes):
+    with pytest.raises(UserError) as caught:
+        read_all(root, *arguments, **changes)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).replace(str(root), "ROOT")
+
+
+def test_side_by_side_images_are_cut_in_two(tmp_path):
+    side_by_side(tmp_path / "train", ["1", "2", "10"])
+    pairs = open_pairs(str(tmp_path), "train", direction="AtoB", val_fraction=0.0)
+    assert pairs.names == ("1", "2", "10")
+    assert [values(pairs.read(index)) for index in range(3)] == [(0, 100, "1"), (1, 101, "2"), (2, 102, "10")]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [("trainA", "trainB"), ("A/train", "B/train"), ("train/A", "train/B")], ids=lambda name: name
+)
+def test_two_folders_are_matched_by_name_whatever_the_suffix(tmp_path, a, b):
+    for number, name in enumerate(["2", "10", "sub/1"]):
+        save(tmp_path / a / f"{name}.png", flat(number))
+        save(tmp_path / b / f"{name}.webp", flat(100 + number))
+    pairs = open_(tmp_path)
+    assert [values(pairs.read(index)) for index in range(3)] == [(0, 100, "2"), (1, 101, "10"), (2, 102, "sub/1")]
+    assert pairs.layout.startswith(f"A in {tmp_path}/{a}, B of the same names in {tmp_path}/{b}")
+
+
+def test_direction_btoa_makes_b_the_source(tmp_path):
+    side_by_side(tmp_path / "test", ["1"])
+    assert values(open_(tmp_path, "test", direction="BtoA").read(0)) == (100, 0, "1")
+
+
+def test_names_match_however_their_accents_are_encoded(tmp_path):
+    for folder, form in (("trainA", "NFC"), ("trainB", "NFD")):
+        save(tmp_path / folder / unicodedata.normalize(form, "é.png"), flat(1))
+    assert open_(tmp_path).names == ("é",)
+
+
+def test_exif_orientation_is_applied_on_both_sides(tmp_path):
+    corner = flat(0, height=8, width=16)
+    corner[:4, :4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / "trainA" / "1.png", np.rot90(corner, -1))
+    (tmp_path / "trainB").mkdir()
+    Image.fromarray(corner).save(tmp_path / "trainB" / "1.png", exif=exif)
+    pair = open_(tmp_path).read(0)
+    assert pair.source.shape == (16, 8, 3)
+    assert np.array_equal(pair.source, pair.target)
+
+
+def test_without_a_val_folder_a_share_of_train_is_kept_out(tmp_path):
+    side_by_side(tmp_path / "train", [str(number) for number in range(20)])
+    train, val = open_(tmp_path, val_fraction=0.1), open_(tmp_path, "val", val_fraction=0.1)
+    assert (len(train), len(val)) == (18, 2)
+    assert sorted([*train.names, *val.names], key=int) == [str(number) for number in range(20)]
+    assert "2 of 20: val by --val_fraction 0.1" in val.layout
+    assert len(open_(tmp_path, "val")) == 0
+    assert len(open_(tmp_path)) == 20
+
+
+def test_with_a_val_folder_train_is_whole(tmp_path):
+    side_by_side(tmp_path / "train", ["1", "2", "3"])
+    side_by_side(tmp_path / "val", ["9"])
+    assert open_(tmp_path, val_fraction=0.5).names == ("1", "2", "3")
+    assert open_(tmp_path, "val", val_fraction=0.5).names == ("9",)
+
+
+@given(st.sets(st.integers(0, 99).map(str), max_size=30).map(sorted), st.floats(0, 0.5), st.randoms())
+def test_the_split_depends_on_names_alone(names, fraction, random):
+    held_out = _held_out(names, fraction)
+    expected = round(fraction * len(names))
+    assert len(held_out) == (max(expected, 1) if fraction and len(names) > 1 else expected)
+    shuffled = random.sample(names, len(names))
+    assert _held_out(shuffled, fraction) == held_out
+
+
+def test_max_dataset_size_takes_the_first_names(tmp_path):
+    side_by_side(tmp_path / "train", ["1", "2", "10"])
+    assert open_(tmp_path, max_dataset_size=2).names == ("1", "2")
+    assert len(open_(tmp_path, max_dataset_size=9)) == 3
+
+
+def test_channels_are_converted_as_asked(tmp_path):
+    save(tmp_path / "trainA" / "1.png", flat(7, channels=4))
+    save(tmp_path / "trainB" / "1.png", flat(9, channels=1))
+    pair = open_(tmp_path, direction="BtoA", input_nc=3, output_nc=1).read(0)
+    assert pair.source.tolist() == flat(9).tolist()
+    assert pair.target.tolist() == flat(7, channels=1).tolist()
+
+
+def test_each_side_has_the_channels_of_the_first_pair(tmp_path):
+    for name, channels in (("1", 1), ("2", 3)):
+        save(tmp_path / "trainA" / f"{name}.png", flat(7, channels=channels))
+        save(tmp_path / "trainB" / f"{name}.png", flat(7, channels=3))
+    ending = "make them alike, or convert all with --{} 1"
+    message = refusal(tmp_path)
+    assert message.startswith("2 among A in ROOT/trainA, B of the same names in ROOT/trainB")
+    assert "the source has 3 channels, that of the first pair 1" in message
+    assert message.endswith(ending.format("input_nc"))
+    assert refusal(tmp_path, direction="BtoA").endswith(ending.format("output_nc"))
+
+
+def test_generated_pairs_need_no_files():
+    pairs = open_("generated", "val", size=(32, 48), val_fraction=0.05)
+    photo, labels = generate(0, 400, size=(32, 48))
+    pair = pairs.read(0)
+    assert np.array_equal(pair.source, photo)
+    assert np.array_equal(pair.target, labels)
+    assert (pair.name, len(pairs)) == ("val_0001", 50)
+    assert pairs.layout == "50 generated facades, A photo and B labels, 32x48"
+    assert len(set().union(*GENERATED.values())) == sum(map(len, GENERATED.values())) == 550
+
+
+def test_an_odd_width_cannot_be_cut_in_two(tmp_path):
+    save(tmp_path / "train" / "1.png", flat(0, width=7))
+    assert refusal(tmp_path) == "ROOT/train/1.png: 7 pixels wide, where A|B side by side needs an even width"
+
+
+def test_images_of_a_pair_need_one_size(tmp_path):
+    save(tmp_path / "trainA" / "1.png", flat(0))
+    save(tmp_path / "trainB" / "1.png", flat(0, width=8))
+    assert refusal(tmp_path) == (
+        "ROOT/trainA/1.png is 4x6 but ROOT/trainB/1.png is 4x8: the images of a pair need one size: resize one of them"
+    )
+
+
+def test_images_without_a_partner_are_listed_up_to_five(tmp_path):
+    for name in ("1", "2", "3", "4", "5", "6", "7"):
+        save(tmp_path / "trainA" / f"{name}.png", flat(0))
+    for name in ("1", "8"):
+        save(tmp_path / "trainB" / f"{name}.png", flat(0))
+    listed = ", ".join(f"ROOT/trainA/{number}.png" for number in range(2, 7))
+    assert refusal(tmp_path) == (
+        f"without a partner: {listed} and 2 more: ROOT/trainA and ROOT/trainB need equal names"
+    )
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    save(tmp_path / "train" / "1.png", flat(0))
+    save(tmp_path / "train" / "1.webp", flat(0))
+    assert refusal(tmp_path) == (
+        "several images of one name: ROOT/train/1.png, ROOT/train/1.webp: keep one of each, whatever the suffix"
+    )
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    assert refusal(tmp_path) == "ROOT/train: no images: files ending in .png, .jpg, .jpeg, .webp are needed"
+
+
+def test_an_unknown_layout_is_refused_with_the_known_ones(tmp_path):
+    (tmp_path / "trainA").mkdir()
+    message = (
+        "--dataroot ROOT: no train pairs found: put A|B images side by side into train/, or A and B under equal "
+        "names into trainA/ and trainB/, train/A/ and train/B/, or A/train/ and B/train/"
+    )
+    assert refusal(tmp_path) == refusal(tmp_path, "val") == message
+    assert "no test pairs found" in refusal(tmp_path, "test")
+
+
+def test_a_damaged_image_is_refused_by_name(tmp_path):
+    side_by_side(tmp_path / "train", ["1"])
+    (tmp_path / "train" / "2.png").write_text("no image")
+    with pytest.raises(ImageError, match=r"train/2.png: not a PNG"):
+        open_(tmp_path).read(1)

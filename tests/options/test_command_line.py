@@ -1,0 +1,180 @@
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pix2pix import __version__, options
+from pix2pix.options import Answer, OptionError, Pix2PixOptions, parse, to_yaml
+from pix2pix.options.records import leaves
+
+
+def train(*argv):
+    return parse(argv, Pix2PixOptions, program="python train.py")
+
+
+def test_a_command_line_becomes_options():
+    record = train(
+        "--dataroot", "datasets/facades", "--name=a", "--lr", "1e-3", "--flip", "false", "--overwrite"
+    ).options
+    assert (record.data.dataroot, record.run.name) == ("datasets/facades", "a")
+    assert (record.train.lr, record.data.flip, record.run.overwrite) == (1e-3, False, True)
+
+
+def test_the_command_line_wins_over_the_preset_and_the_preset_over_defaults(tmp_path):
+    preset = tmp_path / "p.yaml"
+    preset.write_text("dataroot: x\nname: a\nlambda_l1: 10\nngf: 32\n")
+    parsed = train(str(preset), "--lambda_l1", "20")
+    assert parsed.given == {"dataroot": "x", "name": "a", "lambda_l1": 20, "ngf": 32}
+    assert (parsed.options.loss.lambda_l1, parsed.options.network.ngf, parsed.options.network.ndf) == (20, 32, 64)
+
+
+def test_a_resumed_run_needs_no_options_retyped():
+    parsed = train("--resume", "--name", "a")
+    assert parsed.value("resume") is True
+    assert parsed.value("checkpoints_dir") == "checkpoints"
+    with pytest.raises(OptionError, match="--dataroot is missing"):
+        parsed.value("dataroot")
+    with pytest.raises(OptionError, match="--dataroot is missing"):
+        _ = parsed.options
+
+
+def test_of_an_option_given_twice_the_last_counts():
+    assert train("--lr", "1", "--lr", "2").given == {"lr": 2}
+    assert train("--generator", "unet_128", "--netG", "unet_64").given == {"generator": "unet_64"}
+    assert train("--netG", "unet_64", "--lr", "1", "--generator", "unet_128", "--netG", "unet_32").given == {
+        "lr": 1,
+        "generator": "unet_32",
+    }
+
+
+def test_values_may_begin_with_a_dash():
+    assert train("--gpu_ids", "-1").given == {"device": "cpu"}
+    parsed = parse(["--input=-a.png"], options.TestOptions, program="test.py")
+    assert parsed.given == {"input": "-a.png"}
+    assert parse(["--input", "-a.png"], options.TestOptions, program="test.py").given == {"input": "-a.png"}
+    assert train("--dataroot=--odd=name").given == {"dataroot": "--odd=name"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--lr fast", "--lr: got 'fast'; a number > 0 is needed"),
+        ("--lr -1", "--lr: got '-1'; a number > 0 is needed"),
+        ("--lr", "--lr: its value is missing; a number > 0 is needed"),
+        ("--lr --name a", "--lr: its value is missing; a number > 0 is needed"),
+        ("--netG", "--netG: its value is missing; `--generator`"),
+        ("--flip maybe", "--flip: got 'maybe'; true or false is needed"),
+        ("--no_flip=1", "--no_flip: got '1'; it takes no value"),
+        ("--lambda_l 1", "unknown option --lambda_l: did you mean --lambda_l1 or --lambda_l2?"),
+        ("--lambda_l=1", "unknown option --lambda_l: did you mean --lambda_l1 or --lambda_l2?"),
+        ("-lr 1", "unknown option -lr: did you mean --lr?"),
+        ("--batch-size 1", "unknown option --batch-size: did you mean --batch_size?"),
+        ("--batch_siz 1", "unknown option --batch_siz: did you mean --batch_size?"),
+        ("--zzzzzz 1", "unknown option --zzzzzz; --help lists all"),
+        ("--lr 1 p.yaml", "got 'p.yaml', which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"),
+        ("--lr 1 a=b", "got 'a=b', which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"),
+        ("--", "unknown option --; --help lists all"),
+        ("--data x", "unknown option --data: did you mean --dataroot or --max_dataset_size?"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_what_is_allowed(argv, message):
+    with pytest.raises(OptionError) as error:
+        train(*argv.split())
+    assert str(error.value) == message
+
+
+def test_training_options_are_no_test_options():
+    with pytest.raises(OptionError, match="unknown option --lr"):
+        parse(["--lr", "1"], options.TestOptions, program="test.py")
+
+
+def test_pairs_and_single_images_are_not_mixed():
+    parsed = parse(["--name", "a", "--dataroot", "x", "--input", "y"], options.TestOptions, program="test.py")
+    with pytest.raises(OptionError, match="--dataroot holds pairs and --input has none: give one of them"):
+        _ = parsed.options
+
+
+@pytest.mark.parametrize(("text", "epoch"), [("latest", "latest"), ("best", "best"), ("5000", 5000)])
+def test_a_checkpoint_is_latest_best_or_a_step(text, epoch):
+    assert parse(["--epoch", text, "--name", "a"], options.TestOptions, program="test.py").options.epoch == epoch
+
+
+def test_other_checkpoints_are_refused():
+    with pytest.raises(OptionError, match="--epoch: got '0'; latest, best or a step is needed"):
+        parse(["--epoch", "0"], options.TestOptions, program="test.py")
+
+
+def test_generated_data_has_options_of_its_own():
+    record = parse(["--out", "x", "--train", "3", "--size", "64"], options.GeneratedOptions, program="prepare").options
+    assert (record.out, record.train, record.val, record.test, record.size) == ("x", 3, 50, 100, (64, 64))
+    with pytest.raises(OptionError, match="unknown option --netG"):
+        parse(["--netG", "x"], options.GeneratedOptions, program="prepare")
+
+
+@pytest.mark.parametrize("record", [Pix2PixOptions, options.TestOptions, options.GeneratedOptions])
+def test_help_shows_every_option_with_its_default(record):
+    with pytest.raises(Answer) as answer:
+        parse(["--nonsense", "--help"], record, program="python x.py")
+    text = str(answer.value)
+    assert text.startswith("usage: python x.py [PRESET.yaml] [--OPTION VALUE ...]\n")
+    assert all(f"  --{name} " in text for name in leaves(record))
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_help_names_choices_and_limits():
+    with pytest.raises(Answer, match=r"\[vanilla, lsgan, hinge or none; default: vanilla\]"):
+        train("-h")
+
+
+def test_version_is_the_packages():
+    with pytest.raises(Answer, match=f"^pix2pix {__version__}$"):
+        train("--version")
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported():
+    code = (
+        "import sys, pix2pix.options as o\n"
+        "try: o.parse(['--help'], o.Pix2PixOptions, program='train.py')\n"
+        "except o.Answer: print(*{'torch', 'numpy', 'cv2', 'albumentations', 'PIL'} & set(sys.modules))"
+    )
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert time.perf_counter() - started < 10
+    assert done.stdout.strip() == ""
+
+
+VALUES = {
+    "lr": st.floats(1e-9, 1e3).map(str),
+    "lambda_l1": st.integers(0, 1000).map(str),
+    "steps": st.sampled_from(["none", "1", "20"]),
+    "norm": st.sampled_from(["auto", "none"]),
+    "flip": st.sampled_from(["true", "no", "on", "0"]),
+    "name": st.sampled_from(["a", "null-like", "1e5", "on"]),
+    "crop_size": st.sampled_from(["64", "32x64"]),
+}
+CHOICES = st.fixed_dictionaries({}, optional=VALUES)
+
+
+@settings(max_examples=60, deadline=None)
+@given(preset=CHOICES, flags=CHOICES)
+def test_a_preset_and_flags_merge_as_their_union_typed_on_one_command_line(preset, flags, tmp_path_factory):
+    file = tmp_path_factory.getbasetemp() / "merge.yaml"
+    file.write_text("".join(f"{name}: {text}\n" for name, text in preset.items()) or "{}")
+    typed = [word for name, text in flags.items() for word in (f"--{name}", text)]
+    both = [word for name, text in (preset | flags).items() for word in (f"--{name}", text)]
+    assert train(str(file), *typed).given == train(*both).given
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=8) | st.sampled_from(["--lr", "--name", "--flip", "--eval=", "=", "-", "--netD"])))
+def test_any_command_line_is_read_or_refused_in_one_line(argv):
+    try:
+        message = to_yaml(train(*argv).options).splitlines()[0]
+    except Answer as answer:
+        message = str(answer).splitlines()[0]
+    except OptionError as error:
+        message = str(error)
+    assert "\n" not in message
