@@ -1,5 +1,6 @@
 """The commands: `python -m pix2pix train | test | prepare | env`."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except Answer as answer:
-        print(answer)
+        _print_long(str(answer))
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -77,6 +78,14 @@ def _run(arguments: list[str]) -> int:
     raise UserError(
         f"unknown command {command!r}{did_you_mean(command, COMMANDS) or '; allowed: ' + ', '.join(COMMANDS)}"
     )
+
+
+def _print_long(text: str) -> None:
+    """Print a text of which `| head` may read only the beginning."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pix2pix.data.pairs import Pairs
     from pix2pix.methods.pix2pix import Pix2Pix
     from pix2pix.monitor import Monitor
+    from pix2pix.runtime import Runtime
 
 RUN_FILES = ("step_*.pt", "latest", "best", "options.yaml", "env.json", "train.log", "metrics.jsonl", "tb/*")
 
@@ -190,10 +191,20 @@ def _introduction(
         f"{method.description['output_nc']}",
         f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
         f"norm: {method.norm}, because {reason}",
-        f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}",
+        f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{_slow(method.runtime)}",
         f"steps: {step + 1} to {train.steps} ({epochs:.1f} epochs)"
         + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
     ]
+
+
+def _slow(runtime: "Runtime") -> str:
+    """Warn of bfloat16 on a processor that only emulates it: measured at 256 pixels, a step took 12 times as long."""
+    import torch
+
+    processor = torch.backends.cpu.get_cpu_capability()
+    if runtime.device.type == "cpu" and runtime.precision == "bf16" and not processor.startswith("AVX512"):
+        return f" (this processor, {processor}, has no bfloat16 arithmetic: --precision fp32 is many times as fast)"
+    return ""
 
 
 def _conclusion(options: Pix2PixOptions, folder: Path | None, step: int, interrupted: bool) -> str:

@@ -11,7 +11,7 @@ Batch_contra = TypeVar("Batch_contra", contravariant=True)
 
 
 class Report(NamedTuple):
-    """What validating a batch gives, by TensorBoard names: measures, and images (N, C, H, W) in [-1, 1] side by side."""
+    """What validating a batch gives, by TensorBoard names: measures, and images (N, C, H, W) in [-1, 1] in a row."""
 
     scalars: Scalars
     images: dict[str, list[Tensor]]

@@ -33,9 +33,7 @@ class UNet(nn.Module):
         self.multiple = 2**depth
         self.skips = skips
         widths = [ngf * min(2**i, 8) for i in range(depth)]
-        bias = (
-            norm == "none"
-        )  # useless before a norm; the reference leaves it out in the two layers without one, too
+        bias = norm == "none"  # useless before a norm; the reference leaves it out in the two layers without one, too
 
         self.encoder = nn.ModuleList([nn.Conv2d(input_nc, widths[0], 4, 2, 1, bias=bias)])
         for i in range(1, depth):
