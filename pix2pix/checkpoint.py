@@ -6,7 +6,6 @@ A file is what torch.save writes, followed by 40 bytes: a mark and the SHA-256 o
 
 import hashlib
 import os
-import pickle
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -72,8 +71,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
         _publish(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
         temporary.unlink(missing_ok=True)
-        cause = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} cannot be written ({cause}); older checkpoints are untouched") from error
+        raise CheckpointError(f"{path} cannot be written ({_cause(error)}); older checkpoints are untouched") from error
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -92,13 +90,14 @@ def read(path: Path) -> dict[str, Any]:
             if _sha256(file, size - _TRAILER) != trailer[len(_MARK) :]:
                 raise CheckpointError(f"{path} is damaged: its SHA-256 does not match; use another --epoch")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except CheckpointError:
+        raise
     except FileNotFoundError:
         raise CheckpointError(
             f"there is no checkpoint {path}; train first, or mend --name or --checkpoints_dir"
         ) from None
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({cause})") from error
+    except Exception as error:  # for crafted bytes torch's unpickler raises some ten unrelated types
+        raise CheckpointError(f"{path} cannot be read as a checkpoint ({_cause(error)})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         got = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"{path} has format {got}; this version reads format {FORMAT}")
@@ -155,9 +154,11 @@ def newest_sound(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints; the one that `best` names stays as well."""
-    best = pointed(folder, "best")
-    for step in steps(folder)[:-keep]:
-        path = path_of(folder, step)
+    best, latest = pointed(folder, "best"), pointed(folder, "latest")
+    paths = [path_of(folder, step) for step in steps(folder)]
+    if latest in paths:  # those after it are damaged, and the resumed run began before them: they count for nothing
+        paths = paths[: paths.index(latest) + 1]
+    for path in paths[:-keep]:
         if path != best:
             path.unlink(missing_ok=True)
 
@@ -206,6 +207,10 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _cause(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _sha256(file: IO[bytes], size: int) -> bytes:

@@ -13,6 +13,7 @@ from pix2pix import checkpoint, images
 from pix2pix.errors import UserError
 from pix2pix.methods import METHODS
 from pix2pix.options import Pix2PixOptions, from_dict
+from pix2pix.options.records import leaves
 from pix2pix.runtime import Precision, Runtime
 
 AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[np.uint8], Tensor)
@@ -37,17 +38,18 @@ class LoadedTranslator:
         `sample` choose the dropout; images of a batch are translated one by one and never influence each other.
 
         Raises:
-            UserError: the array or tensor has another number of channels, dimensions or another type.
+            UserError: the array or tensor has another number of channels or dimensions, another type, or no pixels.
         """
         channels = self.description["input_nc"]
         if isinstance(image, Image.Image):
             array = images.convert_channels(images.from_pil(image), channels)
             return images.to_pil(self._translate_array(array, name, sample))
         if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or image.size == 0:
                 raise UserError(f"got an array {image.dtype} {image.shape}; uint8 (H, W, {channels}) is needed")
             return self._translate_array(image, name, sample)
-        if image.ndim not in (3, 4) or image.shape[-3] != channels or not image.is_floating_point():
+        well_shaped = image.ndim in (3, 4) and image.shape[-3] == channels and image.numel() > 0
+        if not well_shaped or not image.is_floating_point():
             shape = tuple(image.shape)
             raise UserError(f"got a tensor {image.dtype} {shape}; float ([N,] {channels}, H, W) in [-1, 1] is needed")
         batch = image if image.ndim == 4 else image[None]
@@ -77,14 +79,19 @@ def load(
 
     Raises:
         CheckpointError: there is no such run or checkpoint, or it is damaged.
+        OptionError: one of the other arguments is not allowed.
     """
     content = checkpoint.read(checkpoint.resolve(Path(run), str(epoch)))
     options = from_dict(Pix2PixOptions, content["options"])
-    test = {"statistics": statistics or options.test.statistics, "dropout": dropout or options.test.dropout}
+    asked = {"device": device, "precision": precision, "statistics": statistics, "dropout": dropout, "seed": seed}
+    given = {
+        name: leaves(Pix2PixOptions)[name].check(value, f"load: {name}")
+        for name, value in asked.items()
+        if value is not None
+    }
+    of_test: dict[str, Any] = {name: given[name] for name in ("statistics", "dropout") if name in given}
+    of_run: dict[str, Any] = {name: given[name] for name in ("device", "precision", "seed") if name in given}
     options = options.model_copy(
-        update={
-            "test": options.test.model_copy(update=test),
-            "run": options.run.model_copy(update={} if seed is None else {"seed": seed}),
-        }
+        update={"test": options.test.model_copy(update=of_test), "run": options.run.model_copy(update=of_run)}
     )
-    return LoadedTranslator(content, options, Runtime(device, precision))
+    return LoadedTranslator(content, options, Runtime(options.run.device, options.run.precision))

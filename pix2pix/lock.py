@@ -19,8 +19,9 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with (folder / "LOCK").open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            # Not flock: that is inherited by the loader's workers, who outlive a killed trainer by seconds.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise UserError(

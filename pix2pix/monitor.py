@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 import torch
 from torch import Tensor
@@ -37,8 +37,8 @@ class Monitor(Protocol):
 class DryMonitor:
     """Tells the terminal alone."""
 
-    def __init__(self, terminal: TextIO = sys.stderr):
-        self.terminal = terminal
+    def __init__(self, terminal: TextIO | None = None):
+        self.terminal = terminal or sys.stderr
 
     def step(self, step: int) -> None:
         """Say nothing: there is one step."""
@@ -59,17 +59,17 @@ class DryMonitor:
 class RunMonitor:
     """Writes into a run's folder and to a terminal; made again after a resume, it goes on where the checkpoint was."""
 
-    def __init__(self, folder: Path, start: int, total_steps: int, terminal: TextIO = sys.stderr):
+    def __init__(self, folder: Path, start: int, total_steps: int, terminal: TextIO | None = None):
         self.total_steps = total_steps
-        self.terminal = terminal
+        self.terminal = terminal or sys.stderr
         self.began = time.monotonic(), start
         self._forget_after(folder / "metrics.jsonl", start)
         self.metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self.log = (folder / "train.log").open("a", encoding="utf-8")
         self.tensorboard = SummaryWriter(str(folder / "tb"), purge_step=start + 1 if start else None)
         self.bar = (
-            tqdm(total=total_steps, initial=start, unit="step", file=terminal, dynamic_ncols=True, smoothing=0.05)
-            if terminal.isatty()
+            tqdm(total=total_steps, initial=start, unit="step", file=self.terminal, dynamic_ncols=True, smoothing=0.05)
+            if self.terminal.isatty()
             else None
         )
 
@@ -135,16 +135,19 @@ class RunMonitor:
     def _forget_after(path: Path, start: int) -> None:
         """Drop the lines of steps that a resumed run will make again."""
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= start]
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            kept = [line for line in lines if (step := _step_of(line)) is not None and step <= start]
             temporary = path.with_name(f".{path.name}.tmp")
             temporary.write_text("".join(kept), encoding="utf-8")
             temporary.replace(path)
 
 
-def _step_of(line: str) -> int:
-    record: dict[str, Any] = json.loads(line)
-    return int(record["step"])
+def _step_of(line: str) -> int | None:
+    """Return the step of a line, or None where a crash cut or garbled it."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith("\n") else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _picture(grid: Sequence[Sequence[Tensor]]) -> Tensor:

@@ -1,6 +1,5 @@
 """Where and how numbers are computed: device, precision, the seeds of each step, and the update of weights."""
 
-import math
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -74,17 +73,16 @@ def name_seed(seed: int, name: str, sample: int = 0) -> int:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw from `seed` inside the block, and leave the random state outside as it was."""
-    with torch.random.fork_rng():
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from `seed` inside the block, and leave the random state of the CPU and of a CUDA device as it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 def all_finite(tensors: dict[str, Tensor]) -> bool:
     """Say whether no floating-point tensor holds NaN or Inf."""
-    sums = (x.detach().sum(dtype=torch.float64) for x in tensors.values() if x.is_floating_point())
-    return all(math.isfinite(value.item()) for value in sums)
+    return all(bool(x.isfinite().all()) for x in tensors.values() if x.is_floating_point())
 
 
 def _resolved(device: str) -> torch.device:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pix2pix.monitor import Monitor
     from pix2pix.runtime import Runtime
 
-RUN_FILES = ("step_*.pt", "latest", "best", "options.yaml", "env.json", "train.log", "metrics.jsonl", "tb/*")
+# options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
+RUN_FILES = ("step_*.pt", "latest", "best", "env.json", "train.log", "metrics.jsonl", "tb/*", "options.yaml")
 
 
 def train(argv: Sequence[str]) -> int:
@@ -56,7 +57,6 @@ def _resume(parsed: Parsed[Pix2PixOptions], folder: Path) -> int:
     """Continue from the newest checkpoint that is whole, or from the start where none was written yet."""
     from pix2pix import checkpoint
 
-    checkpoint.sweep(folder)
     content, complaints = checkpoint.newest_sound(folder)
     if content is not None:
         stored = from_dict(Pix2PixOptions, content["options"], "the checkpoint's options")
@@ -80,6 +80,7 @@ def _train(
     replaced: Sequence[Path] = (),
 ) -> int:
     """Build what the options say, put the checkpoint's content into it, and train. Without a folder: one dry step."""
+    from pix2pix import checkpoint
     from pix2pix.data.batches import evaluation_pairs, training_batches
     from pix2pix.methods import METHODS
     from pix2pix.monitor import DryMonitor, RunMonitor
@@ -99,6 +100,7 @@ def _train(
         if folder is None:
             monitor = DryMonitor()
         else:
+            checkpoint.sweep(folder)
             for path in replaced:
                 path.unlink()
             _describe(options, folder)
@@ -168,11 +170,11 @@ def _describe(options: Pix2PixOptions, folder: Path) -> None:
     """Write options.yaml and env.json."""
     from pix2pix.environment import environment
 
-    command = {"command": shlex.join(sys.argv)}
-    (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
     temporary = folder / ".options.yaml.tmp"
     temporary.write_text(to_yaml(options), encoding="utf-8")
     temporary.replace(folder / "options.yaml")
+    command = {"command": shlex.join(sys.argv)}
+    (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
 
 
 def _introduction(

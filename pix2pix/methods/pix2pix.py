@@ -77,6 +77,7 @@ class Pix2Pix:
 
     def training_step(self, batch: Pair) -> Scalars:
         """Update D, then G, on one batch."""
+        self._check_size(batch)
         x = batch.source.to(self.runtime.device, non_blocking=True)
         y = batch.target.to(self.runtime.device, non_blocking=True)
         loss = self.options.loss
@@ -112,8 +113,8 @@ class Pix2Pix:
     @torch.no_grad()
     def validation_step(self, batch: Pair) -> Report:
         """Translate a pair's source as test time does and compare it with the target."""
-        x, y = batch.source.to(self.runtime.device), batch.target.to(self.runtime.device)
-        output = self.translate(x, name=batch.name[0])
+        x, y = batch.source, batch.target
+        output = self.translate(x, name=batch.name[0]).cpu()
         scalars = {
             "val/l1": metrics.l1(output, y).mean(),
             "val/psnr": metrics.psnr(output, y).mean(),
@@ -132,7 +133,7 @@ class Pix2Pix:
         padded, (rows, columns) = reflect_to_multiple(image, self.multiple)
         seed = name_seed(self.options.run.seed, name, sample)
         with (
-            seeded(seed),
+            seeded(seed, self.runtime.device),
             switched(self.generator, statistics=test.statistics, dropout=test.dropout == "on"),
             self.runtime.autocast(),
         ):
@@ -161,9 +162,19 @@ class Pix2Pix:
             return
         height, width = data.crop_size
         if height % multiple or width % multiple or min(height, width) < smallest:
+            needed = f"multiples of {multiple}" if multiple > 1 else f"{smallest} at least"
             raise UserError(
-                f"crop_size {height}x{width} does not fit {who}, which needs multiples of {multiple} "
-                f"and {smallest} at least; choose another --crop_size, or a smaller network with --generator or --patch"
+                f"crop_size {height}x{width} does not fit {who}, which needs {needed}; "
+                "choose another --crop_size, or a smaller network with --generator or --patch"
+            )
+
+    def _check_size(self, batch: Pair) -> None:
+        """Refuse images too small for D, which may come where no crop gives all of them one size."""
+        height, width = batch.source.shape[-2:]
+        if self.discriminator is not None and min(height, width) < self.discriminator.smallest:
+            raise UserError(
+                f"{', '.join(batch.name)}: {height}x{width} is too small for --patch {self.options.network.patch}, "
+                f"which needs {self.discriminator.smallest} at least; choose a smaller --patch or larger images"
             )
 
 

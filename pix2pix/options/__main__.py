@@ -4,4 +4,5 @@ import sys
 
 from pix2pix.options.reference import options_page
 
-sys.stdout.write(options_page())
+if __name__ == "__main__":
+    sys.stdout.write(options_page())

@@ -134,7 +134,7 @@ class RunOptions(Record):
     best_metric: Annotated[Literal["val/l1", "val/psnr", "val/ssim"], MAY_CHANGE] = Field(
         "val/l1", description="what makes a checkpoint the best"
     )
-    stop_at: Annotated[int | None, MAY_CHANGE] = Field(
+    stop_at: Annotated[int | None, MAY_CHANGE, SWITCH] = Field(
         None, gt=0, description="end early at this step, to be resumed: for queues with time limits"
     )
     resume: Annotated[bool, MAY_CHANGE, SWITCH] = Field(False, description="continue the run where it stopped")

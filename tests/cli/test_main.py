@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pix2pix
+from pix2pix.cli import main
+from pix2pix.errors import UserError
+from pix2pix.runtime import NonFiniteError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_without_a_command_it_tells_which_there_are(capsys, arguments):
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]\n")
+    assert all(f"  {command}  " in out for command in ("train", "test", "prepare", "env"))
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["train", "--version"], ["test", "--version"]])
+def test_version(capsys, arguments):
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"pix2pix {pix2pix.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["train", "test"])
+def test_the_help_of_a_command_lists_its_options(capsys, command):
+    assert main([command, "--help"]) == 0
+    assert "--name" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "unknown command 'trian': did you mean train?"),
+        (["serve-all"], "unknown command 'serve-all'; allowed: train, test, prepare, env"),
+        (["train", "--nmae", "x"], "unknown option --nmae: did you mean --name?"),
+        (["env", "--name"], "env takes no options, got '--name'"),
+    ],
+)
+def test_a_mistyped_word_is_told_in_one_line(error, arguments, message):
+    assert error(2, main, arguments) == message
+
+
+def test_env_prints_what_a_bug_report_needs(capsys):
+    assert main(["env"]) == 0
+    assert {"pix2pix", "python", "platform", "packages"} <= json.loads(capsys.readouterr().out).keys()
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "message"),
+    [
+        (UserError("got a cat; a dog is needed"), 2, "error: got a cat; a dog is needed\n"),
+        (NonFiniteError("step 3: loss/G is nan"), 1, "error: step 3: loss/G is nan\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore"),
+            1,
+            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
+            "(CUDA out of memory. Tried to allocate 9 GiB.)\n",
+        ),
+        (
+            MemoryError(),
+            1,
+            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
+            "(MemoryError)\n",
+        ),
+    ],
+)
+def test_what_ends_a_command_decides_the_exit_status(monkeypatch, capsys, problem, status, message):
+    def command(arguments):
+        raise problem
+
+    monkeypatch.setattr("pix2pix.cli.train.train", command)
+    assert main(["train"]) == status
+    assert capsys.readouterr().err == message
+
+
+def test_a_mistake_of_the_program_shows_its_traceback(monkeypatch):
+    def command(arguments):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("pix2pix.cli.train.train", command)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["train"])
+
+
+def test_arguments_come_from_the_command_line_if_not_given(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pix2pix", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("pix2pix ")
+
+
+@pytest.mark.parametrize("door", [["train.py"], ["test.py"], ["-m", "pix2pix", "train"]])
+def test_help_comes_without_waiting_for_torch(door):
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", *door, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "pix2pix.options.pix2pix" in imported
+    assert not imported & {"torch", "numpy", "cv2", "PIL", "albumentations"}
+    assert answer.stdout.startswith("usage: ")

@@ -1,0 +1,238 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix.cli import main
+from pix2pix.images import read
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_data, tmp_path_factory):
+    """The folder of runs "run" (norm by image) and "batch"; kaiming's weights make dropout visible in 8 bits."""
+    home = tmp_path_factory.mktemp("trained")
+    network = ("--generator", "unet_16", "--ngf", 2, "--ndf", 2, "--patch", 16, "--init_type", "kaiming")
+    data = ("--dataroot", tiny_data, "--load_size", 18, "--crop_size", 16, "--num_workers", 0, "--device", "cpu")
+    clock = ("--steps", 4, "--val_every", 2, "--save_every", 1, "--lr", 0.05)
+    for name, more in (("run", ()), ("batch", ("--batch_size", 4))):
+        words = (*data, *network, *clock, "--name", name, "--checkpoints_dir", home / "checkpoints", *more)
+        assert main(["train", *map(str, words)]) == 0
+    return home / "checkpoints"
+
+
+@pytest.fixture
+def ready(tiny, trained):
+    """Runs that are trained already."""
+    (tiny.home / "checkpoints").symlink_to(trained)
+    return tiny
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of images without partners, some inside folders and some of equal stems."""
+    rng = np.random.default_rng(0)
+    for name in ("1.png", "2.png", "10.png", "a/1.png", "b/1.png", "b/1.jpg"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (19, 25, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+def outputs(folder, part="output"):
+    root = folder / part
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.png")}
+
+
+def test_a_name_is_enough(ready, capsys):
+    assert ready.test() == 0
+    folder = ready.results()
+    assert {path.name for path in folder.iterdir()} == {"index.html", "source", "output", "target"}
+    assert {path.name for path in (folder / "output").iterdir()} == {"7.png", "8.png", "9.png"}
+    scores, page = capsys.readouterr().out.splitlines()
+    assert scores.startswith("3 pairs: L1 0.")
+    assert "  PSNR " in scores
+    assert "  SSIM " in scores
+    assert page == str(folder / "index.html")
+    html = (folder / "index.html").read_text()
+    assert "resized to 16x16 (height x width), no crop" in html
+    assert "run, latest, step 4" in html
+
+
+def test_a_batch_normalised_run_translates_by_either_statistics(ready):
+    ready.test("batch")
+    by_image = outputs(ready.results("batch"))
+    assert ready.test("batch", "--statistics", "running") == 0
+    assert outputs(ready.results("batch")) != by_image
+
+
+def test_an_image_alone_in_a_folder_or_among_others_becomes_the_same(ready, photos, tmp_path):
+    assert ready.test("run", "--input", photos) == 0
+    together = outputs(ready.results(part="input_latest"))
+    for name in ("1.png", "2.png", "10.png"):
+        assert ready.test("run", "--input", photos / name) == 0
+        assert outputs(ready.results(part="input_latest")) == {name: together[name]}
+    (tmp_path / "some").mkdir()
+    for name in ("0.png", "2.png", "10.png"):
+        shutil.copy(photos / ("1.png" if name == "0.png" else name), tmp_path / "some" / name)
+    assert ready.test("run", "--input", tmp_path / "some") == 0
+    some = outputs(ready.results(part="input_latest"))
+    assert {name: some[name] for name in ("2.png", "10.png")} == {name: together[name] for name in ("2.png", "10.png")}
+
+
+def test_nested_folders_and_equal_stems_keep_apart(ready, photos):
+    assert ready.test("run", "--input", photos) == 0
+    found = outputs(ready.results(part="input_latest"))
+    assert set(found) == {"1.png", "2.png", "10.png", "a/1.png", "b/1.png.png", "b/1.jpg.png"}
+
+
+def test_samples_differ_by_dropout_alone(ready):
+    assert ready.test("run", "--samples", 2) == 0
+    one, two = (outputs(ready.results(), f"output_{number}") for number in (1, 2))
+    assert all(one[name] != two[name] for name in one)
+    assert ready.test("run", "--samples", 2, "--dropout", "off") == 0
+    assert outputs(ready.results(), "output_1") == outputs(ready.results(), "output_2")
+
+
+def test_the_seed_of_the_dropout_is_that_of_the_training_unless_given(ready):
+    def translated(*flags):
+        assert ready.test("run", *flags) == 0
+        return outputs(ready.results())
+
+    assert translated() == translated("--seed", 0) != translated("--seed", 1)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        *((1, 1), (1, 7), (2, 3), (15, 16), (17, 33), (130, 129)),
+        *(pytest.param((side, 131 - side), marks=pytest.mark.slow) for side in range(1, 131)),
+    ],
+)
+def test_an_output_has_the_size_of_its_image(ready, tmp_path, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "photo.jpg")
+    assert ready.test("run", "--input", tmp_path / "photo.jpg") == 0
+    assert read(ready.results(part="input_latest") / "output/photo.png").shape == image.shape
+
+
+def test_pairs_can_keep_their_size_and_be_few(ready):
+    assert ready.test("run", "--preprocess", "none", "--num_test", 2) == 0
+    assert [read(path).shape for path in (ready.results() / "output").iterdir()] == [(20, 20, 3)] * 2
+
+
+def test_another_phase_and_checkpoint_have_their_own_folder(ready):
+    for epoch in ("best", 2):
+        assert ready.test("run", "--phase", "val", "--epoch", epoch) == 0
+        assert set(outputs(ready.results(part=f"val_{epoch}"))) == {"5.png", "6.png"}
+    assert "run, 2, step 2" in (ready.results(part="val_2") / "index.html").read_text()
+
+
+def test_a_second_test_leaves_nothing_of_the_first(ready):
+    ready.test("run", "--samples", 2)
+    ready.test("run", "--num_test", 1)
+    assert {path.name for path in ready.results().iterdir()} == {"index.html", "source", "output", "target"}
+    assert set(outputs(ready.results())) == {"7.png"}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (
+            "--model",
+            "pix2pix",
+            "--direction",
+            "AtoB",
+            "--netG",
+            "unet_16",
+            "--norm",
+            "batch",
+            "--dataset_mode",
+            "aligned",
+        ),
+        ("--eval", "--name", "batch"),
+        ("--gpu_ids", -1, "--num_threads", 0, "--batch_size", 1, "--serial_batches", "--no_flip", "--load_size", 16),
+    ],
+)
+def test_flags_retyped_as_elsewhere_are_accepted(ready, flags):
+    assert ready.test("run", *flags) == 0
+
+
+def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
+    assert ready.test("run", "--model", "test", "--dataroot", photos) == 0
+    assert len(outputs(ready.results(part="input_latest"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ("--direction", "BtoA", "--ngf", 64),
+            "the checkpoint was trained otherwise: direction is AtoB there, got BtoA, ngf is 2 there, got 64; "
+            "leave them out: the checkpoint knows",
+        ),
+        (("--model", "cycle_gan"), "--model: got 'cycle_gan'; "),
+        (
+            ("--eval",),
+            "--statistics running needs a network trained with BatchNorm, and this one has InstanceNorm, "
+            "which keeps no running statistics; use --statistics image",
+        ),
+        (("--name", "runn"), "there is no run {runs}/runn; the runs there are: batch, run"),
+        (("--checkpoints_dir", "nowhere"), "there is no run nowhere/run; there is no run yet"),
+        (("--epoch", 999), "{runs}/run has no checkpoint '999'; present: latest, best, 2, 3, 4"),
+        (("--epoch", "newest"), "--epoch: got 'newest'; latest, best or a step is needed"),
+        (
+            ("--dataroot", "nowhere"),
+            "--dataroot nowhere: no test pairs found: put A|B images side by side into test/, ",
+        ),
+        (("--input", "nowhere"), "nowhere: No such file or directory: a folder of images is needed"),
+        (("--input", "a", "--dataroot", "b"), "--dataroot holds pairs and --input has none: give one of them"),
+        (("--device", "cuda:99"), "--device cuda:99: PyTorch sees "),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_writes_nothing(ready, error, flags, message):
+    line = error(2, ready.test, "run", *flags)
+    assert line.startswith(message.format(runs=ready.home / "checkpoints"))
+    assert not (ready.home / "results").exists()
+
+
+def test_a_name_is_needed(error):
+    assert error(2, main, ["test"]).startswith("--name is missing: name of the trained run")
+
+
+def test_a_folder_without_images_is_told(ready, error, tmp_path):
+    (tmp_path / "bare").mkdir()
+    assert error(2, ready.test, "run", "--input", tmp_path / "bare") == (
+        f"--input {tmp_path}/bare: no images there; files ending in .png, .jpg, .jpeg, .webp are needed"
+    )
+
+
+def test_an_image_that_cannot_be_read_is_named(ready, error, photos):
+    (photos / "3.png").write_text("text")
+    assert error(2, ready.test, "run", "--input", photos) == (
+        f"{photos}/3.png: not a PNG, JPEG or WebP image: convert it, or take it away"
+    )
+
+
+def test_a_damaged_checkpoint_is_refused(tiny, trained, error):
+    shutil.copytree(trained / "run", tiny.folder())
+    file = tiny.folder() / "step_00000004.pt"
+    os.truncate(file, file.stat().st_size // 2)
+    line = error(2, tiny.test)
+    assert line == f"{file} is cut short or was not written by this program; use another --epoch"
+    assert tiny.test("run", "--epoch", 3) == 0
+
+
+def test_results_that_cannot_be_written_are_told(ready, error):
+    (ready.home / "results").write_text("")
+    line = error(2, ready.test)
+    assert line == f"the results cannot be written to {ready.results()}: Not a directory"
+
+
+def test_names_of_any_letters_come_through(ready, photos):
+    names = [f"{letter}x" for letter in "'\"<&%#? é猫-"]
+    for name in names:
+        shutil.copy(photos / "1.png", photos / f"{name}.png")
+    assert ready.test("run", "--input", photos) == 0
+    assert {f"{name}.png" for name in names} <= set(outputs(ready.results(part="input_latest")))

@@ -1,0 +1,112 @@
+"""What tests of whole processes share: a folder of tiny pairs, and runs of tiny networks on them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pix2pix import checkpoint
+from pix2pix.cli import main
+from pix2pix.images import write
+
+NETWORKS = ("--generator", "unet_16", "--ngf", 2, "--ndf", 2, "--patch", 16, "--load_size", 18, "--crop_size", 16)
+CLOCK = ("--steps", 8, "--log_every", 1, "--val_every", 4, "--save_every", 2, "--num_workers", 0, "--device", "cpu")
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """Runs that last a moment; `train` and `test` return the exit status, as the programs do."""
+
+    data: Path
+    home: Path
+
+    @property
+    def places(self):
+        return ("--checkpoints_dir", self.home / "checkpoints")
+
+    def words(self, name, *flags):
+        """The arguments that begin a run; of a flag given twice the last one counts."""
+        return [
+            str(word) for word in ("--dataroot", self.data, *NETWORKS, *CLOCK, "--name", name, *self.places, *flags)
+        ]
+
+    def train(self, name="run", *flags):
+        return main(["train", *self.words(name, *flags)])
+
+    def resume(self, name="run", *flags):
+        return main(["train", "--name", name, *map(str, self.places), "--resume", *map(str, flags)])
+
+    def test(self, name="run", *flags):
+        return main(["test", "--name", name, *map(str, (*self.places, "--results_dir", self.home / "results", *flags))])
+
+    def folder(self, name="run"):
+        return self.home / "checkpoints" / name
+
+    def results(self, name="run", part="test_latest"):
+        return self.home / "results" / name / part
+
+    def steps(self, name="run"):
+        return checkpoint.steps(self.folder(name))
+
+    def content(self, name="run", epoch="latest"):
+        return checkpoint.read(checkpoint.resolve(self.folder(name), str(epoch)))
+
+    def metrics(self, name="run"):
+        """The lines of metrics.jsonl, without what the clock on the wall decides."""
+        lines = (self.folder(name) / "metrics.jsonl").read_text().splitlines()
+        return [{key: value for key, value in json.loads(line).items() if key != "images_per_second"} for line in lines]
+
+    def files(self, name="run"):
+        """What a run's folder holds: every file's bytes by its path; LOCK tells who used it last, and is left out."""
+        paths = (path for path in self.folder(name).rglob("*") if path.is_file() and path.name != "LOCK")
+        return {path.relative_to(self.folder(name)): path.read_bytes() for path in paths}
+
+    @staticmethod
+    def write_pair(path, number, size=(20, 20)):
+        """Write a random A of (height, width) beside its negative B."""
+        coarse = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        a = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, np.concatenate([a, 255 - a], axis=1))
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """5 pairs to train on, 2 for validation and 3 for the test, of 20 x 20 pixels."""
+    root = tmp_path_factory.mktemp("data")
+    for phase, numbers in {"train": range(5), "val": range(5, 7), "test": range(7, 10)}.items():
+        for number in numbers:
+            Tiny.write_pair(root / phase / f"{number}.png", number)
+    return root
+
+
+@pytest.fixture
+def tiny(tiny_data, tmp_path):
+    return Tiny(tiny_data, tmp_path)
+
+
+@pytest.fixture
+def error(capsys):
+    """Run a command that must fail with the status; return the one line in which it says why."""
+
+    def said(status, command, *arguments):
+        capsys.readouterr()
+        assert command(*arguments) == status
+        lines = capsys.readouterr().err.splitlines()
+        assert [line for line in lines if line.startswith(("error: ", "Traceback"))] == lines[-1:]
+        return lines[-1].removeprefix("error: ")
+
+    return said
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Sums of many threads may round differently from run to run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,192 @@
+"""The plan of the house, held against the source: who may import whom, and what no file may do."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from pix2pix.data import augment
+from pix2pix.layers import InitType, NormKind, Statistics
+from pix2pix.losses.adversarial import AdversarialMode
+from pix2pix.methods import METHODS
+from pix2pix.networks.generators import build_generator
+from pix2pix.networks.patchgan import HALVINGS
+from pix2pix.networks.upsampling import Upsample
+from pix2pix.options import DataOptions, LossOptions, NetworkOptions, Pix2PixOptions, RunOptions, TestTimeOptions
+from pix2pix.options.fields import GENERATORS
+from pix2pix.runtime import Precision
+
+FLOORS = {
+    "errors": -1,  # the ground: options raise them
+    **dict.fromkeys(["options", "losses"], 0),
+    **dict.fromkeys(["layers", "images", "metrics", "checkpoint", "lock", "environment"], 1),
+    **dict.fromkeys(["networks", "data", "monitor", "runtime"], 2),
+    "methods": 3,
+    "training": 4,
+    "inference": 5,
+    "gallery": 6,
+    "cli": 8,
+    "__main__": 9,
+}
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pix2pix"
+FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+ROOMS = {name: name.partition("/")[0].removesuffix(".py") for name in FILES if name != "__init__.py"}
+
+
+def imports(tree):
+    """Every module that is imported anywhere in the file: in functions and for type checkers too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            # `from pix2pix import images` imports a room, `from pix2pix.images import read` names in it
+            yield from (
+                [f"pix2pix.{alias.name}" for alias in node.names] if node.module == "pix2pix" else [node.module]
+            )
+
+
+def calls(tree):
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def files_with(condition):
+    return {name for name, tree in TREES.items() if condition(tree)}
+
+
+def importers(*packages):
+    return files_with(lambda tree: any(module.partition(".")[0] in packages for module in imports(tree)))
+
+
+def test_imports_go_to_lower_floors_or_stay_in_the_same_folder():
+    upward = []
+    for name, room in ROOMS.items():
+        for module in imports(TREES[name]):
+            _, _, inside = module.partition("pix2pix.")
+            other = inside.partition(".")[0]
+            # the package itself is its version and a door to `load`: what anyone may ask for
+            if not module.startswith("pix2pix.") or other in ("__version__", room):
+                continue
+            if FLOORS[other] >= FLOORS[room]:
+                upward.append(f"{name} imports {module}")
+    assert upward == []
+
+
+def test_every_room_has_a_floor_and_every_floor_a_room():
+    assert set(ROOMS.values()) == set(FLOORS)
+
+
+def test_the_package_itself_opens_one_door_and_only_when_asked():
+    assert set(imports(TREES["__init__.py"])) == {"typing", "pix2pix.inference"}
+
+
+def test_options_import_nothing_heavy():
+    heavy = importers("torch", "torchvision", "numpy", "cv2", "PIL", "albumentations", "tqdm")
+    assert [name for name in heavy if name.startswith("options/")] == []
+
+
+def test_albumentations_lives_in_augment_only():
+    assert importers("albumentations") == {"data/augment.py"}
+
+
+def test_tensorboard_lives_in_the_monitor_only():
+    assert files_with(lambda tree: any("tensorboard" in module for module in imports(tree))) == {"monitor.py"}
+
+
+def test_image_files_are_opened_in_images_only():
+    openers = {"Image.open", "cv2.imread", "cv2.imwrite", "cv2.imdecode", "cv2.imencode"}
+    assert files_with(lambda tree: any(ast.unparse(call.func) in openers for call in calls(tree))) == {"images.py"}
+
+
+def test_print_is_called_in_cli_only():
+    printing = files_with(lambda tree: any(ast.unparse(call.func) == "print" for call in calls(tree)))
+    assert printing
+    assert {name.partition("/")[0] for name in printing} == {"cli"}
+
+
+def test_loading_never_runs_code():
+    for tree in TREES.values():
+        for call in calls(tree):
+            function = ast.unparse(call.func)
+            assert function not in ("eval", "exec", "pickle.load", "pickle.loads", "importlib.import_module")
+            if function == "torch.load":
+                assert {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}["weights_only"] == "True"
+
+
+def test_no_import_takes_everything():
+    stars = [
+        alias
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == "*"
+    ]
+    assert stars == []
+
+
+def test_a_method_file_knows_no_other_method():
+    for name in (name for name in FILES if name.startswith("methods/") and name != "methods/__init__.py"):
+        others = {module for module in imports(TREES[name]) if module.startswith("pix2pix.methods")}
+        assert others <= {"pix2pix.methods.base"}
+
+
+def test_files_are_short_and_say_what_they_are():
+    long = {name: count for name, path in FILES.items() if (count := len(path.read_text("utf-8").splitlines())) > 250}
+    assert long == {}
+    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
+
+
+def choices(record, option):
+    return set(get_args(record.model_fields[option].annotation))
+
+
+def test_what_the_options_allow_is_what_the_code_takes():
+    assert choices(Pix2PixOptions, "model") == set(METHODS)
+    assert choices(NetworkOptions, "norm") == {"auto", *get_args(NormKind)}
+    assert choices(NetworkOptions, "upsample") == set(get_args(Upsample))
+    assert choices(NetworkOptions, "init_type") == set(get_args(InitType))
+    assert choices(NetworkOptions, "patch") == {1, *HALVINGS}
+    assert choices(LossOptions, "gan_mode") == {"none", *get_args(AdversarialMode)}
+    assert choices(DataOptions, "preprocess") == set(get_args(augment.Preprocess))
+    assert choices(RunOptions, "precision") == set(get_args(Precision))
+    assert choices(TestTimeOptions, "statistics") == set(get_args(Statistics)) - {"batch"}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_generator_that_the_options_allow_can_be_built(name):
+    network = build_generator(name, 3, 3, ngf=1, norm="instance", upsample="transpose", dropout=True)
+    size = name.rpartition("_")[2]
+    assert network.multiple == (16 if name.startswith("resnet") else int(size) if size.isdecimal() else 256)
+
+
+IMPORT_ALL = """
+import sys
+heard = []
+watched = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir", "os.remove", "os.rename")
+sys.addaudithook(lambda event, arguments: heard.append((event, str(arguments))) if event in watched else None)
+import importlib, random, signal
+import numpy, torch, torch.utils.tensorboard, cv2, PIL.Image
+heard.clear()
+state = lambda: (torch.get_rng_state().tolist(), str(numpy.random.get_state()), random.getstate(),
+                 torch.get_num_threads(), torch.is_grad_enabled(), signal.getsignal(signal.SIGINT))
+before = state()
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+assert state() == before
+assert heard == [], heard
+"""
+
+
+def test_importing_every_module_does_nothing():
+    modules = [f"pix2pix.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__") for name in FILES]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", IMPORT_ALL, *modules]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,199 @@
+"""What happens to a training whose process is killed, interrupted or doubled."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pix2pix.cli import main
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked from one that has imported torch")
+
+# Imports once, then runs `train` in a fresh process group for each line of arguments; tells its number, then its end.
+NURSERY = """
+import json, os, sys
+import torch, pix2pix.data.augment, pix2pix.data.batches, pix2pix.methods, pix2pix.monitor, pix2pix.training
+from pix2pix.cli import main
+torch.set_num_threads(1)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        status = main(["train", *json.loads(line)])
+        sys.stdout.flush()
+        os._exit(status)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+LONG = ("--steps", 100_000, "--save_every", 1, "--val_every", 100_000)
+
+
+class Training:
+    """A training in a process of its own."""
+
+    def __init__(self, nursery, folder, words):
+        self.nursery, self.folder = nursery, folder
+        nursery.stdin.write(json.dumps(words) + "\n")
+        nursery.stdin.flush()
+        self.pid = int(nursery.stdout.readline())
+
+    def wait_for_step(self, step):
+        """Wait until the log tells of a step; step 0 is the run's beginning."""
+        wait_until(lambda: (step == 0 and (self.folder / "options.yaml").exists()) or logged_steps(self.folder) >= step)
+
+    def end(self):
+        """Wait for the end; return the exit status, negative if a signal killed it."""
+        return int(self.nursery.stdout.readline())
+
+    def wait_for_workers(self):
+        """Wait until none of the process group is left."""
+        wait_until(lambda: not group_exists(self.pid))
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def group_exists(number):
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def logged_steps(folder):
+    file = folder / "metrics.jsonl"
+    return len(re.findall(rb'"lr"', file.read_bytes())) if file.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1"},
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def start(nursery, tiny):
+    """Begin a training in a process of its own."""
+    return lambda *flags: Training(nursery, tiny.folder(), tiny.words("run", *flags))
+
+
+def test_a_run_killed_between_two_steps_goes_on_as_if_it_had_not_been(start, tiny):
+    training = start("--steps", 30, "--save_every", 1)
+    training.wait_for_step(5)
+    os.kill(training.pid, signal.SIGKILL)
+    assert training.end() == -signal.SIGKILL
+    assert tiny.resume() == 0
+    assert tiny.train("straight", "--steps", 30, "--save_every", 1) == 0
+    assert tiny.metrics() == tiny.metrics("straight")
+
+
+@pytest.mark.parametrize("number", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 22))])
+def test_killed_at_any_moment_a_run_resumes_with_its_name_alone(start, tiny, number):
+    """Saving takes most of the time here. Number 0 is killed before the first checkpoint, the others somewhere."""
+    chance = random.Random(number)
+    training = start("--steps", 40, "--save_every", 1 if number else 40, "--num_workers", chance.choice([0, 2]))
+    training.wait_for_step(chance.randint(0, 30) if number else 0)
+    time.sleep(chance.uniform(0, 0.03) if number else 0)
+    os.kill(training.pid, signal.SIGKILL)
+    assert training.end() == -signal.SIGKILL
+    saved = len(tiny.steps())
+    assert saved == 0 or number
+    assert tiny.resume() == 0
+    assert tiny.content()["step"] == 40
+    assert [line["step"] for line in tiny.metrics() if "lr" in line] == list(range(1, 41))
+    assert not list(tiny.folder().glob(".*"))
+    if not saved:
+        assert (
+            f"{tiny.folder()} has no checkpoint yet: beginning at step 1\n" in (tiny.folder() / "train.log").read_text()
+        )
+    training.wait_for_workers()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_signal_ends_the_step_saves_it_and_leaves_no_process(start, tiny, number, workers):
+    """It goes to the whole group, workers included, as Ctrl-C and a queue's time limit do."""
+    training = start(*LONG, "--num_workers", workers)
+    training.wait_for_step(3)
+    os.killpg(training.pid, number)
+    began = time.monotonic()
+    assert training.end() == 128 + number
+    assert time.monotonic() - began < 10
+    assert not group_exists(training.pid)
+    step = tiny.content()["step"]
+    assert step == logged_steps(tiny.folder()) >= 3
+    log = (tiny.folder() / "train.log").read_text()
+    assert f"stopped after step {step}, which is saved; go on with: python train.py --name run " in log
+    assert tiny.resume("run", "--steps", step + 1) == 0
+
+
+def test_a_second_interrupt_leaves_at_once(start, tiny):
+    """The first one asks for a step that would take ever so long: pairs are read that never come."""
+    pipe = tiny.home / "data/train/3.png"
+    for name in range(3):
+        tiny.write_pair(pipe.with_name(f"{name}.png"), name)
+    os.mkfifo(pipe)
+    training = start(*LONG, "--dataroot", tiny.home / "data", "--val_fraction", 0, "--num_workers", 0)
+    training.wait_for_step(0)
+    time.sleep(0.5)
+    os.kill(training.pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert group_exists(training.pid)
+    os.kill(training.pid, signal.SIGINT)
+    began = time.monotonic()
+    assert training.end() == 130
+    assert time.monotonic() - began < 2
+
+
+def test_an_interrupt_while_saving_costs_no_checkpoint(tiny, monkeypatch):
+    """As the second one may."""
+    replace = os.replace
+
+    def interrupted(source, target):
+        if Path(target).name == "step_00000004.pt":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    assert tiny.train() == 130
+    assert [path.name for path in tiny.folder().glob(".*")] == [".step_00000004.pt.tmp"]
+    assert tiny.content()["step"] == 2
+    monkeypatch.undo()
+    assert tiny.resume() == 0
+    assert not list(tiny.folder().glob(".*"))
+
+
+def test_two_runs_never_share_a_folder(start, tiny, error):
+    training = start(*LONG)
+    training.wait_for_step(1)
+    try:
+        for command in (tiny.train, tiny.resume):
+            line = error(2, command)
+            assert line.startswith(f"{tiny.folder()} is being trained by process {training.pid} on ")
+            assert line.endswith("; wait for it, stop it, or choose another --name")
+        assert main(["train", *tiny.words("other")]) == 0
+    finally:
+        os.kill(training.pid, signal.SIGKILL)
+        training.end()
+    assert tiny.resume("run", "--steps", tiny.content()["step"] + 1) == 0, "the lock of a dead process is no obstacle"

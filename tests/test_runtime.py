@@ -1,0 +1,197 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from pix2pix.errors import UserError
+from pix2pix.losses import adversarial, pixel
+from pix2pix.runtime import NonFiniteError, Runtime, all_finite, name_seed, seeded, step_seed
+
+CPU = torch.device("cpu")
+
+
+def adam(*modules, lr=0.1):
+    return torch.optim.Adam([weight for module in modules for weight in module.parameters()], lr=lr, fused=True)
+
+
+def state(module, optimizer):
+    """Copies of all that an update may change."""
+    moments = [value.clone() for weight in optimizer.state.values() for value in weight.values()]
+    return [value.clone() for value in module.state_dict().values()] + moments
+
+
+def test_an_update_steps_and_returns_the_norm_of_the_gradients():
+    layer = nn.Linear(2, 1, bias=False)
+    before = layer.weight.detach().clone()
+    norm = Runtime("cpu").update(adam(layer, lr=0.1), layer(torch.tensor([3.0, -4.0])).sum(), "loss")
+    assert norm.item() == pytest.approx(5)
+    assert torch.allclose(layer.weight, before - 0.1 * torch.tensor([[1.0, -1.0]]))  # Adam's first step is lr * sign
+
+
+def test_only_the_optimisers_own_weights_get_a_gradient():
+    g, d = nn.Linear(3, 3), nn.Linear(3, 1)
+    before = d.weight.clone()
+    Runtime("cpu").update(adam(g), d(g(torch.ones(3))).sum(), "loss/G")
+    assert d.weight.grad is None
+    assert d.bias.grad is None
+    assert torch.equal(d.weight, before)
+
+
+def test_gradients_of_an_earlier_update_do_not_add_up():
+    layer = nn.Linear(1, 1, bias=False)
+    runtime, optimizer = Runtime("cpu"), adam(layer)
+    norms = [runtime.update(optimizer, layer(torch.ones(1)).sum(), "loss").item() for _ in range(3)]
+    assert norms == [1, 1, 1]
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_is_refused_and_no_weight_has_changed(factor):
+    layer = nn.Linear(2, 2)
+    runtime, optimizer = Runtime("cpu"), adam(layer)
+    runtime.update(optimizer, layer(torch.ones(2)).sum(), "loss/G")
+    before = state(layer, optimizer)
+    with pytest.raises(NonFiniteError) as caught:
+        runtime.update(optimizer, layer(torch.ones(2)).sum() * factor, "loss/G")
+    assert str(caught.value).startswith("loss/G is ")
+    assert " and the norm of its gradients is " in str(caught.value)
+    assert caught.value.exit_status == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, state(layer, optimizer), strict=True))
+
+
+def test_a_gradient_that_is_not_finite_is_refused_where_the_loss_is():
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(layer.weight)
+    before = layer.weight.clone()
+    with pytest.raises(NonFiniteError, match="loss/D is 0 and the norm of its gradients is inf"):
+        Runtime("cpu").update(adam(layer), layer(torch.ones(1)).sqrt().sum(), "loss/D")  # the slope of sqrt at 0
+    assert torch.equal(layer.weight, before)
+
+
+def test_a_loss_that_is_not_finite_is_refused_where_its_gradient_is():
+    layer = nn.Linear(1, 1, bias=False)
+    with pytest.raises(NonFiniteError, match="loss/D is inf and the norm of its gradients is 1"):
+        Runtime("cpu").update(adam(layer), layer(torch.ones(1)).sum() + math.inf, "loss/D")
+
+
+def test_a_deferred_runtime_skips_the_update_on_the_device_and_tells_by_the_norm():
+    layer = nn.Linear(2, 2)
+    runtime, optimizer = Runtime("cpu", deferred=True), adam(layer)
+    runtime.update(optimizer, layer(torch.ones(2)).sum(), "loss/G")
+    before = state(layer, optimizer)
+    norm = runtime.update(optimizer, layer(torch.ones(2)).sum() * math.nan, "loss/G")
+    assert norm.isnan()
+    assert all(torch.equal(a, b) for a, b in zip(before, state(layer, optimizer), strict=True))
+    assert runtime.update(optimizer, layer(torch.ones(2)).sum(), "loss/G").isfinite()
+    assert not torch.equal(before[0], layer.weight)
+
+
+def test_deferred_and_direct_updates_are_the_same():
+    layers = [nn.Linear(2, 2) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    for layer, deferred in zip(layers, (False, True), strict=True):
+        runtime, optimizer = Runtime("cpu", deferred=deferred), adam(layer)
+        for _ in range(3):
+            runtime.update(optimizer, layer(torch.ones(2)).square().sum(), "loss")
+    assert torch.equal(layers[0].weight, layers[1].weight)
+
+
+def test_seeds_are_the_same_numbers_forever():
+    assert step_seed(0, 1) == 5836529245451711556
+    assert step_seed(1, 1) == 77803131892610477
+    assert name_seed(0, "a") == 2405753322735776509
+    assert name_seed(0, "a", sample=1) == 6044322510808171999
+
+
+def test_seeds_of_different_things_differ():
+    seeds = [step_seed(seed, step) for seed in range(20) for step in range(1, 50)]
+    seeds += [
+        name_seed(seed, name, sample) for seed in range(20) for name in ("", "a", "b", "é") for sample in range(9)
+    ]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_a_seeded_block_repeats_and_leaves_the_outside_as_it_was():
+    outside = torch.get_rng_state()
+    drawn = []
+    for seed in (1, 1, 2):
+        with seeded(seed, CPU):
+            drawn.append(torch.rand(4))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert torch.equal(torch.get_rng_state(), outside)
+
+
+def test_bf16_computes_convolutions_in_bfloat16_and_losses_in_float32():
+    runtime = Runtime("cpu", "bf16")
+    layer = runtime.prepare(nn.Conv2d(1, 1, 3))
+    with runtime.autocast():
+        output = layer(torch.randn(1, 1, 8, 8))
+        losses = [pixel.l1(output, output), adversarial.generator_loss(output, "vanilla")]
+    assert output.dtype == torch.bfloat16
+    assert layer.weight.dtype == torch.float32
+    assert [loss.dtype for loss in losses] == [torch.float32] * 2
+    runtime.update(adam(layer), losses[1], "loss")
+    assert layer.weight.grad.dtype == torch.float32
+
+
+def test_fp32_computes_in_float32():
+    with Runtime("cpu").autocast():
+        assert nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 8, 8)).dtype == torch.float32
+
+
+def pretend(monkeypatch, *, cuda=0, mps=False):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "asked", "device"),
+    [
+        (0, False, "auto", "cpu"),
+        (0, True, "auto", "mps"),
+        (2, True, "auto", "cuda"),
+        (2, False, "cpu", "cpu"),
+        (2, False, "cuda", "cuda"),
+        (2, False, "cuda:1", "cuda:1"),
+        (0, True, "mps", "mps"),
+    ],
+)
+def test_auto_takes_the_best_device_and_a_name_what_it_names(monkeypatch, cuda, mps, asked, device):
+    pretend(monkeypatch, cuda=cuda, mps=mps)
+    runtime = Runtime(asked)
+    assert runtime.device == torch.device(device)
+    assert runtime.deferred == (runtime.device.type == "cuda")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "asked", "message"),
+    [
+        (0, "cuda", "--device cuda: PyTorch sees 0 CUDA devices here; allowed: auto, cpu"),
+        (2, "cuda:2", "--device cuda:2: PyTorch sees 2 CUDA devices here; allowed: auto, cpu, cuda:0, cuda:1"),
+        (2, "mps", "--device mps: PyTorch sees no Apple GPU here; allowed: auto, cpu"),
+    ],
+)
+def test_an_absent_device_is_refused_with_those_there_are(monkeypatch, cuda, asked, message):
+    pretend(monkeypatch, cuda=cuda)
+    with pytest.raises(UserError) as caught:
+        Runtime(asked)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_value_that_is_not_finite_is_found(value):
+    tensors = {"w": torch.ones(2, 3), "steps": torch.tensor(3), "large": torch.full((4,), 3e38)}
+    assert all_finite(tensors)
+    tensors["w"][1, 2] = value
+    assert not all_finite(tensors)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_seeded_block_leaves_a_gpus_state_as_it_was():
+    device = torch.device("cuda")
+    outside = torch.cuda.get_rng_state()
+    with seeded(1, device):
+        torch.rand(4, device=device)
+    assert torch.equal(torch.cuda.get_rng_state(), outside)
