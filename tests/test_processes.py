@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.cli import main
-
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked from one that has imported torch")
 
 # Imports once, then runs `train` in a fresh process group for each line of arguments; tells its number, then its end.
@@ -29,8 +27,8 @@ for line in sys.stdin:
         status = main(["train", *json.loads(line)])
         sys.stdout.flush()
         os._exit(status)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    print("began", child, flush=True)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 LONG = ("--steps", 100_000, "--save_every", 1, "--val_every", 100_000)
 
@@ -39,22 +37,31 @@ class Training:
     """A training in a process of its own."""
 
     def __init__(self, nursery, folder, words):
-        self.nursery, self.folder = nursery, folder
+        self.nursery, self.folder, self.status = nursery, folder, None
         nursery.stdin.write(json.dumps(words) + "\n")
         nursery.stdin.flush()
-        self.pid = int(nursery.stdout.readline())
+        self.pid = self._told("began")
 
     def wait_for_step(self, step):
         """Wait until the log tells of a step; step 0 is the run's beginning."""
-        wait_until(lambda: (step == 0 and (self.folder / "options.yaml").exists()) or logged_steps(self.folder) >= step)
+        wait_until((self.folder / "options.yaml").exists)
+        wait_until(lambda: logged_steps(self.folder) >= step)
 
     def end(self):
         """Wait for the end; return the exit status, negative if a signal killed it."""
-        return int(self.nursery.stdout.readline())
+        if self.status is None:
+            self.status = self._told("ended")
+        return self.status
 
-    def wait_for_workers(self):
-        """Wait until none of the process group is left."""
-        wait_until(lambda: not group_exists(self.pid))
+    def kill(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+        return self.end()
+
+    def _told(self, what):
+        word, number = self.nursery.stdout.readline().split()
+        assert word == what  # else the number might be a status, and be killed as a process
+        return int(number)
 
 
 def wait_until(condition, seconds=30):
@@ -94,15 +101,22 @@ def nursery():
 
 @pytest.fixture
 def start(nursery, tiny):
-    """Begin a training in a process of its own."""
-    return lambda *flags: Training(nursery, tiny.folder(), tiny.words("run", *flags))
+    """Begin a training in a process of its own, one in a test."""
+    begun = []
+
+    def begin(*flags):
+        begun.append(Training(nursery, tiny.folder(), tiny.words("run", *flags)))
+        return begun[0]
+
+    yield begin
+    for training in begun:
+        training.kill()
 
 
 def test_a_run_killed_between_two_steps_goes_on_as_if_it_had_not_been(start, tiny):
     training = start("--steps", 30, "--save_every", 1)
     training.wait_for_step(5)
-    os.kill(training.pid, signal.SIGKILL)
-    assert training.end() == -signal.SIGKILL
+    assert training.kill() == -signal.SIGKILL
     assert tiny.resume() == 0
     assert tiny.train("straight", "--steps", 30, "--save_every", 1) == 0
     assert tiny.metrics() == tiny.metrics("straight")
@@ -112,22 +126,20 @@ def test_a_run_killed_between_two_steps_goes_on_as_if_it_had_not_been(start, tin
 def test_killed_at_any_moment_a_run_resumes_with_its_name_alone(start, tiny, number):
     """Saving takes most of the time here. Number 0 is killed before the first checkpoint, the others somewhere."""
     chance = random.Random(number)
-    training = start("--steps", 40, "--save_every", 1 if number else 40, "--num_workers", chance.choice([0, 2]))
+    every = 1 if number else 40
+    workers = chance.choice([0, 2])
+    training = start("--steps", 40, "--save_every", every, "--val_every", 40, "--num_workers", workers)
     training.wait_for_step(chance.randint(0, 30) if number else 0)
     time.sleep(chance.uniform(0, 0.03) if number else 0)
-    os.kill(training.pid, signal.SIGKILL)
-    assert training.end() == -signal.SIGKILL
+    assert training.kill() == -signal.SIGKILL
     saved = len(tiny.steps())
-    assert saved == 0 or number
+    assert number or not saved
     assert tiny.resume() == 0
     assert tiny.content()["step"] == 40
     assert [line["step"] for line in tiny.metrics() if "lr" in line] == list(range(1, 41))
     assert not list(tiny.folder().glob(".*"))
-    if not saved:
-        assert (
-            f"{tiny.folder()} has no checkpoint yet: beginning at step 1\n" in (tiny.folder() / "train.log").read_text()
-        )
-    training.wait_for_workers()
+    log = (tiny.folder() / "train.log").read_text()
+    assert (f"{tiny.folder()} has no checkpoint yet: beginning at step 1\n" in log) == (not saved)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -149,21 +161,29 @@ def test_a_signal_ends_the_step_saves_it_and_leaves_no_process(start, tiny, numb
 
 
 def test_a_second_interrupt_leaves_at_once(start, tiny):
-    """The first one asks for a step that would take ever so long: pairs are read that never come."""
-    pipe = tiny.home / "data/train/3.png"
-    for name in range(3):
-        tiny.write_pair(pipe.with_name(f"{name}.png"), name)
-    os.mkfifo(pipe)
-    training = start(*LONG, "--dataroot", tiny.home / "data", "--val_fraction", 0, "--num_workers", 0)
-    training.wait_for_step(0)
-    time.sleep(0.5)
+    """The first one waits for the step, which here takes for ever: an image is read that never comes."""
+    tiny.write_pair(tiny.home / "data/train/0.png", 0)
+    never = tiny.home / "data/train/1.png"
+    os.mkfifo(never)
+    training = start(*LONG, "--dataroot", tiny.home / "data", "--val_fraction", 0)
+    kept_open = []
+    wait_until(lambda: kept_open.append(writing_end(never)) or kept_open[-1] is not None)
     os.kill(training.pid, signal.SIGINT)
-    time.sleep(0.2)
-    assert group_exists(training.pid)
+    time.sleep(0.5)
+    assert os.getpgid(training.pid) == training.pid, "it still runs"
     os.kill(training.pid, signal.SIGINT)
     began = time.monotonic()
     assert training.end() == 130
     assert time.monotonic() - began < 2
+    os.close(kept_open[-1])
+
+
+def writing_end(pipe):
+    """Open a pipe, or return None where nobody reads from it yet."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
 
 
 def test_an_interrupt_while_saving_costs_no_checkpoint(tiny, monkeypatch):
@@ -187,13 +207,11 @@ def test_an_interrupt_while_saving_costs_no_checkpoint(tiny, monkeypatch):
 def test_two_runs_never_share_a_folder(start, tiny, error):
     training = start(*LONG)
     training.wait_for_step(1)
-    try:
-        for command in (tiny.train, tiny.resume):
-            line = error(2, command)
-            assert line.startswith(f"{tiny.folder()} is being trained by process {training.pid} on ")
-            assert line.endswith("; wait for it, stop it, or choose another --name")
-        assert main(["train", *tiny.words("other")]) == 0
-    finally:
-        os.kill(training.pid, signal.SIGKILL)
-        training.end()
-    assert tiny.resume("run", "--steps", tiny.content()["step"] + 1) == 0, "the lock of a dead process is no obstacle"
+    for command in (tiny.train, tiny.resume):
+        line = error(2, command)
+        assert line.startswith(f"{tiny.folder()} is being trained by process {training.pid} on ")
+        assert line.endswith("; wait for it, stop it, or choose another --name")
+    assert tiny.train("other") == 0
+    training.kill()
+    step = max(tiny.steps())
+    assert tiny.resume("run", "--steps", step + 1) == 0, "the lock of a dead process is no obstacle"

@@ -216,7 +216,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
     options, method = built(tiny)
     with torch.no_grad():
         next(method.networks["D"].parameters()).view(-1)[0] = math.inf
-    with pytest.raises(NonFiniteError, match="^network D holds NaN or Inf at step 7, which is not saved$"):
+    with pytest.raises(NonFiniteError, match=r"^network D holds NaN or Inf at step 7, which is not saved$"):
         training.save(method, options, training.Progress(step=7), tmp_path, best=False)
     assert not list(tmp_path.iterdir())
 
