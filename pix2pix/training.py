@@ -175,7 +175,7 @@ def _read(progress: Progress) -> list[dict[str, float]]:
 def _located(what: str, step: int, names: list[str]) -> NonFiniteError:
     return NonFiniteError(
         f"step {step}: {what}; files of the batch: {', '.join(names)}; nothing of this step was saved; "
-        "look at these files, or lower --lr, and --resume from the last checkpoint"
+        "mend these files and --resume, or begin anew with a lower --lr"
     )
 
 

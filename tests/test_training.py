@@ -169,7 +169,7 @@ def test_a_nan_stops_the_run_in_its_step_and_nothing_of_it_is_saved(tiny, error,
     said = error(1, tiny.train, "run", "--batch_size", 2, "--save_every", 1)
     names = said.partition("files of the batch: ")[2].partition(";")[0].split(", ")
     assert said.startswith("step 3: loss/G is nan and the norm of its gradients is nan; files of the batch: ")
-    assert said.endswith("; look at these files, or lower --lr, and --resume from the last checkpoint")
+    assert said.endswith("; mend these files and --resume, or begin anew with a lower --lr")
     assert len(names) == 2
     assert set(names) <= set("01234")
     assert tiny.steps() == [1, 2]

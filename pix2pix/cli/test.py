@@ -93,16 +93,21 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
     if not files:
         raise UserError(f"--input {root}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
     print(f"input: {len(files)} images in {root}", file=sys.stderr)
-    paths = [Path(file.name) if root.is_file() else file.relative_to(root) for file in files]
-    stems = Counter(path.with_suffix("") for path in paths)
+    names = _result_names([Path(file.name) if root.is_file() else file.relative_to(root) for file in files])
 
     def tasks() -> Iterator[Task]:
-        for file, path in list(zip(files, paths, strict=True))[: options.num_test]:
-            alone = stems[path.with_suffix("")] == 1  # a.jpg beside a.png: both keep their suffix in the results' names
-            name = (path.with_suffix("") if alone else path).as_posix()
+        for file, name in list(zip(files, names, strict=True))[: options.num_test]:
             yield Task(name, convert_channels(read(file), translator.description["input_nc"]), None)
 
     return "native", tasks()
+
+
+def _result_names(paths: Sequence[Path]) -> list[str]:
+    """Name the result of each file: without its suffix, unless another has that name (a.jpg beside a.png)."""
+    stems = Counter(path.with_suffix("").as_posix() for path in paths)
+    whole = {path.as_posix() for path in paths}
+    pairs = ((path.with_suffix("").as_posix(), path.as_posix()) for path in paths)
+    return [stem if stems[stem] == 1 and stem not in whole else path for stem, path in pairs]
 
 
 def _write(

@@ -1,11 +1,13 @@
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pix2pix.cli import main
+from pix2pix.cli.test import _result_names
 from pix2pix.images import read
 
 
@@ -236,3 +238,8 @@ def test_names_of_any_letters_come_through(ready, photos):
         shutil.copy(photos / "1.png", photos / f"{name}.png")
     assert ready.test("run", "--input", photos) == 0
     assert {f"{name}.png" for name in names} <= set(outputs(ready.results(part="input_latest")))
+
+
+def test_no_two_results_have_one_name():
+    paths = [Path(name) for name in ("a.jpg", "a.png", "a.jpg.png", "b/a.jpg", "c.webp")]
+    assert _result_names(paths) == ["a.jpg", "a.png", "a.jpg.png", "b/a", "c"]
