@@ -122,7 +122,8 @@ class TestTimeOptions(Record):
 class RunOptions(Record):
     """Where the run lives, what it runs on, and what it reports."""
 
-    name: RunName = Field(description="name of the run, its folder in checkpoints_dir")
+    # A run may be resumed in a folder that was moved or renamed: the name only says where it is.
+    name: Annotated[RunName, MAY_CHANGE] = Field(description="name of the run, its folder in checkpoints_dir")
     checkpoints_dir: Annotated[Path, MAY_CHANGE] = Field("checkpoints", description="folder of all runs")
     seed: Seed = Field(0, description="same seed, same run")
     device: Annotated[Device, MAY_CHANGE] = Field("auto", description="what to run on; auto: cuda, else mps, else cpu")
@@ -147,6 +148,8 @@ class RunOptions(Record):
     def _one_beginning(self) -> Self:
         if self.resume and self.overwrite:
             raise ValueError("--resume continues the run and --overwrite begins it anew: give one of them")
+        if self.resume and self.dry_run:
+            raise ValueError("--dry_run tries the options of a new run: leave --resume out")
         return self
 
 

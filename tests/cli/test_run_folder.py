@@ -210,3 +210,11 @@ def test_a_disk_too_full_for_the_log_stops_the_run_in_one_line(tiny, error):
 def test_a_file_in_the_place_of_a_folder_is_told_at_once(tiny, error):
     (tiny.home / "checkpoints").write_text("")
     assert error(2, tiny.train) == f"the run folder {tiny.folder()} cannot be written: Not a directory"
+
+
+def test_a_run_goes_on_in_a_folder_that_was_renamed(tiny):
+    tiny.train("run", "--stop_at", 3)
+    tiny.folder().rename(tiny.folder("moved"))
+    assert tiny.resume("moved") == 0
+    assert tiny.content("moved")["options"]["run"]["name"] == "moved"
+    assert tiny.content("moved")["step"] == 8

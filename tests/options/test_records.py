@@ -96,6 +96,7 @@ def test_a_mistake_is_one_line_that_names_what_is_allowed(given, message):
         ({"gan_mode": "none", "lambda_l1": 0}, "nothing to learn: with --gan_mode none, --lambda_l1 or"),
         ({"n_epochs": 0, "n_epochs_decay": 0}, "no epoch to train: --n_epochs or --n_epochs_decay must be above 0"),
         ({"resume": True, "overwrite": True}, "--resume continues the run and --overwrite begins it anew"),
+        ({"resume": True, "dry_run": True}, "--dry_run tries the options of a new run: leave --resume out"),
         ({"statistics": "running"}, "--statistics running: only batch norm keeps running statistics; add --norm batch"),
     ],
 )
