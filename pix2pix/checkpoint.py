@@ -86,9 +86,9 @@ def read(path: Path) -> dict[str, Any]:
             file.seek(max(0, size - _TRAILER))
             trailer = file.read()
             if size < _TRAILER or not trailer.startswith(_MARK):
-                raise CheckpointError(f"{path} is cut short or was not written by this program; use another --epoch")
+                raise CheckpointError(f"{path} is cut short or was not written by this program; use another checkpoint")
             if _sha256(file, size - _TRAILER) != trailer[len(_MARK) :]:
-                raise CheckpointError(f"{path} is damaged: its SHA-256 does not match; use another --epoch")
+                raise CheckpointError(f"{path} is damaged: its SHA-256 does not match; use another checkpoint")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except CheckpointError:
         raise
@@ -133,7 +133,8 @@ def resolve(folder: Path, epoch: str) -> Path:
         raise CheckpointError(f"there is no run {folder}; {known}")
     path = path_of(folder, int(epoch)) if epoch.isdecimal() else pointed(folder, epoch)
     if path is None or not path.is_file():
-        present = ", ".join(["latest", "best", *map(str, steps(folder))]) if steps(folder) else "none"
+        pointers = [name for name in ("latest", "best") if (target := pointed(folder, name)) and target.is_file()]
+        present = ", ".join([*pointers, *map(str, steps(folder))]) or "none"
         raise CheckpointError(f"{folder} has no checkpoint {epoch!r}; present: {present}")
     return path
 

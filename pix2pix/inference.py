@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pix2pix import checkpoint, images
 from pix2pix.errors import UserError
+from pix2pix.layers import switched
 from pix2pix.methods import METHODS
 from pix2pix.options import Pix2PixOptions, from_dict
 from pix2pix.options.records import leaves
@@ -30,6 +31,8 @@ class LoadedTranslator:
             options, self.description["input_nc"], self.description["output_nc"], runtime
         )
         checkpoint.restore(self.method.generator, content["ema"] or content["networks"]["G"], "G")
+        with switched(self.method.generator, statistics=options.test.statistics, dropout=False):
+            pass  # statistics that the network does not keep are refused here, not at the first image
 
     def translate(self, image: AnyImage, *, name: str = "", sample: int = 0) -> AnyImage:
         """Translate one image of any size, or a batch of them as a tensor; the answer is of the same kind and size.
@@ -43,11 +46,15 @@ class LoadedTranslator:
         channels = self.description["input_nc"]
         if isinstance(image, Image.Image):
             array = images.convert_channels(images.from_pil(image), channels)
+            if array.size == 0:
+                raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
             return images.to_pil(self._translate_array(array, name, sample))
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or image.size == 0:
                 raise UserError(f"got an array {image.dtype} {image.shape}; uint8 (H, W, {channels}) is needed")
             return self._translate_array(image, name, sample)
+        if not isinstance(image, Tensor):
+            raise UserError(f"got {type(image).__name__}; a PIL image, an array or a tensor is needed")
         well_shaped = image.ndim in (3, 4) and image.shape[-3] == channels and image.numel() > 0
         if not well_shaped or not image.is_floating_point():
             shape = tuple(image.shape)

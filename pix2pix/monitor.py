@@ -146,7 +146,7 @@ def _step_of(line: str) -> int | None:
     """Return the step of a line, or None where a crash cut or garbled it."""
     try:
         return int(json.loads(line)["step"]) if line.endswith("\n") else None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 

@@ -1,5 +1,6 @@
 """Where and how numbers are computed: device, precision, the seeds of each step, and the update of weights."""
 
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -68,8 +69,9 @@ def step_seed(seed: int, step: int) -> int:
 
 
 def name_seed(seed: int, name: str, sample: int = 0) -> int:
-    """Give the seed of everything random in translating the image of this name."""
-    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode()), sample]).generate_state(1, np.uint64)[0])
+    """Give the seed of everything random in translating the image of this name, whatever folder stands before it."""
+    last = zlib.crc32(os.fsencode(name.rpartition("/")[2]))
+    return int(np.random.SeedSequence([seed, last, sample]).generate_state(1, np.uint64)[0])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import pix2pix
 from pix2pix import checkpoint
+from pix2pix.errors import UserError
 from pix2pix.methods.base import Method, Scalars
 from pix2pix.monitor import Monitor
 from pix2pix.options import Pix2PixOptions, as_dict
@@ -63,13 +64,14 @@ def fit(
     Raises:
         NonFiniteError: a loss or gradient is NaN or infinite; names the loss, the step and the batch's files.
         CheckpointError: a checkpoint cannot be written.
+        UserError: an image cannot be used; the steps before are saved.
     """
     run, total = options.run, options.train.steps or 0
     last = min(total, run.stop_at or total)
     if options.train.ema is not None and progress.ema is None:
         progress.ema = {name: value.detach().clone() for name, value in method.generator.state_dict().items()}
     seconds, images = 0.0, 0
-    with _signals() as received:
+    with _signals() as received, _saved_when_broken_off(method, options, progress, folder):
         for step in range(progress.step + 1, last + 1):
             began = time.monotonic()
             torch.manual_seed(step_seed(run.seed, step))
@@ -150,14 +152,18 @@ def save(method: Method[Any], options: Pix2PixOptions, progress: Progress, folde
     checkpoint.prune(folder, options.run.keep)
 
 
-def resume(method: Method[Any], content: dict[str, Any]) -> Progress:
-    """Put a checkpoint's weights and optimiser states into a method built from its options."""
+def resume(method: Method[Any], content: dict[str, Any], options: Pix2PixOptions) -> Progress:
+    """Put a checkpoint's weights and optimiser states into a method built from its options.
+
+    Another measure of the best than that of the checkpoint has seen no best yet.
+    """
     for name, network in method.networks.items():
         checkpoint.restore(network, content["networks"][name], name)
         method.optimizers[name].load_state_dict(content["optimizers"][name])
     device = next(method.generator.parameters()).device
     ema = content["ema"] and {name: value.to(device, copy=True) for name, value in content["ema"].items()}
-    return Progress(content["step"], content["best"], ema, list(content["window"]))
+    same_measure = content["options"]["run"]["best_metric"] == options.run.best_metric
+    return Progress(content["step"], content["best"] if same_measure else None, ema, list(content["window"]))
 
 
 def _read(progress: Progress) -> list[dict[str, float]]:
@@ -195,6 +201,22 @@ def _means(window: list[dict[str, float]]) -> dict[str, float]:
 def _average(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
     for name, value in weights.items():
         ema[name].lerp_(value, 1 - decay)
+
+
+@contextmanager
+def _saved_when_broken_off(
+    method: Method[Any], options: Pix2PixOptions, progress: Progress, folder: Path | None
+) -> Iterator[None]:
+    """Save the steps made inside the block when an image that cannot be used ends it."""
+    start = progress.step
+    try:
+        yield
+    except UserError as error:
+        of_images = not isinstance(error, NonFiniteError | checkpoint.CheckpointError)
+        if of_images and folder is not None and progress.step > start:
+            _read(progress)
+            save(method, options, progress, folder, best=False)
+        raise
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def check_truncations(saved, count, seed=0):
     data, draw = saved.read_bytes(), random.Random(seed)
     for length in [0, 1, 39, 40, len(data) - 1, *(draw.randrange(len(data)) for _ in range(count - 5))]:
         saved.write_bytes(data[:length])
-        assert "is cut short or was not written by this program; use another --epoch" in refusal(saved)
+        assert "is cut short or was not written by this program; use another checkpoint" in refusal(saved)
 
 
 def test_a_flipped_bit_is_found(saved):
@@ -315,7 +315,7 @@ def test_what_cannot_be_resolved_is_answered_with_what_is_there(saved):
     folder = saved.parent
     with pytest.raises(CheckpointError) as caught:
         checkpoint.resolve(folder, "8")
-    assert str(caught.value) == f"{folder} has no checkpoint '8'; present: latest, best, 7"
+    assert str(caught.value) == f"{folder} has no checkpoint '8'; present: 7"
     saved.unlink()
     with pytest.raises(CheckpointError, match="has no checkpoint 'latest'; present: none"):
         checkpoint.resolve(folder, "latest")

@@ -1,6 +1,7 @@
 """The commands: `python -m pix2pix train | test | prepare | env`."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -58,9 +59,7 @@ def _run(arguments: list[str]) -> int:
         print(f"pix2pix {__version__}")
         return 0
     if command == "train":
-        from pix2pix.cli.train import train
-
-        return train(arguments[1:])
+        return _train(arguments[1:])
     if command == "test":
         from pix2pix.cli.test import test
 
@@ -78,6 +77,17 @@ def _run(arguments: list[str]) -> int:
     raise UserError(
         f"unknown command {command!r}{did_you_mean(command, COMMANDS) or '; allowed: ' + ', '.join(COMMANDS)}"
     )
+
+
+def _train(arguments: list[str]) -> int:
+    """Train. Until there is a step to save, Ctrl-C just ends the process: an exception may get lost in imports."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        from pix2pix.cli.train import train
+
+        return train(arguments)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print_long(text: str) -> None:

@@ -1,11 +1,13 @@
 """`python test.py --name X`: translate a data set's pairs, or any images, and show them as a page."""
 
+import re
 import shlex
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from pix2pix.errors import UserError
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 
 
 class Task(NamedTuple):
-    """An image to translate: its name in the results, itself, and what it should become, if that is known."""
+    """An image to translate: its names in the results and for the dropout, itself, and its target, if that is known."""
 
     name: str
+    seed_name: str
     source: "Array"
     target: "Array | None"
 
@@ -41,8 +44,10 @@ def test(argv: Sequence[str]) -> int:
         seed=parsed.given.get("seed"),
     )
     check_claims(translator.options, parsed.claims)
-    size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
+    if options.input and Path(options.input).resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"--input {options.input} lies in {folder}, which the results replace; copy it elsewhere first")
+    size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
     try:
         page = _write(tasks, translator, folder, options, size)
     except OSError as error:
@@ -68,6 +73,10 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, I
         output_nc=translator.description["output_nc"],
         size=data.load_size,
     )
+    if len(pairs) == 0:
+        raise UserError(
+            f"--phase {options.phase}: the training kept no pair out for it; --phase train or test has some"
+        )
     print(f"{options.phase}: {pairs.layout}: {len(pairs)} pairs", file=sys.stderr)
     height, width = data.crop_size
     sizes = {
@@ -79,7 +88,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, I
     def tasks() -> Iterator[Task]:
         for index in range(len(pairs)):
             pair = resized(pairs.read(index), preprocess, data.load_size, data.crop_size, training=False)
-            yield Task(pair.name, pair.source, pair.target)
+            yield Task(pair.name, pair.name, pair.source, pair.target)
 
     return sizes.get(preprocess, "native"), tasks()
 
@@ -97,7 +106,7 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
 
     def tasks() -> Iterator[Task]:
         for file, name in list(zip(files, names, strict=True))[: options.num_test]:
-            yield Task(name, convert_channels(read(file), translator.description["input_nc"]), None)
+            yield Task(name, file.stem, convert_channels(read(file), translator.description["input_nc"]), None)
 
     return "native", tasks()
 
@@ -113,15 +122,12 @@ def _result_names(paths: Sequence[Path]) -> list[str]:
 def _write(
     tasks: Iterator[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
 ) -> Path:
-    """Translate every task and write images and page; those of an earlier test of this checkpoint give way."""
+    """Translate every task, write images and page, and let them replace those of an earlier test when all went well."""
     from tqdm import tqdm
 
     from pix2pix.gallery import write_gallery
 
-    if (folder / "index.html").is_file():
-        for old in ("source", "target", *(path.name for path in folder.glob("output*"))):
-            shutil.rmtree(folder / old, ignore_errors=True)
-    items = [_translated(task, translator, folder, options.samples) for task in tqdm(tasks, unit="image", disable=None)]
+    folder.mkdir(parents=True, exist_ok=True)
     test = translator.options.test
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
@@ -129,16 +135,31 @@ def _write(
         "size": size,
         "statistics": test.statistics,
         "dropout": f"{test.dropout}, drawn from seed {translator.options.run.seed} and the image's name",
-        "images": str(len(items)),
         "scores": "of the 8-bit images, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
         "command": shlex.join(["python", *sys.argv]),
     }
-    page = write_gallery(folder, items, title=f"{options.name}: {folder.name}", facts=facts)
+    with TemporaryDirectory(prefix=".new-", dir=folder) as place:
+        new = Path(place)
+        items = [
+            _translated(task, translator, new, options.samples) for task in tqdm(tasks, unit="image", disable=None)
+        ]
+        facts["images"] = str(len(items))
+        write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts)
+        _replace(folder, new)
     scored = [item.scores for item in items if item.scores]
     if scored:
         means = {name: sum(scores[name] for scores in scored) / len(scored) for name in scored[0]}
         print(f"{len(scored)} pairs: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))
-    return page
+    return folder / "index.html"
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Move what lies in `new` into `folder` in place of the images and page of an earlier test; all else stays."""
+    for old in folder.iterdir():
+        if re.fullmatch(r"source|target|output(_\d+)?", old.name) and old.is_dir():
+            shutil.rmtree(old)
+    for path in new.iterdir():
+        path.replace(folder / path.name)
 
 
 def _translated(task: Task, translator: "LoadedTranslator", folder: Path, samples: int) -> "GalleryItem":
@@ -146,7 +167,7 @@ def _translated(task: Task, translator: "LoadedTranslator", folder: Path, sample
     from pix2pix import images
     from pix2pix.gallery import GalleryItem
 
-    outputs = [translator.translate(task.source, name=task.name, sample=sample) for sample in range(samples)]
+    outputs = [translator.translate(task.source, name=task.seed_name, sample=sample) for sample in range(samples)]
     columns = {"source": task.source}
     columns |= {"output" if samples == 1 else f"output {i}": output for i, output in enumerate(outputs, start=1)}
     columns |= {} if task.target is None else {"target": task.target}

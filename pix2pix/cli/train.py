@@ -14,13 +14,17 @@ from pix2pix.lock import locked
 from pix2pix.options import Parsed, Pix2PixOptions, as_dict, check_resume, from_dict, load_yaml, parse, to_yaml
 
 if TYPE_CHECKING:
-    from pix2pix.data.pairs import Pairs
+    from pix2pix.data.pairs import Phase
+    from pix2pix.data.records import Pairs
     from pix2pix.methods.pix2pix import Pix2Pix
     from pix2pix.monitor import Monitor
     from pix2pix.runtime import Runtime
 
 # options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
-RUN_FILES = ("step_*.pt", "latest", "best", "env.json", "train.log", "metrics.jsonl", "tb/*", "options.yaml")
+RUN_FILES = (
+    *("step_[0-9]*.pt", "latest", "best", "env.json", "train.log", "metrics.jsonl"),
+    *("tb/events.out.tfevents.*", "options.yaml"),
+)
 
 
 def train(argv: Sequence[str]) -> int:
@@ -88,11 +92,14 @@ def _train(
     from pix2pix.training import Progress, fit, resume
 
     runtime = Runtime(options.run.device, options.run.precision)
-    pairs, held_out = _open(options, "train"), _open(options, "val")
+    pairs = _open(options, "train")
     options = _with_steps(options, len(pairs), dry=folder is None)
     first = pairs.read(0)
-    method = METHODS[options.model](options, first.source.shape[2], first.target.shape[2], runtime)
-    progress = resume(method, content) if content is not None else Progress()
+    input_nc, output_nc = first.source.shape[2], first.target.shape[2]
+    held_out = _open(options, "val", input_nc, output_nc)
+    method = METHODS[options.model](options, input_nc, output_nc, runtime)
+    progress = resume(method, content, options) if content is not None else Progress()
+    _check_ends(options, progress.step)
     data = options.data
 
     with ExitStack() as stack:
@@ -141,7 +148,17 @@ def _train(
     return 128 + received if received is not None else 0
 
 
-def _open(options: Pix2PixOptions, phase: Any) -> "Pairs":
+def _check_ends(options: Pix2PixOptions, step: int) -> None:
+    """Refuse an end that lies behind."""
+    for name, end in (("steps", options.train.steps), ("stop_at", options.run.stop_at)):
+        if end is not None and end < step:
+            raise UserError(f"--{name} {end} lies behind: the run is at step {step}; give more, or leave it out")
+
+
+def _open(
+    options: Pix2PixOptions, phase: "Phase", input_nc: int | None = None, output_nc: int | None = None
+) -> "Pairs":
+    """Open the pairs of a phase; with channels given, convert them as test.py does."""
     from pix2pix.data.pairs import open_pairs
 
     data = options.data
@@ -151,8 +168,8 @@ def _open(options: Pix2PixOptions, phase: Any) -> "Pairs":
         direction=data.direction,
         val_fraction=data.val_fraction,
         max_dataset_size=data.max_dataset_size if phase == "train" else None,
-        input_nc=data.input_nc,
-        output_nc=data.output_nc,
+        input_nc=input_nc or data.input_nc,
+        output_nc=output_nc or data.output_nc,
         size=data.load_size,
     )
 

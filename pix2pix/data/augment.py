@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from pix2pix.data.pairs import RawPair
+from pix2pix.data.records import RawPair
 from pix2pix.images import ImageError, resize, shown
 
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]

@@ -2,14 +2,16 @@
 
 import itertools
 import multiprocessing
+import multiprocessing.connection
+import multiprocessing.process
 import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,8 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pix2pix.data.augment import Augment, Preprocess, Size, resized
-from pix2pix.data.pairs import Pairs, RawPair
-from pix2pix.data.records import Pair
+from pix2pix.data.records import Pair, Pairs, RawPair
 from pix2pix.errors import UserError
 from pix2pix.images import reflect_to_multiple, shown, to_tensor
 
@@ -89,6 +90,9 @@ def training_batches(
     with _unchanged_signals():
         iterator = iter(loader)
     workers = [child for child in multiprocessing.active_children() if child not in children]
+    if workers:
+        event = iterator._workers_done_event  # type: ignore[attr-defined]
+        threading.Thread(target=_free_what_the_dead_held, args=(event, workers), daemon=True).start()
     try:
         while True:
             batch = _await(iterator)
@@ -154,6 +158,16 @@ def _height_x_width(image: Tensor) -> str:
     return f"{image.shape[-2]}x{image.shape[-1]}"
 
 
+def _free_what_the_dead_held(event: Any, workers: list[multiprocessing.process.BaseProcess]) -> None:
+    """Wait for a worker's end, then release the lock of the event that all share, lest torch wait for it for ever.
+
+    A worker that is killed while it looks at the event takes the lock with it. Any other time there is none to release.
+    """
+    multiprocessing.connection.wait([worker.sentinel for worker in workers])
+    with suppress(ValueError):
+        event._cond.release()
+
+
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
     for number in (signal.SIGINT, signal.SIGTERM):  # they reach all processes: only the main one decides how to end
@@ -168,8 +182,11 @@ def _await(iterator: Iterator[Pair | UserError]) -> Pair | UserError:
     for _ in range(_PATIENCE):
         try:
             return next(iterator)
-        except RuntimeError as error:
-            if str(error).startswith("DataLoader worker"):
+        except (RuntimeError, OSError, EOFError) as error:
+            cut_off = isinstance(error, OSError | EOFError) and not str(error).startswith(
+                "Caught"
+            )  # while it was sending
+            if cut_off or str(error).startswith("DataLoader worker"):
                 return LoaderError(
                     "a worker process loading images died, likely for want of memory: "
                     "use fewer --num_workers (0 loads without any), or allow more shared memory"

@@ -4,11 +4,12 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
+from pix2pix.data.records import Pairs, RawPair
 from pix2pix.errors import UserError
 from pix2pix.images import IMAGE_SUFFIXES, Array, ImageError, convert_channels, find_images, natural_order, read, shown
 
@@ -18,25 +19,6 @@ Direction = Literal["AtoB", "BtoA"]
 GENERATED = {"train": range(400), "val": range(400, 450), "test": range(450, 550)}
 _GENERATED_SEED = 0
 _LISTED = 5  # names in a message
-
-
-class RawPair(NamedTuple):
-    """Two uint8 (H, W, C) images of one size, and the name of the pair."""
-
-    source: Array
-    target: Array
-    name: str
-
-
-class Pairs(Protocol):
-    """Pairs that can be read in any order; layout is a phrase for people saying where they come from."""
-
-    @property
-    def layout(self) -> str: ...  # noqa: D102
-    @property
-    def names(self) -> Sequence[str]: ...  # noqa: D102
-    def __len__(self) -> int: ...
-    def read(self, index: int) -> RawPair: ...  # noqa: D102
 
 
 def open_pairs(
@@ -129,8 +111,22 @@ def _some(files: Sequence[Path]) -> str:
     return ", ".join(shown(file) for file in files[:_LISTED]) + more
 
 
+def _refuse_partners(folder: Path, names: Iterable[str]) -> None:
+    """Refuse two folders of equal names: they are two sides of pairs, and would be cut in halves."""
+    inside: dict[str, set[str]] = {}
+    for name in names:
+        top, slash, rest = name.partition("/")
+        inside.setdefault(top + slash, set()).add(rest if slash else name)
+    if len(inside) == 2 and all(inside) and len({frozenset(rest) for rest in inside.values()}) == 1:
+        raise UserError(
+            f"{shown(folder)} holds {' and '.join(inside)} with images of equal names: call them A/ and B/ if those "
+            "are partners, or put A|B images side by side into one folder"
+        )
+
+
 def _side_by_side(folder: Path) -> Pairs:
     files = _by_name(folder)
+    _refuse_partners(folder, files)
     names = tuple(sorted(files, key=natural_order))
     return _SideBySide(f"side-by-side A|B images in {shown(folder)}", names, tuple(files[name] for name in names))
 

@@ -1,8 +1,11 @@
-"""What the loaders hand out: every image tensor is float32 (N, C, H, W) in [-1, 1]."""
+"""Pairs as they are read, arrays of uint8, and as the loaders hand them out: float32 (N, C, H, W) in [-1, 1]."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
+
+from pix2pix.images import Array
 
 
 class Pair(NamedTuple):
@@ -11,3 +14,22 @@ class Pair(NamedTuple):
     source: Tensor
     target: Tensor
     name: list[str]
+
+
+class RawPair(NamedTuple):
+    """Two uint8 (H, W, C) images of one size, and the name of the pair."""
+
+    source: Array
+    target: Array
+    name: str
+
+
+class Pairs(Protocol):
+    """Pairs that can be read in any order; layout is a phrase for people saying where they come from."""
+
+    @property
+    def layout(self) -> str: ...  # noqa: D102
+    @property
+    def names(self) -> Sequence[str]: ...  # noqa: D102
+    def __len__(self) -> int: ...
+    def read(self, index: int) -> RawPair: ...  # noqa: D102

@@ -1,11 +1,11 @@
 """The types that options have, and in words what each of them allows."""
 
-import os.path
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -55,8 +55,14 @@ def _folder_name(name: str) -> str:
 def _path(path: str) -> str:
     if not path or "\0" in path:
         raise ValueError("a path is needed")
-    # So that ./datasets/x, datasets/x and datasets/x/ are the same folder when a run is resumed.
-    return os.path.normpath(path)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a path of valid UTF-8 is needed: rename the folder") from None
+    # So that ./datasets/x, datasets/x and datasets/x/ are the same folder when a run is resumed. No more than that:
+    # where a/../b is depends on links, and ./generated is a folder, not the built-in data.
+    plain = str(PurePath(path))
+    return "./generated" if plain == "generated" != path else plain
 
 
 def _generator(name: str) -> str:

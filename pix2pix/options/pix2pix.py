@@ -58,8 +58,8 @@ class NetworkOptions(Record):
     generator: Generator = Field(
         "unet_256", description="G; unet_N halves an N-pixel image down to 1x1, encoder_decoder has no skips"
     )
-    ngf: int = Field(64, gt=0, description="channels of G's first layer")
-    ndf: int = Field(64, gt=0, description="channels of D's first layer")
+    ngf: int = Field(64, gt=0, le=4096, description="channels of G's first layer")
+    ndf: int = Field(64, gt=0, le=4096, description="channels of D's first layer")
     upsample: Literal["transpose", "nearest", "bilinear"] = Field("transpose", description="how G's decoder enlarges")
     norm: Literal["auto", "batch", "instance", "none"] = Field(
         "auto", description="normalisation; auto: batch if a process has more than one pair per step, else instance"

@@ -48,4 +48,6 @@ class TestOptions(Record):
     def _paired_or_not(self) -> Self:
         if self.dataroot is not None and self.input is not None:
             raise ValueError("--dataroot holds pairs and --input has none: give one of them")
+        if self.input is not None and (self.phase != "test" or self.preprocess not in (None, "none")):
+            raise ValueError("--input is translated at its own size: leave --phase and --preprocess out")
         return self

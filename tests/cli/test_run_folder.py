@@ -8,6 +8,7 @@ import pytest
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
+from pix2pix.images import read, write
 
 
 def said(tiny):
@@ -131,9 +132,9 @@ def empty(file):
 @pytest.mark.parametrize(
     ("damage", "cause"),
     [
-        (flip, "is damaged: its SHA-256 does not match; use another --epoch"),
-        (cut, "is cut short or was not written by this program; use another --epoch"),
-        (empty, "is cut short or was not written by this program; use another --epoch"),
+        (flip, "is damaged: its SHA-256 does not match; use another checkpoint"),
+        (cut, "is cut short or was not written by this program; use another checkpoint"),
+        (empty, "is cut short or was not written by this program; use another checkpoint"),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over_and_named(tiny, error, damage, cause):
@@ -152,7 +153,7 @@ def test_where_no_checkpoint_is_whole_nothing_is_touched(tiny, error):
     before = tiny.files()
     assert error(2, tiny.resume) == (
         f"no checkpoint in {tiny.folder()} is whole: {tiny.folder()}/step_00000006.pt is cut short or was not "
-        "written by this program; use another --epoch; begin anew with --overwrite"
+        "written by this program; use another checkpoint; begin anew with --overwrite"
     )
     assert tiny.files() == before
 
@@ -218,3 +219,45 @@ def test_a_run_goes_on_in_a_folder_that_was_renamed(tiny):
     assert tiny.resume("moved") == 0
     assert tiny.content("moved")["options"]["run"]["name"] == "moved"
     assert tiny.content("moved")["step"] == 8
+
+
+def test_overwriting_leaves_what_is_not_of_the_run(tiny):
+    tiny.train("run", "--stop_at", 3)
+    (tiny.folder() / "tb" / "plugins").mkdir()
+    (tiny.folder() / "step_mine.pt").write_text("mine")
+    assert tiny.train("run", "--overwrite") == 0
+    assert (tiny.folder() / "step_mine.pt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_a_bad_image_costs_no_step_already_made(tiny, error, phase):
+    for folder, number in (("train", 0), ("train", 1), ("val", 2)):
+        tiny.write_pair(tiny.home / "data" / folder / f"{number}.png", number)
+    (tiny.home / "data" / phase / "9.png").write_text("text")
+    line = error(2, tiny.train, "run", "--dataroot", tiny.home / "data", "--save_every", 100)
+    assert "9.png: not a PNG" in line
+    assert tiny.content()["step"] == (4 if phase == "val" else tiny.steps()[-1])
+    assert not list(tiny.folder().glob(".*"))
+
+
+def test_validation_pairs_get_the_channels_of_training(tiny):
+    for folder, number in (("train", 0), ("train", 1), ("val", 2)):
+        tiny.write_pair(tiny.home / "data" / folder / f"{number}.png", number)
+    grey = tiny.home / "data" / "val" / "2.png"
+    write(grey, read(grey)[..., :1])
+    assert tiny.train("run", "--dataroot", tiny.home / "data", "--steps", 4) == 0
+
+
+def test_another_measure_of_the_best_begins_without_one(tiny):
+    tiny.train("run", "--stop_at", 4)
+    assert tiny.resume("run", "--best_metric", "val/psnr") == 0
+    values = [line["val/psnr"] for line in tiny.metrics() if "val/psnr" in line]
+    assert tiny.content(epoch="latest")["best"] == values[-1]
+
+
+@pytest.mark.parametrize("end", ["steps", "stop_at"])
+def test_an_end_that_lies_behind_is_refused(tiny, error, end):
+    tiny.train("run", "--stop_at", 4)
+    before = tiny.files()
+    assert error(2, tiny.resume, "run", f"--{end}", 2).startswith(f"--{end} 2 lies behind: the run is at step 4")
+    assert tiny.files() == before

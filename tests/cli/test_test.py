@@ -222,7 +222,7 @@ def test_a_damaged_checkpoint_is_refused(tiny, trained, error):
     file = tiny.folder() / "step_00000004.pt"
     os.truncate(file, file.stat().st_size // 2)
     line = error(2, tiny.test)
-    assert line == f"{file} is cut short or was not written by this program; use another --epoch"
+    assert line == f"{file} is cut short or was not written by this program; use another checkpoint"
     assert tiny.test("run", "--epoch", 3) == 0
 
 
@@ -243,3 +243,53 @@ def test_names_of_any_letters_come_through(ready, photos):
 def test_no_two_results_have_one_name():
     paths = [Path(name) for name in ("a.jpg", "a.png", "a.jpg.png", "b/a.jpg", "c.webp")]
     assert _result_names(paths) == ["a.jpg", "a.png", "a.jpg.png", "b/a", "c"]
+
+
+def test_a_test_that_fails_leaves_the_earlier_results(ready, error, photos):
+    assert ready.test("run", "--input", photos) == 0
+    before = outputs(ready.results(part="input_latest"))
+    (photos / "99.png").write_text("text")
+    assert error(2, ready.test, "run", "--input", photos).startswith(f"{photos}/99.png: not a PNG")
+    assert outputs(ready.results(part="input_latest")) == before
+    assert not list(ready.results(part="input_latest").glob(".*"))
+
+
+def test_new_results_replace_the_earlier_ones_and_nothing_else(ready, photos):
+    assert ready.test("run", "--input", photos, "--samples", 2) == 0
+    mine = ready.results(part="input_latest") / "output of mine"
+    mine.mkdir()
+    assert ready.test("run", "--input", photos / "1.png") == 0
+    names = {path.name for path in ready.results(part="input_latest").iterdir()}
+    assert names == {"index.html", "source", "output", "output of mine"}
+
+
+def test_results_are_not_translated_into_themselves(ready, error, photos):
+    assert ready.test("run", "--input", photos) == 0
+    there = ready.results(part="input_latest")
+    line = error(2, ready.test, "run", "--input", there / "output")
+    assert line.endswith(f"lies in {there}, which the results replace; copy it elsewhere first")
+    assert outputs(there)
+
+
+def test_a_file_has_the_same_dropout_alone_and_in_a_folder(ready, photos, tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    shutil.copy(photos / "1.png", tmp_path / "deep" / "er")
+    shutil.copy(photos / "2.png", tmp_path / "deep" / "1.jpg.png")
+    ready.test("run", "--input", photos / "1.png")
+    alone = outputs(ready.results(part="input_latest"))["1.png"]
+    ready.test("run", "--input", tmp_path / "deep")
+    assert outputs(ready.results(part="input_latest"))["er/1.png"] == alone
+
+
+def test_a_name_that_is_no_utf_8_is_translated(ready, photos, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shutil.copy(photos / "1.png", os.path.join(os.fsencode(folder), b"bad\xff.png"))
+    assert ready.test("run", "--input", folder) == 0
+
+
+def test_a_phase_without_pairs_is_told(ready, tiny, error):
+    for number in range(2):
+        tiny.write_pair(tiny.home / "few" / "train" / f"{number}.png", number)
+    assert tiny.train("few", "--dataroot", tiny.home / "few", "--val_fraction", 0, "--stop_at", 1) == 0
+    assert error(2, tiny.test, "few", "--phase", "val").startswith("--phase val: the training kept no pair out")

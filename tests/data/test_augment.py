@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pix2pix.data.augment import Augment, resized
-from pix2pix.data.pairs import RawPair
+from pix2pix.data.records import RawPair
 from pix2pix.images import ImageError
 
 

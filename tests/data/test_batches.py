@@ -12,10 +12,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from pix2pix.data import batches
 from pix2pix.data.batches import LoaderError, evaluation_pairs, samples, training_batches
-from pix2pix.data.pairs import RawPair
+from pix2pix.data.records import RawPair
 from pix2pix.errors import UserError
 from pix2pix.images import ImageError, to_array
 
@@ -227,3 +228,26 @@ def test_evaluation_goes_through_all_pairs_in_order_without_jitter():
     assert {pair.source.shape for pair in seen} == {(1, 3, 16, 16)}
     assert np.array_equal(to_array(seen[0].target[0]), pairs.read(0).target)
     assert len(list(evaluation_pairs(pairs, **arguments, limit=2))) == 2
+
+
+def test_a_worker_killed_with_the_shared_lock_in_its_hand_does_not_hang_the_training(monkeypatch):
+    monkeypatch.setattr(batches, "_POLL_SECONDS", 0.2)
+    held = []
+
+    class Held(DataLoader):
+        def __iter__(self):
+            iterator = super().__iter__()
+            held.append(iterator._workers_done_event._cond)
+            return iterator
+
+    monkeypatch.setattr(batches, "DataLoader", Held)
+    stream = run(FIVE, num_workers=1)
+    next(stream)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGSTOP)
+    while not held[0].acquire(timeout=1):
+        os.kill(worker.pid, signal.SIGCONT)  # it was stopped with the lock: let it go on, and try again
+        os.kill(worker.pid, signal.SIGSTOP)
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(LoaderError):
+        list(islice(stream, 100))

@@ -204,3 +204,12 @@ def test_a_damaged_image_is_refused_by_name(tmp_path):
     (tmp_path / "train" / "2.png").write_text("no image")
     with pytest.raises(ImageError, match=r"train/2.png: not a PNG"):
         open_(tmp_path).read(1)
+
+
+def test_two_folders_of_partners_are_not_cut_in_halves(tmp_path):
+    for side in ("input", "target"):
+        for name in ("1", "2"):
+            (tmp_path / "train" / side).mkdir(parents=True, exist_ok=True)
+            write(tmp_path / "train" / side / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(UserError, match=r"holds input/ and target/ with images of equal names: call them A/ and B/"):
+        open_pairs(str(tmp_path), "train", direction="AtoB", val_fraction=0)

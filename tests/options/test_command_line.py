@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -178,3 +179,16 @@ def test_any_command_line_is_read_or_refused_in_one_line(argv):
     except OptionError as error:
         message = str(error)
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("./generated", "./generated"), ("generated", "generated"), ("./a//b/", "a/b"), ("a/../b", "a/../b")],
+)
+def test_a_path_is_made_plain_but_leads_where_it_led(typed, meant):
+    assert parse(["--dataroot", typed, "--name", "a"], Pix2PixOptions, program="x").options.data.dataroot == meant
+
+
+def test_a_path_that_is_no_utf_8_is_refused():
+    with pytest.raises(OptionError, match="a path of valid UTF-8 is needed"):
+        parse(["--dataroot", os.fsdecode(b"r\xff"), "--name", "a"], Pix2PixOptions, program="x")
