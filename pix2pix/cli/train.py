@@ -100,6 +100,10 @@ def _train(
     method = METHODS[options.model](options, input_nc, output_nc, runtime)
     progress = resume(method, content, options) if content is not None else Progress()
     _check_ends(options, progress.step)
+    method.description["pairs"] = len(pairs)
+    if content is not None and content["description"].get("pairs", len(pairs)) != len(pairs):
+        then = content["description"]["pairs"]
+        remarks = [*remarks, f"the data has changed: {then} training pairs then, {len(pairs)} now, and another order"]
     data = options.data
 
     with ExitStack() as stack:

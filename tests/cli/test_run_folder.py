@@ -261,3 +261,12 @@ def test_an_end_that_lies_behind_is_refused(tiny, error, end):
     before = tiny.files()
     assert error(2, tiny.resume, "run", f"--{end}", 2).startswith(f"--{end} 2 lies behind: the run is at step 4")
     assert tiny.files() == before
+
+
+def test_data_that_changed_since_is_remarked(tiny):
+    for number in range(3):
+        tiny.write_pair(tiny.home / "data" / "train" / f"{number}.png", number)
+    tiny.train("run", "--dataroot", tiny.home / "data", "--val_fraction", 0, "--stop_at", 2)
+    tiny.write_pair(tiny.home / "data" / "train" / "3.png", 3)
+    assert tiny.resume() == 0
+    assert "the data has changed: 3 training pairs then, 4 now" in said(tiny)
