@@ -28,7 +28,7 @@ class LoadedTranslator:
         self.step: int = content["step"]
         self.description: dict[str, Any] = content["description"]
         self.method = METHODS[self.description["method"]](
-            options, self.description["input_nc"], self.description["output_nc"], runtime
+            options, self.description["input_nc"], self.description["output_nc"], runtime, training=False
         )
         checkpoint.restore(self.method.generator, content["ema"] or content["networks"]["G"], "G")
         with switched(self.method.generator, statistics=options.test.statistics, dropout=False):

@@ -128,6 +128,8 @@ def _write(
     from pix2pix.gallery import write_gallery
 
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".new-*"):  # by a test that was killed
+        shutil.rmtree(left)
     test = translator.options.test
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",

@@ -31,9 +31,14 @@ def resolved_norm(network: NetworkOptions, batch_size: int) -> NormKind:
 
 
 class Pix2Pix:
-    """A generator G, a discriminator D (unless the objective has none), their optimisers and their update."""
+    """A generator G, a discriminator D (unless the objective has none), their optimisers and their update.
 
-    def __init__(self, options: Pix2PixOptions, input_nc: int, output_nc: int, runtime: Runtime):
+    With `training` false there is G alone, for weights that are about to be loaded.
+    """
+
+    def __init__(
+        self, options: Pix2PixOptions, input_nc: int, output_nc: int, runtime: Runtime, *, training: bool = True
+    ):
         network, loss = options.network, options.loss
         self.options, self.runtime = options, runtime
         self.norm = resolved_norm(network, options.train.batch_size)
@@ -50,13 +55,14 @@ class Pix2Pix:
         )
         self.multiple: int = generator.multiple
         self._check_sizes(self.multiple, "--generator " + network.generator)
-        initialise(generator, network.init_type, network.init_gain, weights)
+        if training:
+            initialise(generator, network.init_type, network.init_gain, weights)
         self.generator: nn.Module = runtime.prepare(generator)
         self.networks: dict[str, nn.Module] = {"G": self.generator}
-        self.optimizers: dict[str, Optimizer] = {"G": self._adam(self.generator)}
+        self.optimizers: dict[str, Optimizer] = {"G": self._adam(self.generator)} if training else {}
 
         self.discriminator: PatchGAN | None = None
-        if loss.gan_mode != "none":
+        if training and loss.gan_mode != "none":
             judged = input_nc + output_nc if loss.conditional else output_nc
             discriminator = PatchGAN(judged, patch=network.patch, ndf=network.ndf, norm=self.norm)
             self._check_sizes(1, f"--patch {network.patch}", discriminator.smallest)

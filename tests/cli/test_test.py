@@ -258,6 +258,7 @@ def test_new_results_replace_the_earlier_ones_and_nothing_else(ready, photos):
     assert ready.test("run", "--input", photos, "--samples", 2) == 0
     mine = ready.results(part="input_latest") / "output of mine"
     mine.mkdir()
+    (ready.results(part="input_latest") / ".new-killed" / "output").mkdir(parents=True)
     assert ready.test("run", "--input", photos / "1.png") == 0
     names = {path.name for path in ready.results(part="input_latest").iterdir()}
     assert names == {"index.html", "source", "output", "output of mine"}

@@ -275,3 +275,11 @@ def test_an_undecided_discriminator_starts_near_log_2():
     values = method(init_gain=0.02).training_step(batch())
     assert values["loss/D"].item() == pytest.approx(math.log(2), abs=0.01)
     assert values["D/real"].item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_for_translating_alone_there_is_no_discriminator_and_no_optimiser():
+    model = Pix2Pix(options(), 3, 3, Runtime("cpu"), training=False)
+    assert model.networks.keys() == {"G"}
+    assert model.optimizers == {}
+    assert model.discriminator is None
+    assert model.description == method().description
