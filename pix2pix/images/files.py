@@ -1,7 +1,4 @@
-"""Image files and image arrays: the only place that knows files, uint8 and EXIF.
-
-Arrays are uint8 (H, W, C) with C in 1, 3, 4; tensors are float32 in [-1, 1] with channels before height and width.
-"""
+"""Image files: the only place that knows formats, EXIF and who may write where."""
 
 import io
 import os
@@ -12,16 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from pix2pix.errors import UserError
-
-Array = NDArray[np.uint8]
+from pix2pix.images.arrays import Array
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses to open a file: 512 MiB at three bytes a pixel
@@ -145,66 +137,3 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
 def natural_order(name: str) -> tuple[list[str | int], str]:
     """A sort key that compares runs of digits as numbers."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
-
-
-def to_tensor(array: Array) -> Tensor:
-    """(H, W, C) uint8 to (C, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(array.transpose(2, 0, 1).astype(np.float32, order="C")) / 127.5 - 1
-
-
-def to_array(image: Tensor) -> Array:
-    """(C, H, W) in [-1, 1] to (H, W, C) uint8: rounded, and clipped where it lies outside."""
-    scaled = ((image.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.asarray(scaled.permute(1, 2, 0).contiguous().cpu(), dtype=np.uint8)
-
-
-def resize(array: Array, size: tuple[int, int]) -> Array:
-    """Resize to (height, width): what shrinks by area averaging, which is antialiased, then what grows bicubically."""
-    shrunk = (min(size[0], array.shape[0]), min(size[1], array.shape[1]))
-    return _interpolate(_interpolate(array, shrunk, cv2.INTER_AREA), size, cv2.INTER_CUBIC)
-
-
-def _interpolate(array: Array, size: tuple[int, int], method: int) -> Array:
-    if array.shape[:2] == size:
-        return array
-    resized = cv2.resize(array, (size[1], size[0]), interpolation=method)
-    return np.asarray(resized, dtype=np.uint8).reshape(*size, array.shape[2])  # cv2 drops a single channel
-
-
-def convert_channels(array: Array, channels: int) -> Array:
-    """Give the image 1, 3 or 4 channels.
-
-    Colour becomes grey as Rec. 601 luminance; grey is repeated; alpha is dropped (the colours beneath it stay), and a
-    new one is opaque.
-    """
-    if array.shape[2] == channels:
-        return array
-    colour = array[..., :3]
-    if channels == 1:
-        luminance: NDArray[np.float64] = colour @ np.array([0.299, 0.587, 0.114])
-        return luminance.round().astype(np.uint8)[..., np.newaxis]
-    colour = np.broadcast_to(colour, (*array.shape[:2], 3))
-    if channels == 4:
-        return np.dstack([colour, np.full(array.shape[:2], 255, np.uint8)])
-    return colour.copy()
-
-
-def reflect_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:
-    """Pad (N, C, H, W) on all sides to the next multiple in height and width by mirroring, again and again if small.
-
-    A side of one pixel is repeated. Returns the padded image and the slices (rows, columns) that cut the image out:
-    padded[..., rows, columns] equals image. Nothing to pad gives the same tensor.
-    """
-    image, rows = _reflect(image, -2, multiple)
-    image, columns = _reflect(image, -1, multiple)
-    return image, (rows, columns)
-
-
-def _reflect(image: Tensor, dimension: int, multiple: int) -> tuple[Tensor, slice]:
-    length = image.shape[dimension]
-    missing = -length % multiple
-    before = missing // 2
-    if missing:
-        shown_by = np.pad(np.arange(length), (before, missing - before), mode="reflect")
-        image = image.index_select(dimension, torch.from_numpy(shown_by).to(image.device))
-    return image, slice(before, before + length)
