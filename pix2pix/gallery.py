@@ -14,6 +14,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -23,11 +24,15 @@ LARGER_IS_WORSE = frozenset({"L1", "L2"})  # of any other score the smaller valu
 
 
 class GalleryItem(NamedTuple):
-    """One row of the page: images by column label, scores by name (none where there is no target)."""
+    """One row of the page: images by column label, scores by name (none where there is no target).
+
+    `images` are what a browser can show; `files` are the real ones, by the same labels, where those differ.
+    """
 
     name: str
     images: Mapping[str, Path]
     scores: Mapping[str, float]
+    files: Mapping[str, Path] = MappingProxyType({})
 
 
 def write_gallery(folder: Path, items: Sequence[GalleryItem], *, title: str, facts: Mapping[str, str]) -> Path:
@@ -131,8 +136,17 @@ def _image_cell(folder: Path, item: GalleryItem, label: str) -> str:
     alt = escape(f"{label} of {item.name}")
     return (
         f'<td class="image" data-label="{escape(label)}"><a href="{url}">'
-        f'<img src="{url}" alt="{alt}" loading="lazy" decoding="async"></a></td>'
+        f'<img src="{url}" alt="{alt}" loading="lazy" decoding="async"></a>{_file_link(folder, item, label)}</td>'
     )
+
+
+def _file_link(folder: Path, item: GalleryItem, label: str) -> str:
+    if label not in item.files:
+        return ""
+    file = item.files[label]
+    kind = escape(file.suffix.removeprefix(".").upper())
+    spoken = escape(f"{label} of {item.name}")
+    return f'<a class="file" href="{_url(file, folder)}" aria-label="{kind}: {spoken}">{kind}</a>'
 
 
 def _score_cell(item: GalleryItem, name: str, decimals: int) -> str:

@@ -13,11 +13,12 @@ from pix2pix import checkpoint, images
 from pix2pix.errors import UserError
 from pix2pix.layers import switched
 from pix2pix.methods import METHODS
+from pix2pix.methods.base import codec_of
 from pix2pix.options import Pix2PixOptions, from_dict
 from pix2pix.options.records import leaves
 from pix2pix.runtime import Precision, Runtime
 
-AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[np.uint8], Tensor)
+AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
 
 
 class LoadedTranslator:
@@ -27,9 +28,8 @@ class LoadedTranslator:
         self.options = options
         self.step: int = content["step"]
         self.description: dict[str, Any] = content["description"]
-        self.method = METHODS[self.description["method"]](
-            options, self.description["input_nc"], self.description["output_nc"], runtime, training=False
-        )
+        self.codec = codec_of(self.description)
+        self.method = METHODS[self.description["method"]](options, self.codec, runtime, training=False)
         checkpoint.restore(self.method.generator, content["ema"] or content["networks"]["G"], "G")
         with switched(self.method.generator, statistics=options.test.statistics, dropout=False):
             pass  # statistics that the network does not keep are refused here, not at the first image
@@ -37,24 +37,27 @@ class LoadedTranslator:
     def translate(self, image: AnyImage, *, name: str = "", sample: int = 0) -> AnyImage:
         """Translate one image of any size, or a batch of them as a tensor; the answer is of the same kind and size.
 
-        A PIL image of any mode; an array (H, W, C) of uint8; a tensor (C, H, W) or (N, C, H, W) in [-1, 1]. `name` and
-        `sample` choose the dropout; images of a batch are translated one by one and never influence each other.
+        A PIL image; an array (H, W, C) of the depth and channels of the training's sources, answered in those of its
+        targets; a tensor (C, H, W) or (N, C, H, W) in [-1, 1], as `codec.source.encode` makes it of an array. `name`
+        and `sample` choose the dropout; images of a batch are translated one by one and never influence each other.
 
         Raises:
-            UserError: the array or tensor has another number of channels or dimensions, another type, or no pixels.
+            UserError: the image has another number of channels or dimensions, another depth, or no pixels.
         """
-        channels = self.description["input_nc"]
         if isinstance(image, Image.Image):
-            array = images.convert_channels(images.from_pil(image), channels)
-            if array.size == 0:
+            if image.width * image.height == 0:
                 raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
-            return images.to_pil(self._translate_array(array, name, sample))
+            return images.to_pil(self._translate_array(self.accept(images.from_pil(image)), name, sample))
         if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or image.size == 0:
-                raise UserError(f"got an array {image.dtype} {image.shape}; uint8 (H, W, {channels}) is needed")
+            source = self.codec.source
+            if image.dtype != source.dtype or image.ndim != 3 or image.shape[2] != source.channels or image.size == 0:
+                raise UserError(
+                    f"got an array {image.dtype} {image.shape}; {source.dtype} (H, W, {source.channels}) is needed"
+                )
             return self._translate_array(image, name, sample)
         if not isinstance(image, Tensor):
             raise UserError(f"got {type(image).__name__}; a PIL image, an array or a tensor is needed")
+        channels = self.codec.source.nc
         well_shaped = image.ndim in (3, 4) and image.shape[-3] == channels and image.numel() > 0
         if not well_shaped or not image.is_floating_point():
             shape = tuple(image.shape)
@@ -64,9 +67,21 @@ class LoadedTranslator:
         output = torch.cat(outputs).to(image.device)
         return output if image.ndim == 4 else output[0]
 
-    def _translate_array(self, array: npt.NDArray[np.uint8], name: str, sample: int) -> npt.NDArray[np.uint8]:
-        output = self.method.translate(images.to_tensor(array)[None], name=name, sample=sample)
-        return images.to_array(output[0].cpu())
+    def accept(self, array: images.Array) -> images.Array:
+        """Convert the channels of an image, as it was read, to those of the training's sources.
+
+        Raises:
+            UserError: that cannot be done, or its depth is another.
+        """
+        source = self.codec.source
+        if array.dtype != source.dtype:
+            raise UserError(f"got an image of {array.dtype}; the training had {source.dtype}: convert the image")
+        return images.convert_channels(array, source.channels)
+
+    def _translate_array(self, array: images.Array, name: str, sample: int) -> images.Array:
+        x = self.codec.source.encode(array)
+        output = self.method.translate(x[None], name=name, sample=sample)
+        return self.codec.target.decode(output[0].cpu(), x)
 
 
 def load(

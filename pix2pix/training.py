@@ -15,6 +15,7 @@ from torch import Tensor
 import pix2pix
 from pix2pix import checkpoint
 from pix2pix.errors import UserError
+from pix2pix.images import shown
 from pix2pix.methods.base import Method, Scalars
 from pix2pix.monitor import Monitor
 from pix2pix.options import Pix2PixOptions, as_dict
@@ -180,7 +181,7 @@ def _read(progress: Progress) -> list[dict[str, float]]:
 
 def _located(what: str, step: int, names: list[str]) -> NonFiniteError:
     return NonFiniteError(
-        f"step {step}: {what}; files of the batch: {', '.join(names)}; nothing of this step was saved; "
+        f"step {step}: {what}; files of the batch: {', '.join(map(shown, names))}; nothing of this step was saved; "
         "mend these files and --resume, or begin anew with a lower --lr"
     )
 

@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 import math
 import re
 import shutil
@@ -40,10 +41,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 class Page(HTMLParser):
     """What a browser would see: elements with their attributes, and the text right after each tag."""
 
-    def __init__(self, path):
+    def __init__(self, page):
         super().__init__()
         self.elements, self.texts = [], [("", "")]
-        self.feed(path.read_text(encoding="utf-8"))
+        self.feed(page.read_text(encoding="utf-8") if isinstance(page, Path) else page)
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
@@ -69,6 +70,39 @@ def item(folder, name="1.png", labels=("source", "output", "target"), **scores):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (3, 2)).save(path, format="PNG")
     return GalleryItem(name, images, scores)
+
+
+def browsed(page, script):
+    """Open the page in Chromium inside another file, load all its images, and run the script, a function, there.
+
+    Return what the script makes of the page's document; a word on the console fails the test.
+    """
+    probe = page.with_name("probe.html")
+    probe.write_text(
+        f"""<!doctype html><meta charset="utf-8"><iframe src="index.html" width="1300" height="900"></iframe>
+        <script>
+          onload = async () => {{
+            const page = document.querySelector("iframe").contentDocument;
+            for (const image of page.querySelectorAll("#items img")) {{
+              image.loading = "eager";
+              if (!image.complete) await new Promise((done) => (image.onload = image.onerror = done));
+            }}
+            document.body.dataset.answer = JSON.stringify(await ({script})(page));
+          }};
+        </script>""",
+        encoding="utf-8",
+    )
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--allow-file-access-from-files", f"--user-data-dir={page.parent / 'profile'}"),
+        *("--virtual-time-budget=8000", "--window-size=1400,1000"),
+        *("--enable-logging=stderr", "--dump-dom", probe.as_uri()),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "CONSOLE" not in run.stderr, run.stderr
+    (body,) = Page(run.stdout).attributes("body")
+    return json.loads(body["data-answer"])
 
 
 def cells(page, kind):
@@ -113,6 +147,12 @@ def test_a_name_that_is_not_unicode_keeps_its_bytes_in_the_link(tmp_path):
     entry = GalleryItem("caf\udce9.png", {"output": tmp_path / "caf\udce9.png"}, {})
     page = Page(write_gallery(tmp_path, [entry], title="t", facts={}))
     assert page.attributes("a")[0]["href"] == "caf%E9.png"
+
+
+def test_a_name_beside_the_page_is_no_scheme(tmp_path):
+    entry = GalleryItem("x", {"output": tmp_path / "javascript:alert(1)"}, {})
+    page = Page(write_gallery(tmp_path, [entry], title="t", facts={}))
+    assert page.attributes("a")[0]["href"] == "javascript%3Aalert%281%29"
 
 
 def test_images_outside_the_folder_are_linked_by_a_relative_path(tmp_path):
@@ -173,6 +213,24 @@ def test_rows_may_lack_images_that_others_have(tmp_path):
     ]
 
 
+def test_a_preview_has_the_real_file_beneath_it(tmp_path):
+    files = {"output": tmp_path / "output" / "a #1.tiff", "target": tmp_path / "target" / "a.npy"}
+    page = Page(write_gallery(tmp_path, [item(tmp_path)._replace(files=files)], title="t", facts={}))
+    links = [attrs for attrs in page.attributes("a") if attrs.get("class") == "file"]
+    assert [attrs["href"] for attrs in links] == ["output/a%20%231.tiff", "target/a.npy"]
+    assert [attrs["aria-label"] for attrs in links] == ["TIFF: output of 1.png", "NPY: target of 1.png"]
+    shown = [attrs["src"] for attrs in page.attributes("img") if "src" in attrs]
+    assert shown == ["source/1.png", "output/1.png", "target/1.png"], "the browser shows the previews"
+    assert [text for text in page.text("a") if text] == ["TIFF", "NPY"]
+
+
+def test_a_suffix_is_escaped_like_a_name(tmp_path):
+    entry = item(tmp_path)._replace(files={"output": tmp_path / "a.<b>\"'&"})
+    page = Page(write_gallery(tmp_path, [entry], title="t", facts={}))
+    assert "<B>\"'&" in page.text("a")
+    assert "b" not in {tag for tag, _ in page.elements}
+
+
 @pytest.mark.parametrize("count", [0, 1, 1000])
 def test_any_number_of_items_makes_a_page(tmp_path, count):
     page = Page(write_gallery(tmp_path, [item(tmp_path, L1=0.1)] * count, title="t", facts={}))
@@ -219,3 +277,19 @@ def test_chromium_opens_the_slider_from_a_link_loads_the_images_and_runs_nothing
     assert '<span id="right-label">target</span>' in run.stdout
     assert "&lt;img src=x onerror=document.title=1&gt;" in run.stdout
     assert "<title>t</title>" in run.stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_chromium_leaves_links_to_real_files_alone_and_zooms_into_previews(tmp_path):
+    entry = item(tmp_path)._replace(files={"output": tmp_path / "output" / "1.tiff"})
+    page = write_gallery(tmp_path, [entry], title="t", facts={})
+    clicks = browsed(
+        page,
+        """(page) => [...page.querySelectorAll("#items a")].map((link) => {
+            let taken;
+            link.addEventListener("click", (event) => { taken = event.defaultPrevented; event.preventDefault(); });
+            link.click();
+            return [link.getAttribute("href"), taken];
+        })""",
+    )
+    assert clicks == [["source/1.png", True], ["output/1.png", True], ["output/1.tiff", False], ["target/1.png", True]]

@@ -10,7 +10,7 @@ import pix2pix
 from pix2pix import checkpoint
 from pix2pix.checkpoint import CheckpointError
 from pix2pix.errors import UserError
-from pix2pix.images import ImageError, to_array, to_pil, to_tensor
+from pix2pix.images import Codec, Encoding, ImageError, to_array, to_pil, to_tensor
 from pix2pix.layers import Norm, switched
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.options import OptionError, Pix2PixOptions, from_dict
@@ -25,7 +25,8 @@ TINY = {"generator": "unet_16", "ngf": 2, "ndf": 2, "patch": 16, "load_size": 16
 def write_run(folder, input_nc=3, output_nc=3, change=lambda method, progress: None, **given):
     """Save what a run of no steps would: random weights."""
     options = from_dict(Pix2PixOptions, {"dataroot": "data", "name": "run", "device": "cpu", **TINY, **given})
-    method, progress = Pix2Pix(options, input_nc, output_nc, Runtime("cpu")), Progress(step=4)
+    codec = Codec(Encoding("photo", input_nc), Encoding("photo", output_nc))
+    method, progress = Pix2Pix(options, codec, Runtime("cpu")), Progress(step=4)
     change(method, progress)
     save(method, options, progress, folder, best=True)
     return folder

@@ -8,11 +8,13 @@ import torch
 
 from pix2pix import checkpoint, training
 from pix2pix.data.records import Pair
+from pix2pix.images import Codec, Encoding
 from pix2pix.losses import pixel
 from pix2pix.methods.pix2pix import Pix2Pix, linear_decay
 from pix2pix.options import Pix2PixOptions, parse
 from pix2pix.runtime import NonFiniteError, Runtime, all_finite
 
+RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
 PAPER = ("--ema", 0.9, "--log_every", 3)  # with the rate falling from the middle on, as always
 
 
@@ -33,7 +35,7 @@ class Notes:
 def built(tiny, *flags, deferred=False):
     """Options, and the method that they describe."""
     options = parse(tiny.words("run", *flags), Pix2PixOptions, program="train.py").options
-    return options, Pix2Pix(options, 3, 3, Runtime("cpu", deferred=deferred))
+    return options, Pix2Pix(options, RGB, Runtime("cpu", deferred=deferred))
 
 
 def noise(*, broken=()):

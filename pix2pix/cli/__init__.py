@@ -1,5 +1,6 @@
-"""The commands: `python -m pix2pix train | test | prepare | env`."""
+"""The commands: `python -m pix2pix train | test | check | prepare | env`."""
 
+import io
 import os
 import signal
 import sys
@@ -11,12 +12,12 @@ USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
   train      train a translator on pairs of images
   test       translate with a trained one, and show the results as a page
-  prepare    write data: `prepare generated --out DIR` makes pairs of facades
+  prepare    make data: side-by-side pairs, edges, a split, or generated facades
   env        print what a bug report needs
 
 COMMAND --help lists a command's options."""
 
-COMMANDS = ("train", "test", "prepare", "env")
+COMMANDS = ("train", "test", "check", "prepare", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pix2pix.options import Answer
 
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal's encoding cannot
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(arguments)
     except Answer as answer:
@@ -64,6 +68,10 @@ def _run(arguments: list[str]) -> int:
         from pix2pix.cli.test import test
 
         return test(arguments[1:])
+    if command == "check":
+        from pix2pix.cli.check import check
+
+        return check(arguments[1:])
     if command == "prepare":
         from pix2pix.cli.prepare import prepare
 

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,18 +14,19 @@ from pix2pix.errors import UserError
 from pix2pix.options import TestOptions, check_claims, parse
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pix2pix.gallery import GalleryItem
-    from pix2pix.images import Array
+    from pix2pix.images import Array, Encoding
     from pix2pix.inference import LoadedTranslator
 
 
 class Task(NamedTuple):
-    """An image to translate: its names in the results and for the dropout, itself, and its target, if that is known."""
+    """An image to translate: its name in the results, that for the dropout, and how to read it and its target."""
 
     name: str
     seed_name: str
-    source: "Array"
-    target: "Array | None"
+    read: "Callable[[], tuple[Array, Array | None]]"
 
 
 def test(argv: Sequence[str]) -> int:
@@ -56,28 +57,23 @@ def test(argv: Sequence[str]) -> int:
     return 0
 
 
-def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, Iterator[Task]]:
+def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how test pairs are sized, in words, and the pairs."""
     from pix2pix.data.augment import resized
     from pix2pix.data.pairs import open_pairs
 
     data = translator.options.data
     preprocess = options.preprocess or data.preprocess
-    pairs = open_pairs(
-        options.dataroot or data.dataroot,
-        options.phase,
-        direction=data.direction,
-        val_fraction=data.val_fraction,
-        max_dataset_size=options.num_test,
-        input_nc=translator.description["input_nc"],
-        output_nc=translator.description["output_nc"],
-        size=data.load_size,
-    )
+    here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels}
+    pairs = open_pairs(data.model_copy(update=here | {"skip_bad": options.skip_bad}), options.phase)
+    pairs = pairs.first(options.num_test).of(translator.codec)
     if len(pairs) == 0:
         raise UserError(
             f"--phase {options.phase}: the training kept no pair out for it; --phase train or test has some"
         )
     print(f"{options.phase}: {pairs.layout}: {len(pairs)} pairs", file=sys.stderr)
+    for fault in pairs.faults:
+        print(f"left out: {fault}", file=sys.stderr)
     height, width = data.crop_size
     sizes = {
         "resize_and_crop": f"resized to {height}x{width} (height x width), no crop",
@@ -85,30 +81,42 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, I
         "scale_width_and_crop": f"resized to width {width}, no crop",
     }
 
-    def tasks() -> Iterator[Task]:
-        for index in range(len(pairs)):
-            pair = resized(pairs.read(index), preprocess, data.load_size, data.crop_size, training=False)
-            yield Task(pair.name, pair.name, pair.source, pair.target)
+    def task(index: int) -> Task:
+        def read() -> "tuple[Array, Array]":
+            raw = pairs.read(index)
+            source, target, _ = resized(
+                raw, preprocess, data.load_size, data.crop_size, training=False, codec=translator.codec
+            )
+            return source, target
 
-    return sizes.get(preprocess, "native"), tasks()
+        return Task(names[index], names[index], read)
+
+    names = pairs.names
+    return sizes.get(preprocess, "native"), [task(index) for index in range(len(pairs))]
 
 
-def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, Iterator[Task]]:
+def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how images without partners are sized, in words, and the images."""
-    from pix2pix.images import IMAGE_SUFFIXES, convert_channels, find_images, read
+    from pix2pix.images import IMAGE_SUFFIXES, find_images, read, shown
 
     root = Path(str(options.input))
     files = [root] if root.is_file() else find_images(root)
     if not files:
-        raise UserError(f"--input {root}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
-    print(f"input: {len(files)} images in {root}", file=sys.stderr)
+        raise UserError(f"--input {shown(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
+    print(f"input: {len(files)} images in {shown(root)}", file=sys.stderr)
     names = _result_names([Path(file.name) if root.is_file() else file.relative_to(root) for file in files])
 
-    def tasks() -> Iterator[Task]:
-        for file, name in list(zip(files, names, strict=True))[: options.num_test]:
-            yield Task(name, file.stem, convert_channels(read(file), translator.description["input_nc"]), None)
+    def task(file: Path, name: str) -> Task:
+        def source() -> "tuple[Array, None]":
+            image = read(file, options.max_pixels)
+            try:
+                return translator.accept(image), None
+            except UserError as error:
+                raise UserError(f"{shown(file)}: {error}") from error
 
-    return "native", tasks()
+        return Task(name, file.stem, source)
+
+    return "native", [task(*named) for named in zip(files, names, strict=True)][: options.num_test]
 
 
 def _result_names(paths: Sequence[Path]) -> list[str]:
@@ -120,11 +128,9 @@ def _result_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _write(
-    tasks: Iterator[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
+    tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
 ) -> Path:
     """Translate every task, write images and page, and let them replace those of an earlier test when all went well."""
-    from tqdm import tqdm
-
     from pix2pix.gallery import write_gallery
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,15 +143,13 @@ def _write(
         "size": size,
         "statistics": test.statistics,
         "dropout": f"{test.dropout}, drawn from seed {translator.options.run.seed} and the image's name",
-        "scores": "of the 8-bit images, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
+        "scores": "of the images as written, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
         "command": shlex.join(["python", *sys.argv]),
     }
     with TemporaryDirectory(prefix=".new-", dir=folder) as place:
         new = Path(place)
-        items = [
-            _translated(task, translator, new, options.samples) for task in tqdm(tasks, unit="image", disable=None)
-        ]
-        facts["images"] = str(len(items))
+        items = _items(tasks, translator, new, options)
+        facts["images"] = str(len(items)) + (f", {len(tasks) - len(items)} left out" if len(items) < len(tasks) else "")
         write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts)
         _replace(folder, new)
     scored = [item.scores for item in items if item.scores]
@@ -155,38 +159,91 @@ def _write(
     return folder / "index.html"
 
 
+def _items(
+    tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions
+) -> "list[GalleryItem]":
+    """Translate every task; with --skip_bad, those whose images cannot be used are told and left out."""
+    from tqdm import tqdm
+
+    items = []
+    for task in tqdm(tasks, unit="image", disable=None):
+        try:
+            source, target = task.read()
+        except UserError as error:
+            if not options.skip_bad:
+                raise
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+            continue
+        items.append(_translated(task, source, target, translator, folder, options.samples))
+    if not items:
+        raise UserError("--skip_bad left no image to translate")
+    return items
+
+
 def _replace(folder: Path, new: Path) -> None:
     """Move what lies in `new` into `folder` in place of the images and page of an earlier test; all else stays."""
     for old in folder.iterdir():
-        if re.fullmatch(r"source|target|output(_\d+)?", old.name) and old.is_dir():
+        if re.fullmatch(r"(preview_)?(source|target|output(_\d+)?)", old.name) and old.is_dir():
             shutil.rmtree(old)
     for path in new.iterdir():
         path.replace(folder / path.name)
 
 
-def _translated(task: Task, translator: "LoadedTranslator", folder: Path, samples: int) -> "GalleryItem":
+def _translated(
+    task: Task, source: "Array", target: "Array | None", translator: "LoadedTranslator", folder: Path, samples: int
+) -> "GalleryItem":
     """Translate one image `samples` times, write it with its source and target, and compare the first."""
-    from pix2pix import images
     from pix2pix.gallery import GalleryItem
 
-    outputs = [translator.translate(task.source, name=task.seed_name, sample=sample) for sample in range(samples)]
-    columns = {"source": task.source}
-    columns |= {"output" if samples == 1 else f"output {i}": output for i, output in enumerate(outputs, start=1)}
-    columns |= {} if task.target is None else {"target": task.target}
-    files = {label: folder / label.replace(" ", "_") / f"{task.name}.png" for label in columns}
-    for label, file in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        images.write(file, columns[label])
-    return GalleryItem(task.name, files, {} if task.target is None else _scores(outputs[0], task.target))
+    codec = translator.codec
+    x = codec.source.encode(source)
+    outputs = [translator.translate(source, name=task.seed_name, sample=sample) for sample in range(samples)]
+    is_lab = codec.source.kind == "lightness"  # whose sources are the photos that are to come out
+    columns = {"source": (codec.source, codec.source.decode(x, x) if is_lab else source)}
+    for number, output in enumerate(outputs, start=1):
+        columns["output" if samples == 1 else f"output {number}"] = (codec.target, output)
+    if target is not None:
+        columns["target"] = (codec.target, target)
+    shown, files = {}, {}
+    for label, (encoding, image) in columns.items():
+        file, preview = _save(folder, label.replace(" ", "_"), task.name, encoding, image, x)
+        shown[label] = preview or file
+        files |= {label: file} if preview else {}
+    scores = {} if target is None else _scores(outputs[0], target, codec.target)
+    return GalleryItem(task.name, shown, scores, files)
 
 
-def _scores(output: "Array", target: "Array") -> dict[str, float]:
-    from pix2pix.images import to_tensor
+def _save(
+    folder: Path, label: str, name: str, encoding: "Encoding", image: "Array", x: "Tensor"
+) -> tuple[Path, Path | None]:
+    """Write an image in its own format and, where a browser would not show that as meant, a preview; return both."""
+    from pix2pix.images import to_array, write
+
+    file = folder / label / f"{name}{encoding.suffix}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write(file, image)
+    is_numbers = encoding.is_labels and encoding.channels == 1
+    if encoding.suffix == ".png" and encoding.dtype == "uint8" and not is_numbers:
+        return file, None
+    preview = folder / f"preview_{label}" / f"{name}.png"
+    preview.parent.mkdir(parents=True, exist_ok=True)
+    picture = encoding.picture(encoding.encode(image)[None], x[None])
+    write(preview, to_array(picture[0]))
+    return file, preview
+
+
+def _scores(output: "Array", target: "Array", encoding: "Encoding") -> dict[str, float]:
+    from dataclasses import replace
+
     from pix2pix.metrics import image as metrics
 
-    x, y = to_tensor(output)[None], to_tensor(target)[None]
-    return {
+    seen = replace(encoding, kind="photo") if encoding.kind == "chroma" else encoding  # compared in RGB
+    x, y = seen.encode(output)[None], seen.encode(target)[None]
+    scores = {
         "L1": metrics.l1(x, y).item(),
         "PSNR": metrics.psnr(x, y).item(),
         "SSIM": metrics.ssim(x, y).item(),
     }
+    if encoding.is_labels:  # whose targets may be JPEG files: their classes are compared
+        scores["accuracy"] = float((output == encoding.decode(y[0], y[0])).all(axis=2).mean())
+    return scores

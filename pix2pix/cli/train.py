@@ -4,21 +4,21 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pix2pix.cli.sentences import conclusion, introduction
 from pix2pix.errors import UserError
 from pix2pix.lock import locked
 from pix2pix.options import Parsed, Pix2PixOptions, as_dict, check_resume, from_dict, load_yaml, parse, to_yaml
 
 if TYPE_CHECKING:
-    from pix2pix.data.pairs import Phase
-    from pix2pix.data.records import Pairs
-    from pix2pix.methods.pix2pix import Pix2Pix
+    from pix2pix.data.records import Pair
+    from pix2pix.data.survey import Seen
+    from pix2pix.data.training_set import TrainingSet
     from pix2pix.monitor import Monitor
-    from pix2pix.runtime import Runtime
 
 # options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
 RUN_FILES = (
@@ -84,72 +84,95 @@ def _train(
     replaced: Sequence[Path] = (),
 ) -> int:
     """Build what the options say, put the checkpoint's content into it, and train. Without a folder: one dry step."""
-    from pix2pix import checkpoint
-    from pix2pix.data.batches import evaluation_pairs, training_batches
     from pix2pix.methods import METHODS
     from pix2pix.monitor import DryMonitor, RunMonitor
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress, fit, resume
 
     runtime = Runtime(options.run.device, options.run.precision)
-    pairs = _open(options, "train")
-    options = _with_steps(options, len(pairs), dry=folder is None)
-    first = pairs.read(0)
-    input_nc, output_nc = first.source.shape[2], first.target.shape[2]
-    held_out = _open(options, "val", input_nc, output_nc)
-    method = METHODS[options.model](options, input_nc, output_nc, runtime)
+    data = _data(options, content)
+    options = _with_steps(options, len(data.train), dry=folder is None)
+    method = METHODS[options.model](options, data.codec, runtime)
     progress = resume(method, content, options) if content is not None else Progress()
     _check_ends(options, progress.step)
-    method.description["pairs"] = len(pairs)
-    if content is not None and content["description"].get("pairs", len(pairs)) != len(pairs):
-        then = content["description"]["pairs"]
-        remarks = [*remarks, f"the data has changed: {then} training pairs then, {len(pairs)} now, and another order"]
-    data = options.data
+    method.description |= {"pairs": len(data.train), "skipped": data.skipped}
+    if content is not None and content["description"].get("pairs", len(data.train)) != len(data.train):
+        then, now = content["description"]["pairs"], len(data.train)
+        remarks = [*remarks, f"the data has changed: {then} training pairs then, {now} now, and another order"]
+    batches, validation = _batches(options, data, method.multiple, progress.step, dry=folder is None)
 
     with ExitStack() as stack:
+        stack.enter_context(closing(batches))
         monitor: Monitor
         if folder is None:
             monitor = DryMonitor()
         else:
-            checkpoint.sweep(folder)
-            for path in replaced:
-                path.unlink()
+            _clear(folder, replaced)
             _describe(options, folder)
             monitor = stack.enter_context(closing(RunMonitor(folder, progress.step, options.train.steps or 0)))
             monitor.hparams(_flat(options))
-        for sentence in [*remarks, *_introduction(options, pairs, held_out, method, progress.step)]:
+        for sentence in [*remarks, *introduction(options, data, method, progress.step)]:
             monitor.say(sentence)
-        batches = training_batches(
-            pairs,
-            preprocess=data.preprocess,
-            load_size=data.load_size,
-            crop_size=data.crop_size,
-            flip=data.flip,
-            multiple=method.multiple,
-            batch_size=options.train.batch_size,
-            seed=options.run.seed,
-            start_step=progress.step,
-            num_workers=data.num_workers,
-        )
-        stack.enter_context(closing(batches))
-        limit = 1 if folder is None else None
-        received = fit(
-            method,
-            batches,
-            lambda: evaluation_pairs(
-                held_out,
-                preprocess=data.preprocess,
-                load_size=data.load_size,
-                crop_size=data.crop_size,
-                limit=limit,
-            ),
-            options,
-            monitor,
-            folder,
-            progress,
-        )
-        monitor.say(_conclusion(options, folder, progress.step, received is not None))
+        received = fit(method, batches, validation, options, monitor, folder, progress)
+        monitor.say(conclusion(options, folder, progress.step, received is not None))
     return 128 + received if received is not None else 0
+
+
+def _data(options: Pix2PixOptions, content: dict[str, Any] | None) -> "TrainingSet":
+    """Open the pairs: all are read once before a run begins; one that is resumed keeps what was found then."""
+    from tqdm import tqdm
+
+    from pix2pix.data.training_set import open_training_set, reopen_training_set
+    from pix2pix.methods.base import codec_of
+
+    def progress(seen: "Iterable[Seen]", count: int) -> "Iterable[Seen]":
+        return tqdm(seen, desc="reading every pair once", total=count, unit="pair", disable=None)
+
+    if content is not None:
+        description = content["description"]
+        skipped = description.get("skipped", {})
+        if options.data.skip_bad and not content["options"]["data"].get("skip_bad"):
+            skipped = open_training_set(options.data, progress).skipped
+        return reopen_training_set(options.data, codec_of(description), skipped)
+    return open_training_set(options.data, progress)
+
+
+def _batches(
+    options: Pix2PixOptions, data: "TrainingSet", multiple: int, step: int, *, dry: bool
+) -> "tuple[Generator[Pair, None, None], Callable[[], Iterator[Pair]]]":
+    """Return the training batches after the step, and what gives the validation pairs (one in a dry run)."""
+    from pix2pix.data.augment import Augment, resized
+    from pix2pix.data.batches import evaluation_pairs, training_batches
+
+    given = options.data
+    augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
+    sizes: dict[str, Any] = {
+        "preprocess": given.preprocess,
+        "load_size": given.load_size,
+        "crop_size": given.crop_size,
+    }
+    augment.try_on(resized(data.train.read(0), **sizes, training=True, codec=data.codec))
+    batches = training_batches(
+        data.train,
+        data.codec,
+        augment,
+        **sizes,
+        multiple=multiple,
+        batch_size=options.train.batch_size,
+        seed=options.run.seed,
+        start_step=step,
+        num_workers=given.num_workers,
+    )
+    return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, limit=1 if dry else None)
+
+
+def _clear(folder: Path, replaced: Sequence[Path]) -> None:
+    """Remove the run that is replaced, and what a killed process left."""
+    from pix2pix import checkpoint
+
+    checkpoint.sweep(folder)
+    for path in replaced:
+        path.unlink()
 
 
 def _check_ends(options: Pix2PixOptions, step: int) -> None:
@@ -159,29 +182,8 @@ def _check_ends(options: Pix2PixOptions, step: int) -> None:
             raise UserError(f"--{name} {end} lies behind: the run is at step {step}; give more, or leave it out")
 
 
-def _open(
-    options: Pix2PixOptions, phase: "Phase", input_nc: int | None = None, output_nc: int | None = None
-) -> "Pairs":
-    """Open the pairs of a phase; with channels given, convert them as test.py does."""
-    from pix2pix.data.pairs import open_pairs
-
-    data = options.data
-    return open_pairs(
-        data.dataroot,
-        phase,
-        direction=data.direction,
-        val_fraction=data.val_fraction,
-        max_dataset_size=data.max_dataset_size if phase == "train" else None,
-        input_nc=input_nc or data.input_nc,
-        output_nc=output_nc or data.output_nc,
-        size=data.load_size,
-    )
-
-
 def _with_steps(options: Pix2PixOptions, images: int, *, dry: bool) -> Pix2PixOptions:
     """Say in steps how long the run is, so that the checkpoint knows without its data."""
-    if images == 0:
-        raise UserError(f"{options.data.dataroot} leaves no pair to train on; lower --val_fraction")
     epochs = options.train.n_epochs + options.train.n_epochs_decay
     steps = 1 if dry else options.train.steps or math.ceil(epochs * images / options.train.batch_size)
     return options.model_copy(update={"train": options.train.model_copy(update={"steps": steps})})
@@ -196,49 +198,6 @@ def _describe(options: Pix2PixOptions, folder: Path) -> None:
     temporary.replace(folder / "options.yaml")
     command = {"command": shlex.join(sys.argv)}
     (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
-
-
-def _introduction(
-    options: Pix2PixOptions, pairs: "Pairs", held_out: "Pairs", method: "Pix2Pix", step: int
-) -> list[str]:
-    train, network = options.train, options.network
-    sizes = {name: sum(w.numel() for w in module.parameters()) / 1e6 for name, module in method.networks.items()}
-    judge = f", D {network.patch}x{network.patch} PatchGAN {sizes['D']:.3f} M" if "D" in sizes else ", no D"
-    batch = f"the batch size is {train.batch_size}"
-    reason = f"{batch}, and the paper's rule is --norm auto" if network.norm == "auto" else "--norm says so"
-    epochs = (train.steps or 0) * train.batch_size / len(pairs)
-    return [
-        f"train: {pairs.layout}: {len(pairs)} pairs",
-        f"val: {held_out.layout}: {len(held_out)} pairs" if len(held_out) else "val: none, so no best checkpoint",
-        f"direction {options.data.direction}: {method.description['input_nc']} channels to "
-        f"{method.description['output_nc']}",
-        f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
-        f"norm: {method.norm}, because {reason}",
-        f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{_slow(method.runtime)}",
-        f"steps: {step + 1} to {train.steps} ({epochs:.1f} epochs)"
-        + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
-    ]
-
-
-def _slow(runtime: "Runtime") -> str:
-    """Warn of bfloat16 on a processor that only emulates it: measured at 256 pixels, a step took 12 times as long."""
-    import torch
-
-    processor = torch.backends.cpu.get_cpu_capability()
-    if runtime.device.type == "cpu" and runtime.precision == "bf16" and not processor.startswith("AVX512"):
-        return f" (this processor, {processor}, has no bfloat16 arithmetic: --precision fp32 is many times as fast)"
-    return ""
-
-
-def _conclusion(options: Pix2PixOptions, folder: Path | None, step: int, interrupted: bool) -> str:
-    run = options.run
-    where = "" if run.checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(run.checkpoints_dir)}"
-    name = f"--name {shlex.quote(run.name)}{where}"
-    if folder is None:
-        return "dry run: one training step and one validation step went well; nothing was written"
-    if interrupted or step < (options.train.steps or 0):
-        return f"stopped after step {step}, which is saved; go on with: python train.py {name} --resume"
-    return f"done: {step} steps in {folder}; now: python test.py {name}"
 
 
 def _flat(options: Pix2PixOptions) -> dict[str, str | int | float | bool]:

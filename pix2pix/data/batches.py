@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from pix2pix.data.augment import Augment, Preprocess, Size, resized
 from pix2pix.data.records import Pair, Pairs, RawPair
 from pix2pix.errors import UserError
-from pix2pix.images import reflect_to_multiple, shown, to_tensor
+from pix2pix.images import Codec, reflect_to_multiple, shown
 
 _POLL_SECONDS = 5  # between looks at the workers while a batch is awaited
 _PATIENCE = 12  # looks, then the workers are taken to hang
@@ -57,11 +57,12 @@ def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 def training_batches(
     pairs: Pairs,
+    codec: Codec,
+    augment: Augment,
     *,
     preprocess: Preprocess,
     load_size: Size,
     crop_size: Size,
-    flip: bool,
     multiple: int,
     batch_size: int,
     seed: int,
@@ -76,9 +77,8 @@ def training_batches(
         UserError: on reaching an image that cannot be used, or images of unequal size in one batch.
         LoaderError: if a worker dies or hangs.
     """
-    augment = Augment(preprocess, crop_size, flip, seed)
     loader = DataLoader(
-        _TrainingSet(pairs, preprocess, load_size, crop_size, multiple, augment),
+        _TrainingSet(pairs, codec, augment, preprocess, load_size, crop_size, multiple),
         batch_sampler=(samples(step, batch_size, len(pairs), seed) for step in itertools.count(start_step)),
         num_workers=num_workers,
         collate_fn=_collate,
@@ -107,15 +107,21 @@ def training_batches(
 
 
 def evaluation_pairs(
-    pairs: Pairs, *, preprocess: Preprocess, load_size: Size, crop_size: Size, limit: int | None = None
+    pairs: Pairs,
+    codec: Codec,
+    *,
+    preprocess: Preprocess,
+    load_size: Size,
+    crop_size: Size,
+    limit: int | None = None,
 ) -> Iterator[Pair]:
     """The first pairs (all, without a limit) in order, as batches of one: resized, neither cropped nor flipped."""
     for index in range(len(pairs))[:limit]:
-        yield _to_pair(resized(pairs.read(index), preprocess, load_size, crop_size, training=False))
+        yield _to_pair(resized(pairs.read(index), preprocess, load_size, crop_size, training=False, codec=codec), codec)
 
 
-def _to_pair(raw: RawPair) -> Pair:
-    return Pair(to_tensor(raw.source)[None], to_tensor(raw.target)[None], [raw.name])
+def _to_pair(raw: RawPair, codec: Codec) -> Pair:
+    return Pair(codec.source.encode(raw.source)[None], codec.target.encode(raw.target)[None], [raw.name])
 
 
 @dataclass(frozen=True)
@@ -123,17 +129,18 @@ class _TrainingSet(Dataset[Pair | UserError]):
     """Augmented pairs as batches of one; a user's mistake is returned, as torch would wrap it in a traceback's text."""
 
     pairs: Pairs
+    codec: Codec
+    augment: Augment
     preprocess: Preprocess
     load_size: Size
     crop_size: Size
     multiple: int
-    augment: Augment
 
     def __getitem__(self, sample: Sample) -> Pair | UserError:
         try:
             raw = self.pairs.read(sample.pair)
-            raw = resized(raw, self.preprocess, self.load_size, self.crop_size, training=True)
-            pair = _to_pair(self.augment(raw, sample.epoch, sample.pair))
+            raw = resized(raw, self.preprocess, self.load_size, self.crop_size, training=True, codec=self.codec)
+            pair = _to_pair(self.augment(raw, sample.epoch, sample.pair), self.codec)
         except UserError as error:
             return error
         source, _ = reflect_to_multiple(pair.source, self.multiple)

@@ -1,6 +1,7 @@
-"""Pairs as they are read, arrays of uint8, and as the loaders hand them out: float32 (N, C, H, W) in [-1, 1]."""
+"""Pairs as they are read, arrays, and as the loaders hand them out: float32 (N, C, H, W) in [-1, 1]."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -17,7 +18,7 @@ class Pair(NamedTuple):
 
 
 class RawPair(NamedTuple):
-    """Two uint8 (H, W, C) images of one size, and the name of the pair."""
+    """Two (H, W, C) images of one size as their files hold them, and the name of the pair."""
 
     source: Array
     target: Array
@@ -32,4 +33,5 @@ class Pairs(Protocol):
     @property
     def names(self) -> Sequence[str]: ...  # noqa: D102
     def __len__(self) -> int: ...
+    def files(self, index: int) -> tuple[Path, ...]: ...  # noqa: D102
     def read(self, index: int) -> RawPair: ...  # noqa: D102

@@ -4,7 +4,7 @@ const newButton = (textContent, onclick) => Object.assign(document.createElement
 const modified = (event) => event.ctrlKey || event.metaKey || event.altKey;
 const body = $("items").tBodies[0];
 const rows = [...body.rows];
-const links = (row) => new Map([...row.querySelectorAll("a")].map((a) => [a.closest("td").dataset.label, a]));
+const links = (row) => new Map([...row.querySelectorAll("a:has(img)")].map((a) => [a.closest("td").dataset.label, a]));
 const shown = () => [...body.rows].filter((row) => !row.hidden);
 
 // Sorting: a first click puts the worst on top, a second one the best; rows without a value stay at the end.

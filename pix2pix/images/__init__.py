@@ -1,32 +1,32 @@
 """Image files, arrays and tensors: the only place that knows files, depths and EXIF."""
 
-from pix2pix.images.arrays import Array, convert_channels, resize
-from pix2pix.images.files import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
-    ImageError,
-    find_images,
-    from_pil,
-    natural_order,
-    read,
-    shown,
-    to_pil,
-    write,
-)
+from pix2pix.images.arrays import DTYPES, Array, convert_channels, resize, resize_nearest
+from pix2pix.images.encoding import Codec, Encoding
+from pix2pix.images.files import read, write
+from pix2pix.images.folders import IMAGE_SUFFIXES, find_images, find_others, natural_order
+from pix2pix.images.jpeg import jpeg_quality
+from pix2pix.images.pictures import from_pil, to_pil
+from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
 from pix2pix.images.tensors import reflect_to_multiple, to_array, to_tensor
 
 __all__ = [
+    "DTYPES",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Array",
+    "Codec",
+    "Encoding",
     "ImageError",
     "convert_channels",
     "find_images",
+    "find_others",
     "from_pil",
+    "jpeg_quality",
     "natural_order",
     "read",
     "reflect_to_multiple",
     "resize",
+    "resize_nearest",
     "shown",
     "to_array",
     "to_pil",

@@ -1,23 +1,44 @@
 """What the files of one side of the pairs hold, and how that becomes a tensor in [-1, 1] and an image again."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from pix2pix.images.arrays import Array, resize
+from pix2pix.colour import lab_to_rgb, lightness_to_grey
+from pix2pix.errors import UserError
+from pix2pix.images import labels, lightness
+from pix2pix.images.arrays import Array, resize, resize_nearest
+from pix2pix.images.labels import Colour
 from pix2pix.images.tensors import to_array, to_tensor
 
 Kind = Literal["photo", "labels", "onehot", "lightness", "chroma"]
-Colour = tuple[int, ...]
+Range = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Encoding:
     """One side of the pairs: its kind, the arrays of its files, and the values that become -1 and 1.
 
-    `low` and `high` hold one value per channel, or one for all.
+    `low` and `high` hold one value per channel, or one for all; what lies outside is clipped. The kinds are
+
+    photo: values as they are, from low to high.
+    labels: likewise; no resizing mixes them, and a palette's nearest colour comes out.
+    onehot: a channel per colour of the palette: 1 for that of the pixel, -1 for the others.
+    lightness: L of a photo. It comes out as a grey image.
+    chroma: a and b of a photo. They come out as RGB, with the L of the source.
+
+    The palette's colours are file values. Files of one channel whose palette has colours of more hold class numbers:
+    places in the palette. They become its colours, black for numbers that it lacks, and come out as numbers. Files of
+    one channel more than the palette's colours have alpha, which is passed over and does not come out. Lightness and
+    chroma take one range for all channels: the widest.
+
+    Raises:
+        UserError: the files have other channels than the kind or the palette needs.
     """
 
     kind: Kind
@@ -28,10 +49,36 @@ class Encoding:
     palette: tuple[Colour, ...] = ()
     suffix: str = ".png"
 
+    def __post_init__(self) -> None:
+        if self.kind in ("lightness", "chroma") and self.channels not in (1, 3, 4):
+            raise UserError(f"got photos of {self.channels} channels; 1, 3 or 4 are needed for their L, a and b")
+        if self.kind == "onehot" and not self.palette:
+            raise UserError("got labels without a palette; one is needed to show them as one channel per class")
+        colour = len(self.palette[0]) if self.palette else self.channels
+        if self.channels not in (1, colour, colour + 1):
+            raise UserError(
+                f"got labels of {self.channels} channels and a palette of {colour}: make them {colour} "
+                "channels, or 1 that holds class numbers"
+            )
+
     @property
     def nc(self) -> int:
         """Channels of the tensor."""
-        return self.channels
+        match self.kind:
+            case "onehot":
+                return len(self.palette)
+            case "lightness":
+                return 1
+            case "chroma":
+                return 2
+        return len(self.palette[0]) if self.palette else self.channels
+
+    @property
+    def file_channels(self) -> int:
+        """Channels of what `decode` returns."""
+        if self.kind in ("lightness", "chroma"):
+            return 1 if self.kind == "lightness" else 3
+        return min(self.channels, len(self.palette[0])) if self.palette else self.channels
 
     @property
     def is_labels(self) -> bool:
@@ -40,28 +87,103 @@ class Encoding:
 
     def resize(self, array: Array, size: tuple[int, int]) -> Array:
         """Resize to (height, width)."""
-        return resize(array, size)
+        return resize_nearest(array, size) if self.is_labels else resize(array, size)
 
     def encode(self, array: Array) -> Tensor:
         """(H, W, C) of the files to (nc, H, W) in [-1, 1]."""
-        return to_tensor(array)
+        match self.kind:
+            case "lightness":
+                return lightness.lab_of(array, self._span)[:1] / 50 - 1
+            case "chroma":
+                return (lightness.lab_of(array, self._span)[1:] / lightness.CHROMA).clamp(-1, 1)
+            case "onehot":
+                classes = torch.from_numpy(self._classes(array))
+                return torch.full((self.nc + 1, *classes.shape), -1.0).scatter_(0, classes[None], 1.0)[: self.nc]
+        if self._is_numbered:
+            array = labels.paint(self._classes(array), self.palette)
+        return to_tensor(array[..., : self.nc], *self._range)
 
     def decode(self, image: Tensor, source: Tensor) -> Array:
         """(nc, H, W) to an array as the files hold it; `source` is the tensor that was translated."""
-        return to_array(image)
+        match self.kind:
+            case "lightness":
+                return lightness.grey(image, self.dtype, self._span)
+            case "chroma":
+                return lightness.colourised(source, image, self.dtype, self._span)
+            case "onehot":
+                return self._of_classes(image.detach().argmax(dim=0).cpu().numpy())
+        if self.palette:
+            values = to_array(image, "float64", *self._range)
+            return self._of_classes(labels.nearest_class(values, self.palette))
+        return to_array(image, self.dtype, *self._range)
 
     def picture(self, image: Tensor, source: Tensor) -> Tensor:
         """(N, nc, H, W) as something to look at: (N, 3, H, W) in [-1, 1]."""
-        return image.expand(-1, 3, -1, -1) if image.shape[1] < 3 else image[:, :3]
+        match self.kind:
+            case "lightness":
+                image = lightness_to_grey((image.float() + 1) * 50) * 2 - 1
+            case "chroma":
+                image = lab_to_rgb(lightness.lab_from(source.float(), image.float())).clamp(0, 1) * 2 - 1
+            case "onehot":
+                colours = to_tensor(np.array(self.palette)[:, np.newaxis], *self._range)[..., 0].to(image.device)
+                painted = colours[:, image.argmax(dim=1)].movedim(0, 1)
+                image = torch.where(image.amax(dim=1, keepdim=True) > -1, painted, -1.0)  # of no class: black
+        return image[:, :3] if image.shape[1] > 2 else image[:, :1].expand(-1, 3, -1, -1)
+
+    def to_unit(self, array: Array) -> Array:
+        """(H, W, C) of the files to float32 in [0, 1]: low becomes 0 and high 1."""
+        return np.asarray((to_tensor(array, *self._file_range).permute(1, 2, 0) + 1) / 2)
+
+    def from_unit(self, unit: Array) -> Array:
+        """(H, W, C) in [0, 1] to an array as the files hold it."""
+        image = torch.from_numpy(np.array(unit.transpose(2, 0, 1), dtype=np.float64, order="C"))
+        return to_array(image * 2 - 1, self.dtype, *self._file_range)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a checkpoint."""
-        return asdict(self)
+        """Return plain values, as JSON has them, for a checkpoint."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Encoding":
-        """Return what `as_dict` gave."""
-        return cls(**stored)
+        """Return what `as_dict` gave.
+
+        Raises:
+            UserError: it holds what this version does not know.
+        """
+        unknown = ", ".join(sorted(set(stored) - {field.name for field in fields(cls)}))
+        if unknown:
+            raise UserError(f"the encoding holds {unknown}, which this version does not know: use a newer one")
+        low, high, palette = tuple(stored["low"]), tuple(stored["high"]), tuple(map(tuple, stored["palette"]))
+        return cls(**{**stored, "low": low, "high": high, "palette": palette})
+
+    @property
+    def _is_numbered(self) -> bool:
+        return bool(self.palette) and self.channels < len(self.palette[0])
+
+    @property
+    def _span(self) -> lightness.Span:
+        return (min(self.low),), (max(self.high),)
+
+    @property
+    def _file_range(self) -> Range:
+        return self._span if self.kind in ("lightness", "chroma") else (self.low, self.high)
+
+    @property
+    def _range(self) -> Range:
+        """What becomes -1 and 1 in photos and labels: of the colours that are painted, their 8 bits."""
+        width = len(self.palette[0]) if self.palette else self.channels
+        return ((0.0,), (255.0,)) if self._is_numbered else (self.low[:width], self.high[:width])
+
+    def _classes(self, array: Array) -> labels.Classes:
+        if self._is_numbered:
+            return labels.known_class(array, len(self.palette))
+        return labels.nearest_class(array[..., : len(self.palette[0])], self.palette)
+
+    def _of_classes(self, classes: labels.Classes) -> Array:
+        if self._is_numbered:
+            return classes[..., np.newaxis].astype(self.dtype)
+        return labels.paint(classes, self.palette).astype(self.dtype)
 
 
 class Codec(NamedTuple):

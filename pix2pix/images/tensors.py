@@ -1,5 +1,7 @@
 """Arrays as tensors: float32 in [-1, 1] with channels before height and width."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,15 +9,37 @@ from torch import Tensor
 from pix2pix.images.arrays import Array
 
 
-def to_tensor(array: Array) -> Tensor:
-    """(H, W, C) uint8 to (C, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(array.transpose(2, 0, 1).astype(np.float32, order="C")) / 127.5 - 1
+def to_tensor(array: Array, low: Sequence[float] = (0.0,), high: Sequence[float] = (255.0,)) -> Tensor:
+    """(H, W, C) of any type to (C, H, W) float32 in [-1, 1], clipped: `low` becomes -1 and `high` 1.
+
+    low and high hold one value per channel, or one for all. A channel in which they are equal becomes -1.
+    """
+    type_ = np.float32 if array.dtype.itemsize == 1 else np.float64
+    below = np.array(low, type_).reshape(-1, 1, 1)
+    above = np.subtract(array.transpose(2, 0, 1), below, dtype=type_, order="C")  # a copy, whatever the array
+    half = (torch.tensor(high, dtype=torch.float64) - torch.tensor(low, dtype=torch.float64)) / 2
+    half = torch.where(half == 0, torch.inf, half).float().reshape(-1, 1, 1)
+    return torch.from_numpy(above.astype(np.float32, copy=False)).div_(half).sub_(1).clamp_(-1, 1)
 
 
-def to_array(image: Tensor) -> Array:
-    """(C, H, W) in [-1, 1] to (H, W, C) uint8: rounded, and clipped where it lies outside."""
-    scaled = ((image.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.asarray(scaled.permute(1, 2, 0).contiguous().cpu(), dtype=np.uint8)
+def to_array(
+    image: Tensor, dtype: str = "uint8", low: Sequence[float] = (0.0,), high: Sequence[float] = (255.0,)
+) -> Array:
+    """(C, H, W) in [-1, 1] to (H, W, C): the way back. It is clipped to low and high, and rounded for whole numbers."""
+    type_ = torch.float32 if dtype == "uint8" else torch.float64
+    below = torch.tensor(low, dtype=torch.float64).reshape(-1, 1, 1)
+    half = (torch.tensor(high, dtype=torch.float64).reshape(-1, 1, 1) - below) / 2
+    unit = image.detach().cpu().to(type_).clamp(-1, 1) + 1
+    values = (unit * half.to(type_) + below.to(type_)).permute(1, 2, 0).contiguous().numpy()
+    return to_type(values, dtype)
+
+
+def to_type(values: Array, dtype: str) -> Array:
+    """Return the values in another type: for whole numbers rounded, and clipped to what the type holds."""
+    if np.issubdtype(dtype, np.floating):
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.rint(values).clip(limits.min, limits.max).astype(dtype)
 
 
 def reflect_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:

@@ -1,9 +1,12 @@
 """What the training loop and the translating code need of a method."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from pix2pix.images import Codec, Encoding
 
 Scalars = dict[str, Tensor]  # detached scalars by their TensorBoard name, for example "loss/G_gan"
 
@@ -15,6 +18,13 @@ class Report(NamedTuple):
 
     scalars: Scalars
     images: dict[str, list[Tensor]]
+
+
+def codec_of(description: Mapping[str, Any]) -> Codec:
+    """How the images of a run become tensors; the first checkpoints did not say, and knew 8-bit photos alone."""
+    if "source" not in description:
+        return Codec(Encoding("photo", description["input_nc"]), Encoding("photo", description["output_nc"]))
+    return Codec(Encoding.from_dict(description["source"]), Encoding.from_dict(description["target"]))
 
 
 class Translator(Protocol):

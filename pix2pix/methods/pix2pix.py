@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 
 from pix2pix.data.records import Pair
 from pix2pix.errors import UserError
-from pix2pix.images import reflect_to_multiple
+from pix2pix.images import Codec, reflect_to_multiple
 from pix2pix.layers import NormKind, initialise, switched
 from pix2pix.losses import adversarial, pixel
 from pix2pix.methods.base import Report, Scalars
@@ -36,11 +36,10 @@ class Pix2Pix:
     With `training` false there is G alone, for weights that are about to be loaded.
     """
 
-    def __init__(
-        self, options: Pix2PixOptions, input_nc: int, output_nc: int, runtime: Runtime, *, training: bool = True
-    ):
+    def __init__(self, options: Pix2PixOptions, codec: Codec, runtime: Runtime, *, training: bool = True):
         network, loss = options.network, options.loss
-        self.options, self.runtime = options, runtime
+        input_nc, output_nc = codec.source.nc, codec.target.nc
+        self.options, self.codec, self.runtime = options, codec, runtime
         self.norm = resolved_norm(network, options.train.batch_size)
         weights = torch.Generator().manual_seed(options.run.seed)
 
@@ -77,7 +76,8 @@ class Pix2Pix:
             "output_nc": output_nc,
             "norm": self.norm,
             "multiple": self.multiple,
-            "value_range": [-1.0, 1.0],
+            "source": codec.source.as_dict(),
+            "target": codec.target.as_dict(),
             "direction": options.data.direction,
         }
 
@@ -126,7 +126,9 @@ class Pix2Pix:
             "val/psnr": metrics.psnr(output, y).mean(),
             "val/ssim": metrics.ssim(output, y).mean(),
         }
-        return Report(scalars, {"val/source | output | target": [x, output, y]})
+        source, target = self.codec
+        row = [source.picture(x, x), target.picture(output, x), target.picture(y, x)]
+        return Report(scalars, {"val/source | output | target": row})
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, name: str = "", sample: int = 0) -> Tensor:

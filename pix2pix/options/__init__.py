@@ -1,5 +1,7 @@
 """Typed options of every command: from a command line and YAML to frozen records, with errors that help."""
 
+from pix2pix.options.augmentation import Augmentations, Transform
+from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
 from pix2pix.options.generated import GeneratedOptions
@@ -18,6 +20,8 @@ from pix2pix.options.yaml_text import load_yaml, to_yaml
 
 __all__ = [
     "Answer",
+    "Augmentations",
+    "CheckOptions",
     "DataOptions",
     "GeneratedOptions",
     "LossOptions",
@@ -29,6 +33,7 @@ __all__ = [
     "TestOptions",
     "TestTimeOptions",
     "TrainOptions",
+    "Transform",
     "as_dict",
     "check_claims",
     "check_resume",

@@ -45,7 +45,7 @@ def _agreeing(stored: Pix2PixOptions, name: str) -> tuple[Any, ...]:
         # Test pairs are resized straight to crop_size: both that and the training's size are right.
         return value, stored.data.crop_size
     if name in ("input_nc", "output_nc") and value is None:
-        return None, 1, 3, 4
+        return None, *range(1, 1025)  # as the images had
     if name == "norm" and value == "auto":
         # At batch 1, where auto is instance norm, batch norm is the same function.
         return "auto", "batch", "instance"

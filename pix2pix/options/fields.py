@@ -45,6 +45,21 @@ def _size_text(size: tuple[int, int]) -> int | str:
     return size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
+def _range(value: object) -> tuple[float, float]:
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        low, high = (float(part) for part in parts)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not -float("inf") < low < high < float("inf"):
+        raise ValueError(RANGE.words + " is needed")
+    return low, high
+
+
+def _range_text(ends: tuple[float, float]) -> str:
+    return ",".join(repr(end).removesuffix(".0") for end in ends)
+
+
 def _folder_name(name: str) -> str:
     unsafe = any(letter in "/\\" or unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
     if unsafe or name != name.strip() or name in ("", ".", "..") or name[0] == "-" or len(name.encode()) > 200:
@@ -80,18 +95,21 @@ GENERATOR = Needs(
     "unet_N, encoder_decoder, encoder_decoder_N (N a power of two from 8 to 4096), resnet_9blocks or resnet_6blocks"
 )
 SIZE = Needs("N or HxW with sides from 1 to 65535")
+RANGE = Needs("LO,HI, two numbers of which the first is smaller,")
 RUN_NAME = Needs("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
 DEVICE = Needs("auto, cpu, cuda, cuda:N or mps")
 CHECKPOINT = Needs("latest, best or a step")
 
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
+Range = Annotated[tuple[float, float], BeforeValidator(_range), PlainSerializer(_range_text), RANGE]
 RunName = Annotated[str, AfterValidator(_folder_name), RUN_NAME]
 Path = Annotated[str, AfterValidator(_path), Needs("a path")]
+Palette = Annotated[str, AfterValidator(_path), Needs("facades, cityscapes, camvid or a file of `R G B name` lines")]
 Generator = Annotated[str, AfterValidator(_generator), GENERATOR]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"), DEVICE]
 Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], CHECKPOINT]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Channels = Literal[1, 3, 4]
+Channels = Annotated[int, Field(gt=0, le=1024), Needs("a whole number from 1 to 1024 or none")]
 Statistics = Literal["image", "running"]
 Dropout = Literal["on", "off"]
 Phase = Literal["train", "val", "test"]

@@ -98,11 +98,15 @@ def _test_root(text: str, said: Texts) -> Texts:
 
 
 def _test_model(text: str, said: Texts) -> Texts:
+    if text == "colorization":
+        return {}
     return _MODEL.read(text, said) if text != "test" else _singles(text, said)
 
 
 def _test_mode(text: str, said: Texts) -> Texts:
-    return _only("aligned", instead=_PAIRS).read(text, said) if text != "single" else _singles(text, said)
+    return (
+        _singles(text, said) if text == "single" else _only("aligned", "colorization", instead=_PAIRS).read(text, said)
+    )
 
 
 def _singles(text: str, said: Texts) -> Texts:
@@ -115,9 +119,18 @@ _PAIRS = "pairs are all that is read; give --dataset_mode aligned or leave it ou
 _MODEL = _except(
     "model",
     cycle_gan="unpaired training is not built here; pix2pix learns from pairs",
-    colorization="colours in Lab are not offered; pix2pix with --input_nc 1 learns them in RGB",
     test="that is for test.py; pix2pix is needed here",
 )
+
+
+def _train_model(text: str, said: Texts) -> Texts:
+    return {"target_kind": "lab"} if text == "colorization" else _MODEL.read(text, said)
+
+
+def _train_mode(text: str, said: Texts) -> Texts:
+    return {"target_kind": "lab"} if text == "colorization" else _only("aligned", instead=_PAIRS).read(text, said)
+
+
 _TENSORBOARD = _refused("pictures and curves are in TensorBoard: tensorboard --logdir CHECKPOINTS_DIR/NAME/tb")
 _NO_VISDOM = _only("0", "-1", instead="there is no visdom; pictures and curves are in TensorBoard; leave it out")
 
@@ -136,7 +149,7 @@ _BOTH = {
 }
 
 TRAIN: Mapping[str, Old] = _BOTH | {
-    "model": _MODEL,
+    "model": Old(f"{_MODEL.here}; colorization is `--target_kind lab`", _train_model),
     "lambda_L1": _named("lambda_l1"),
     "gan_mode": _except("gan_mode", wgangp="pix2pix never applies its gradient penalty; choose lsgan or hinge"),
     "no_flip": _bare("`--flip false`", flip="false"),
@@ -150,7 +163,9 @@ TRAIN: Mapping[str, Old] = _BOTH | {
     "epoch": _only("latest", instead="--resume continues the latest checkpoint; leave it out"),
     "epoch_count": _refused("--resume knows the step it continues at; leave it out"),
     "phase": _only("train", instead="training reads the phase train; leave it out"),
-    "dataset_mode": _only("aligned", instead=_PAIRS),
+    "dataset_mode": Old(
+        f"nothing if aligned, `--target_kind lab` if colorization, else refused: {_PAIRS}", _train_mode
+    ),
     "serial_batches": _refused("pairs are shuffled, in an order that --seed fixes; leave it out", bare=True),
     "pool_size": _only("0", instead="pix2pix keeps no pool of old images; leave it out"),
     "lr_decay_iters": _refused("it belongs to --lr_policy step; --n_epochs_decay says how long the rate falls"),
@@ -165,10 +180,12 @@ TRAIN: Mapping[str, Old] = _BOTH | {
 }
 
 TEST: Mapping[str, Old] = _BOTH | {
-    "model": Old("pix2pix changes nothing; test takes --dataroot as `--input`; others are refused", _test_model),
+    "model": Old(
+        "pix2pix and colorization change nothing; test takes --dataroot as `--input`; others are refused", _test_model
+    ),
     "dataroot": Old("the same; `--input` beside --model test or --dataset_mode single", _test_root),
     "dataset_mode": Old(
-        "aligned changes nothing; single takes --dataroot as `--input`; others are refused", _test_mode
+        "aligned and colorization change nothing; single takes --dataroot as `--input`; others are refused", _test_mode
     ),
     "eval": _bare("`--statistics running --dropout off`", statistics="running", dropout="off"),
     "max_dataset_size": _limit("num_test"),

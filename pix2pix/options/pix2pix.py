@@ -4,15 +4,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pix2pix.options.augmentation import Augmentations
 from pix2pix.options.fields import (
     Channels,
     Device,
     Dropout,
     Generator,
     Mark,
+    Palette,
     Path,
     Precision,
     Preprocess,
+    Range,
     RunName,
     Seed,
     Size,
@@ -21,6 +24,7 @@ from pix2pix.options.fields import (
 from pix2pix.options.records import Record
 
 MAY_CHANGE, SWITCH = Mark.MAY_CHANGE, Mark.SWITCH
+RANGES = "values shown to G as -1 and 1; none: 0,255 for 8 bits, else as measured per channel on train"
 
 
 class DataOptions(Record):
@@ -36,9 +40,33 @@ class DataOptions(Record):
         0.05, ge=0, le=0.5, description="share of train kept out for validation, chosen by name, if there is no val"
     )
     max_dataset_size: int | None = Field(None, gt=0, description="use only so many of the training pairs")
+    source_kind: Literal["photo", "labels"] = Field("photo", description="labels: resizing mixes no colours")
+    target_kind: Literal["photo", "labels", "lab"] = Field(
+        "photo", description="labels: outputs have the palette's colours; lab: learn to colour photos, L to ab"
+    )
+    source_onehot: Palette | None = Field(None, description="show G the source's labels as one channel per class")
+    target_palette: Palette | None = Field(None, description="colours of labels to translate to; none: those of train")
+    source_range: Range | None = Field(None, description=RANGES)
+    target_range: Range | None = Field(None, description=RANGES)
     input_nc: Channels | None = Field(None, description="channels of the source; none: as the images have")
     output_nc: Channels | None = Field(None, description="channels of the target; none: as the images have")
+    augment: Augmentations = Field((), description="further transforms from albumentations, see docs/datasets.md")
+    max_pixels: Annotated[int, MAY_CHANGE] = Field(2**26, gt=0, description="larger images are refused undecoded")
+    skip_bad: Annotated[bool, MAY_CHANGE] = Field(False, description="leave faulty images out instead of refusing")
+    check: Annotated[bool, MAY_CHANGE, SWITCH] = Field(True, description="read every pair once before the first step")
     num_workers: Annotated[int, MAY_CHANGE] = Field(2, ge=0, description="processes that load images; 0: the main one")
+
+    @model_validator(mode="after")
+    def _kinds_agree(self) -> Self:
+        if self.target_palette is not None and self.target_kind != "labels":
+            raise ValueError("--target_palette holds the colours of labels: add --target_kind labels")
+        if self.target_kind != "lab":
+            return self
+        if self.source_kind != "photo" or self.source_onehot is not None:
+            raise ValueError("--target_kind lab translates a photo's L into its a and b: leave the source's kind out")
+        if self.direction != "AtoB" or self.input_nc is not None or self.output_nc is not None:
+            raise ValueError("--target_kind lab goes from L to ab: leave --direction, --input_nc and --output_nc out")
+        return self
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

@@ -4,10 +4,12 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from pix2pix.options import junyanz
+from pix2pix.options.check import CheckOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
 from pix2pix.options.generated import GeneratedOptions
 from pix2pix.options.junyanz import Old
 from pix2pix.options.pix2pix import Pix2PixOptions
+from pix2pix.options.prepare import CombineOptions, EdgesOptions, SplitOptions
 from pix2pix.options.records import Leaf, Record, groups, leaves
 from pix2pix.options.test import TestOptions
 from pix2pix.options.yaml_text import scalar
@@ -15,6 +17,10 @@ from pix2pix.options.yaml_text import scalar
 PROGRAMS: Mapping[str, type[Record]] = {
     "python train.py": Pix2PixOptions,
     "python test.py": TestOptions,
+    "python -m pix2pix check DATAROOT": CheckOptions,
+    "python -m pix2pix prepare combine": CombineOptions,
+    "python -m pix2pix prepare edges": EdgesOptions,
+    "python -m pix2pix prepare split": SplitOptions,
     "python -m pix2pix prepare generated": GeneratedOptions,
 }
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from pix2pix.data import batches
+from pix2pix.data.augment import Augment
 from pix2pix.data.batches import LoaderError, evaluation_pairs, samples, training_batches
 from pix2pix.data.records import RawPair
 from pix2pix.errors import UserError
-from pix2pix.images import ImageError, to_array
+from pix2pix.images import Codec, Encoding, ImageError, to_array
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Noise:
     def __len__(self):
         return len(self.sizes)
 
+    def files(self, index):
+        return ()
+
     def read(self, index):
         if index == self.broken:
             self.failure()
@@ -44,6 +48,7 @@ class Noise:
         return RawPair(image, 255 - image, self.names[index])
 
 
+RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
 FIVE = Noise([(20, 20)] * 5)
 
 
@@ -52,12 +57,12 @@ def run(pairs, **changes):
         "preprocess": "resize_and_crop",
         "load_size": (18, 18),
         "crop_size": (16, 16),
-        "flip": True,
         "multiple": 8,
         "batch_size": 2,
         "seed": 0,
-    }
-    return training_batches(pairs, **(settings | changes))
+    } | changes
+    augment = Augment(settings["preprocess"], settings["crop_size"], settings.pop("flip", True), settings["seed"])
+    return training_batches(pairs, RGB, augment, **settings)
 
 
 def assert_equal(ours, theirs):
@@ -223,11 +228,11 @@ def test_workers_leave_the_processors_to_each_other():
 def test_evaluation_goes_through_all_pairs_in_order_without_jitter():
     pairs = Noise([(16, 16), (30, 16), (16, 16)])
     arguments = {"preprocess": "resize_and_crop", "load_size": (18, 18), "crop_size": (16, 16)}
-    seen = list(evaluation_pairs(pairs, **arguments))
+    seen = list(evaluation_pairs(pairs, RGB, **arguments))
     assert [pair.name for pair in seen] == [["image_0"], ["image_1"], ["image_2"]]
     assert {pair.source.shape for pair in seen} == {(1, 3, 16, 16)}
     assert np.array_equal(to_array(seen[0].target[0]), pairs.read(0).target)
-    assert len(list(evaluation_pairs(pairs, **arguments, limit=2))) == 2
+    assert len(list(evaluation_pairs(pairs, RGB, **arguments, limit=2))) == 2
 
 
 def test_a_worker_killed_with_the_shared_lock_in_its_hand_does_not_hang_the_training(monkeypatch):

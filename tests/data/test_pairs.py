@@ -9,7 +9,8 @@ from PIL import Image
 from pix2pix.data.generated import generate
 from pix2pix.data.pairs import GENERATED, _held_out, open_pairs
 from pix2pix.errors import UserError
-from pix2pix.images import ImageError, write
+from pix2pix.images import Codec, Encoding, ImageError, write
+from pix2pix.options import DataOptions
 
 
 def flat(value, height=4, width=6, channels=3):
@@ -27,7 +28,7 @@ def side_by_side(folder, names, width=6):
 
 
 def open_(root, phase="train", **changes):
-    return open_pairs(str(root), phase, **({"direction": "AtoB", "val_fraction": 0.0} | changes))
+    return open_pairs(DataOptions(dataroot=str(root), **{"val_fraction": 0.0, **changes}), phase)
 
 
 def values(pair):
@@ -48,7 +49,7 @@ def refusal(root, *arguments, **changes):
 
 def test_side_by_side_images_are_cut_in_two(tmp_path):
     side_by_side(tmp_path / "train", ["1", "2", "10"])
-    pairs = open_pairs(str(tmp_path), "train", direction="AtoB", val_fraction=0.0)
+    pairs = open_pairs(DataOptions(dataroot=str(tmp_path), val_fraction=0), "train")
     assert pairs.names == ("1", "2", "10")
     assert [values(pairs.read(index)) for index in range(3)] == [(0, 100, "1"), (1, 101, "2"), (2, 102, "10")]
 
@@ -115,10 +116,10 @@ def test_the_split_depends_on_names_alone(names, fraction, random):
     assert _held_out(shuffled, fraction) == held_out
 
 
-def test_max_dataset_size_takes_the_first_names(tmp_path):
+def test_the_first_pairs_are_those_of_the_first_names(tmp_path):
     side_by_side(tmp_path / "train", ["1", "2", "10"])
-    assert open_(tmp_path, max_dataset_size=2).names == ("1", "2")
-    assert len(open_(tmp_path, max_dataset_size=9)) == 3
+    assert open_(tmp_path).first(2).names == ("1", "2")
+    assert len(open_(tmp_path).first(9)) == len(open_(tmp_path).first(None)) == 3
 
 
 def test_channels_are_converted_as_asked(tmp_path):
@@ -129,20 +130,29 @@ def test_channels_are_converted_as_asked(tmp_path):
     assert pair.target.tolist() == flat(7, channels=1).tolist()
 
 
-def test_each_side_has_the_channels_of_the_first_pair(tmp_path):
+@pytest.mark.parametrize(("direction", "flag"), [("AtoB", "--input_nc"), ("BtoA", "--output_nc")])
+def test_every_pair_is_held_to_the_channels_and_the_depth_of_the_codec(tmp_path, direction, flag):
     for name, channels in (("1", 1), ("2", 3)):
         save(tmp_path / "trainA" / f"{name}.png", flat(7, channels=channels))
-        save(tmp_path / "trainB" / f"{name}.png", flat(7, channels=3))
-    ending = "make them alike, or convert all with --{} 1"
-    message = refusal(tmp_path)
-    assert message.startswith("2 among A in ROOT/trainA, B of the same names in ROOT/trainB")
-    assert "the source has 3 channels, that of the first pair 1" in message
-    assert message.endswith(ending.format("input_nc"))
-    assert refusal(tmp_path, direction="BtoA").endswith(ending.format("output_nc"))
+        save(tmp_path / "trainB" / f"{name}.png", flat(7))
+    rgb, grey = Encoding("photo", 3), Encoding("photo", 1)
+    codec = Codec(grey, rgb) if direction == "AtoB" else Codec(rgb, grey)
+    pairs = open_(tmp_path, direction=direction).of(codec)
+    assert pairs.read(0).name == "1"
+    side = "source" if direction == "AtoB" else "target"
+    with pytest.raises(ImageError) as caught:
+        pairs.read(1)
+    assert str(caught.value) == (
+        f"{tmp_path}/trainA/2.png: the {side} has 3 channels of uint8, the others have 1 of uint8: make them alike, "
+        f"or convert channels with {flag}"
+    )
+    deep = open_(tmp_path).of(Codec(Encoding("photo", 1, "uint16"), rgb))
+    with pytest.raises(ImageError, match="has 1 channels of uint8, the others have 1 of uint16"):
+        deep.read(0)
 
 
 def test_generated_pairs_need_no_files():
-    pairs = open_("generated", "val", size=(32, 48), val_fraction=0.05)
+    pairs = open_("generated", "val", load_size=(32, 48), crop_size=(16, 16))
     photo, labels = generate(0, 400, size=(32, 48))
     pair = pairs.read(0)
     assert np.array_equal(pair.source, photo)
@@ -165,28 +175,54 @@ def test_images_of_a_pair_need_one_size(tmp_path):
     )
 
 
-def test_images_without_a_partner_are_listed_up_to_five(tmp_path):
-    for name in ("1", "2", "3", "4", "5", "6", "7"):
-        save(tmp_path / "trainA" / f"{name}.png", flat(0))
-    for name in ("1", "8"):
-        save(tmp_path / "trainB" / f"{name}.png", flat(0))
-    listed = ", ".join(f"ROOT/trainA/{number}.png" for number in range(2, 7))
+ADVICE = "`python -m pix2pix check ROOT` lists all, --skip_bad leaves them out"
+
+
+def test_an_image_without_a_partner_is_refused_by_name_and_the_others_counted(tmp_path):
+    for folder, names in (("trainA", "123"), ("trainB", "18")):
+        for name in names:
+            save(tmp_path / folder / f"{name}.png", flat(0))
     assert refusal(tmp_path) == (
-        f"without a partner: {listed} and 2 more: ROOT/trainA and ROOT/trainB need equal names"
+        "ROOT/trainA/2.png has no partner in ROOT/trainB: partners need equal names (and 2 more faults); " + ADVICE
     )
+    pairs = open_(tmp_path, skip_bad=True)
+    assert pairs.names == ("1",)
+    assert len(pairs.faults) == 3
+
+
+def test_a_partner_that_differs_in_case_alone_is_pointed_out(tmp_path):
+    save(tmp_path / "trainA" / "Front.png", flat(0))
+    save(tmp_path / "trainB" / "front.png", flat(0))
+    assert "has no partner in ROOT/trainB: front.png differs in case alone, rename it" in refusal(tmp_path)
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
     save(tmp_path / "train" / "1.png", flat(0))
     save(tmp_path / "train" / "1.webp", flat(0))
     assert refusal(tmp_path) == (
-        "several images of one name: ROOT/train/1.png, ROOT/train/1.webp: keep one of each, whatever the suffix"
+        "ROOT/train/1.png and ROOT/train/1.webp have one name: keep one of them, whatever the suffix; " + ADVICE
     )
+
+
+def test_photos_are_their_own_pairs(tmp_path):
+    save(tmp_path / "train" / "1.png", flat(9))
+    pair = open_(tmp_path, target_kind="lab").read(0)
+    assert np.array_equal(pair.source, pair.target)
+    assert open_(tmp_path, target_kind="lab").layout.startswith(f"photos in {tmp_path}/train")
+    assert "no test photos found: put photos into test/" in refusal(tmp_path, "test", target_kind="lab")
+
+
+def test_a_folder_of_photos_without_phases_is_train(tmp_path):
+    for name in ("1", "sub/2", "3"):
+        save(tmp_path / f"{name}.png", flat(9))
+    train, val = (open_(tmp_path, phase, target_kind="lab", val_fraction=0.3) for phase in ("train", "val"))
+    assert sorted([*train.names, *val.names]) == ["1", "3", "sub/2"]
+    assert len(val) == 1
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "train").mkdir()
-    assert refusal(tmp_path) == "ROOT/train: no images: files ending in .png, .jpg, .jpeg, .webp are needed"
+    assert refusal(tmp_path).startswith("ROOT/train: no images: files ending in .png, .jpg, ")
 
 
 def test_an_unknown_layout_is_refused_with_the_known_ones(tmp_path):
@@ -212,4 +248,4 @@ def test_two_folders_of_partners_are_not_cut_in_halves(tmp_path):
             (tmp_path / "train" / side).mkdir(parents=True, exist_ok=True)
             write(tmp_path / "train" / side / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(UserError, match=r"holds input/ and target/ with images of equal names: call them A/ and B/"):
-        open_pairs(str(tmp_path), "train", direction="AtoB", val_fraction=0)
+        open_(tmp_path)

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from pix2pix.data.records import Pair
 from pix2pix.errors import UserError
+from pix2pix.images import Codec, Encoding
 from pix2pix.methods.pix2pix import Pix2Pix, linear_decay, resolved_norm
 from pix2pix.metrics import image as metrics
 from pix2pix.options import NetworkOptions, Pix2PixOptions, from_dict
@@ -19,8 +20,12 @@ def options(**given):
     return from_dict(Pix2PixOptions, {"dataroot": "data", "name": "test", **TINY, **given})
 
 
+def codec(input_nc=3, output_nc=3):
+    return Codec(Encoding("photo", input_nc), Encoding("photo", output_nc))
+
+
 def method(input_nc=3, output_nc=3, **given):
-    return Pix2Pix(options(**given), input_nc, output_nc, Runtime("cpu"))
+    return Pix2Pix(options(**given), codec(input_nc, output_nc), Runtime("cpu"))
 
 
 def batch(size=2, channels=(3, 3), seed=0):
@@ -147,7 +152,7 @@ def test_scalars_are_detached():
 
 
 def test_bf16_trains_with_losses_in_float32():
-    model = Pix2Pix(options(), 3, 3, Runtime("cpu", "bf16"))
+    model = Pix2Pix(options(), codec(), Runtime("cpu", "bf16"))
     scalars = model.training_step(batch())
     assert {value.dtype for value in scalars.values()} == {torch.float32}
     assert all(value.isfinite() for value in scalars.values())
@@ -168,7 +173,8 @@ def test_the_description_tells_what_building_it_again_needs():
         "output_nc": 1,
         "norm": "batch",
         "multiple": 8,
-        "value_range": [-1.0, 1.0],
+        "source": Encoding("photo", 3).as_dict(),
+        "target": Encoding("photo", 1).as_dict(),
         "direction": "BtoA",
     }
 
@@ -278,7 +284,7 @@ def test_an_undecided_discriminator_starts_near_log_2():
 
 
 def test_for_translating_alone_there_is_no_discriminator_and_no_optimiser():
-    model = Pix2Pix(options(), 3, 3, Runtime("cpu"), training=False)
+    model = Pix2Pix(options(), codec(), Runtime("cpu"), training=False)
     assert model.networks.keys() == {"G"}
     assert model.optimizers == {}
     assert model.discriminator is None

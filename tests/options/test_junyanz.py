@@ -56,6 +56,7 @@ def test_the_commands_of_its_readme_run_as_typed():
         ("--gan_mode lsgan --norm batch", {"gan_mode": "lsgan", "norm": "batch"}),
         ("--dataset_mode aligned --pool_size 0 --phase train --epoch latest --display_id 0 --display_id -1", {}),
         ("--save_by_iter --no_html", {}),
+        ("--model colorization --dataset_mode colorization", {"target_kind": "lab"}),
     ],
 )
 def test_a_training_flag_is_read_with_its_meaning(line, given):
@@ -71,7 +72,6 @@ def test_a_training_flag_is_read_with_its_meaning(line, given):
         ("--netD n_layers --n_layers_D 6", "--n_layers_D: got '6'; 1, 2, 3, 4 or 5 is needed: --patch 16, 34, 70, 142"),
         ("--n_layers_D 5", "--n_layers_D: counts only beside --netD n_layers; give --patch 286 instead"),
         ("--model cycle_gan", "--model: got 'cycle_gan'; unpaired training is not built here"),
-        ("--model colorization", "--model: got 'colorization'; colours in Lab are not offered"),
         ("--model test", "--model: got 'test'; that is for test.py; pix2pix is needed here"),
         ("--model other", "--model: got 'other'; pix2pix is needed"),
         ("--gan_mode wgangp", "--gan_mode: got 'wgangp'; pix2pix never applies its gradient penalty; choose lsgan or"),

@@ -1,10 +1,25 @@
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from pix2pix.options import LossOptions, Pix2PixOptions, parse
+from pix2pix.options import LossOptions, Pix2PixOptions, TestOptions, parse
+from pix2pix.options.reference import PROGRAMS
 
-PRESETS = sorted((Path(__file__).parents[2] / "options").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted((ROOT / "options").glob("*.yaml"))
+# The paper, section 6.2: epochs, batch size; and which side is the source in the files that its authors published.
+PAPER = {
+    "facades": (200, 1, "BtoA"),
+    "cityscapes": (200, 1, "BtoA"),
+    "maps": (200, 1, "AtoB"),
+    "edges2shoes": (15, 4, "AtoB"),
+    "edges2handbags": (15, 4, "AtoB"),
+    "day2night": (17, 4, "BtoA"),
+    "colourisation": (6, 4, "AtoB"),
+    **{f"patch_{side}": (200, 1, "BtoA") for side in (1, 16, 70, 286)},
+}
 FIVE = {
     "l1": LossOptions(gan_mode="none", lambda_l1=100),
     "gan": LossOptions(conditional=False, lambda_l1=0),
@@ -22,6 +37,34 @@ def test_the_demo_needs_nothing_else():
         (128, 128),
         "unet_128",
     )
+
+
+def read(name):
+    return parse([str(ROOT / "options" / f"{name}.yaml")], Pix2PixOptions, program="train.py").options
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_run_of_the_paper_is_as_long_and_as_wide_as_there(name):
+    record, (epochs, batch_size, direction) = read(name), PAPER[name]
+    assert record.train.n_epochs + record.train.n_epochs_decay == epochs
+    assert record.train.n_epochs - record.train.n_epochs_decay in (0, 1)
+    assert (record.train.batch_size, record.data.direction) == (batch_size, direction)
+    assert (record.train.lr, record.network.generator, record.loss) == (2e-4, "unet_256", FIVE["l1_cgan"])
+    jitter = (256, 256) if name == "colourisation" else (286, 286)
+    assert (record.data.load_size, record.data.crop_size, record.data.flip) == (jitter, (256, 256), True)
+
+
+def test_a_grey_photo_is_coloured_in_lab():
+    assert {name for name in PAPER if read(name).data.target_kind == "lab"} == {"colourisation"}
+
+
+@pytest.mark.parametrize("side", [1, 16, 70, 286])
+def test_the_patches_of_section_4_4_differ_from_facades_in_the_patch_alone(side):
+    record, facades = read(f"patch_{side}"), read("facades")
+    assert record.network.patch == side
+    network = facades.network.model_copy(update={"patch": side})
+    run = facades.run.model_copy(update={"name": f"facades_patch_{side}"})
+    assert record == facades.model_copy(update={"network": network, "run": run})
 
 
 def test_facades_is_the_papers_run_by_default():
@@ -45,3 +88,33 @@ def test_the_head_of_a_preset_is_its_manual_and_its_command_is_right(preset):
     command = next(line for line in head if "python train.py" in line).partition("python train.py ")[2].split()
     assert command[0] == f"options/{preset.name}"
     parse([str(preset), *command[1:]], Pix2PixOptions, program="train.py").options.run  # noqa: B018
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_all_commands_of_a_manual_are_right_and_of_its_run(preset):
+    manual = "\n".join(line for line in preset.read_text().splitlines() if line.startswith("#"))
+    names = set()
+    for words in map(shlex.split, re.findall(r"python train\.py (.*)", manual)):
+        assert words[0] == f"options/{preset.name}"
+        names.add(parse([str(ROOT / words[0]), *words[1:]], Pix2PixOptions, program="train.py").options.run.name)
+    tested = {parse(shlex.split(words), TestOptions, program="test.py").options.name
+              for words in re.findall(r"python test\.py (.*)", manual)}  # fmt: skip
+    assert tested <= names
+
+
+def test_every_preset_is_held_to_what_it_says():
+    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, "demo"}
+
+
+def test_all_commands_of_the_page_on_data_sets_can_be_typed(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "datasets.md").read_text()
+    typed = re.findall(r"^python .*|(?<=`)python [^`]*(?=` \|)", page, re.MULTILINE)
+    assert len(typed) > 20
+    for command in typed:
+        records = [(program, record) for program, record in PROGRAMS.items() if command.startswith(f"{program} ")]
+        if command != "python -m pix2pix check datasets/NAME":
+            ((program, record),) = records
+            parse(shlex.split(command.removeprefix(program)), record, program=program).options  # noqa: B018
+    named = {word for command in typed for word in re.findall(r"options/(\w+)\.yaml", command)}
+    assert named == {name for name in PAPER if not name.startswith("patch")}

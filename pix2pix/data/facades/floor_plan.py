@@ -10,21 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pix2pix.data.facades.bays import Part, bay_parts
+from pix2pix.palettes import PALETTES
 
-PALETTE: dict[str, tuple[int, int, int]] = {  # RGB, measured on the label maps of pix2pix's facades set
-    "background": (0, 0, 222),
-    "facade": (0, 48, 255),
-    "window": (0, 128, 255),
-    "door": (0, 207, 255),
-    "cornice": (32, 255, 224),  # the hood above a window
-    "sill": (112, 255, 142),
-    "balcony": (192, 255, 63),
-    "blind": (255, 240, 0),
-    "deco": (255, 159, 0),
-    "molding": (255, 80, 0),  # a band across the house
-    "pillar": (255, 0, 0),
-    "shop": (174, 0, 0),
-}
+PALETTE = dict(zip(*PALETTES["facades"], strict=True))
 
 
 class Plan(NamedTuple):

@@ -1,0 +1,74 @@
+"""What a training says of itself in words, at its beginning and at its end."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pix2pix.options import Pix2PixOptions
+
+if TYPE_CHECKING:
+    from pix2pix.data.training_set import TrainingSet
+    from pix2pix.images import Encoding
+    from pix2pix.methods.pix2pix import Pix2Pix
+    from pix2pix.runtime import Runtime
+
+
+def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix", step: int) -> list[str]:
+    """Say what is trained on what; `step` is the last one made."""
+    train, network = options.train, options.network
+    sizes = {name: sum(w.numel() for w in module.parameters()) / 1e6 for name, module in method.networks.items()}
+    judge = f", D {network.patch}x{network.patch} PatchGAN {sizes['D']:.3f} M" if "D" in sizes else ", no D"
+    batch = f"the batch size is {train.batch_size}"
+    reason = f"{batch}, and the paper's rule is --norm auto" if network.norm == "auto" else "--norm says so"
+    epochs = (train.steps or 0) * train.batch_size / len(data.train)
+    left_out = [f"left out: {fault}" for fault in data.faults]
+    return [
+        *left_out,
+        f"train: {data.train.layout}: {len(data.train)} pairs",
+        f"val: {data.val.layout}: {len(data.val)} pairs" if len(data.val) else "val: none, so no best checkpoint",
+        f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",
+        f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
+        f"norm: {method.norm}, because {reason}",
+        f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{_slow(method.runtime)}",
+        f"steps: {step + 1} to {train.steps} ({epochs:.1f} epochs)"
+        + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
+    ]
+
+
+def _in_words(encoding: "Encoding") -> str:
+    values = f"{encoding.channels} channel{'s' * (encoding.channels != 1)} of {encoding.dtype}"
+    match encoding.kind:
+        case "lightness":
+            return f"L of {values}"
+        case "chroma":
+            return "a and b"
+        case "onehot":
+            return f"labels of {len(encoding.palette)} classes, a channel each"
+        case "labels":
+            return f"labels of {values}" + (f", {len(encoding.palette)} colours" if encoding.palette else "")
+    low, high = min(encoding.low), max(encoding.high)
+    return values + ("" if (encoding.dtype, low, high) == ("uint8", 0, 255) else f" from {low:g} to {high:g}")
+
+
+def _slow(runtime: "Runtime") -> str:
+    """Warn of bfloat16 on a processor that only emulates it: measured at 256 pixels, a step took 12 times as long."""
+    import torch
+
+    processor = torch.backends.cpu.get_cpu_capability()
+    if runtime.device.type == "cpu" and runtime.precision == "bf16" and not processor.startswith("AVX512"):
+        return f" (this processor, {processor}, has no bfloat16 arithmetic: --precision fp32 is many times as fast)"
+    return ""
+
+
+def conclusion(options: Pix2PixOptions, folder: Path | None, step: int, interrupted: bool) -> str:
+    """Say how the run ended, and what to type next."""
+    run = options.run
+    where = "" if run.checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(run.checkpoints_dir)}"
+    name = f"--name {shlex.quote(run.name)}{where}"
+    if folder is None:
+        return "dry run: one training step and one validation step went well; nothing was written"
+    if interrupted or step < (options.train.steps or 0):
+        return f"stopped after step {step}, which is saved; go on with: python train.py {name} --resume"
+    return f"done: {step} steps in {folder}; now: python test.py {name}"
+
+

@@ -1,0 +1,90 @@
+"""CIE Lab of sRGB colours (D65, 2 degree observer) and the way back into the gamut of sRGB: pure functions.
+
+Images are (..., 3, H, W), of float32 or float64. Source: IEC 61966-2-1 for sRGB, CIE 15 for Lab.
+"""
+
+import torch
+from torch import Tensor
+
+LUMINANCE = (0.212671, 0.715160, 0.072169)  # what the light of R, G and B adds to Y, which L is a function of
+_XYZ_OF_RGB = ((0.412453, 0.357580, 0.180423), LUMINANCE, (0.019334, 0.119193, 0.950227))
+_RGB_OF_XYZ = torch.linalg.inv(torch.tensor(_XYZ_OF_RGB, dtype=torch.float64)).tolist()
+_WHITE = (0.95047, 1.0, 1.08883)  # of D65
+_DARK, _SLOPE, _OFFSET = 0.008856, 7.787, 16 / 116  # below _DARK Lab's cube root is a line
+_WHITE_LIGHT = [sum(weight * white for weight, white in zip(row, _WHITE, strict=True)) for row in _RGB_OF_XYZ]
+_HIGHEST = [max(1.0, light) for light in _WHITE_LIGHT]  # the matrix as published misses the white by up to 8e-5
+_HALVINGS = 24  # one part in 16 million, as fine as float32
+
+
+def srgb_to_linear(rgb: Tensor) -> Tensor:
+    """Return the light that sRGB values in [0, 1], of any shape, stand for, in [0, 1]."""
+    return torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Return L in 0..100 and a, b (within -108..99) of sRGB in [0, 1]."""
+    lights = _mixed(_XYZ_OF_RGB, srgb_to_linear(rgb)).unbind(-3)
+    x, y, z = (_root(light / white) for light, white in zip(lights, _WHITE, strict=True))
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Return sRGB, which lies outside [0, 1] for colours that no screen shows: the inverse of `rgb_to_lab`."""
+    return _gamma(_linear_rgb(lab))
+
+
+def lightness_to_grey(lightness: Tensor) -> Tensor:
+    """Return the sRGB grey in [0, 1], of any shape, that has this L."""
+    return _gamma(_cube((lightness + 16) / 116))
+
+
+def within_gamut(lab: Tensor) -> Tensor:
+    """Bring colours into the gamut of sRGB by their chroma alone: L is the same number, the hue stays.
+
+    a and b are multiplied by the largest factor in [0, 1] that fits, found by bisection. What fits may exceed [0, 1]
+    by 1e-4 of the light: clip after `lab_to_rgb`.
+    """
+    outside = ~_fits(lab)
+    result = lab.clone()
+    channels = result.movedim(-3, 0)
+    chosen = channels[:, outside].unsqueeze(-1)
+    lightness, chroma = chosen[:1], chosen[1:]  # (1, M, 1), (2, M, 1)
+    inner, outer = torch.zeros_like(lightness), torch.ones_like(lightness)
+    for _ in range(_HALVINGS):
+        middle = (inner + outer) / 2
+        fits = _fits(torch.cat([lightness, chroma * middle]))
+        inner, outer = torch.where(fits, middle, inner), torch.where(fits, outer, middle)
+    channels[1:, outside] = (chroma * inner).squeeze(-1)
+    return result
+
+
+def _fits(lab: Tensor) -> Tensor:
+    linear = _linear_rgb(lab)
+    round_off = 64 * torch.finfo(lab.dtype).eps
+    highest = torch.tensor(_HIGHEST, dtype=lab.dtype, device=lab.device).reshape(3, 1, 1)
+    return ((linear >= -round_off) & (linear <= highest + round_off)).all(dim=-3)
+
+
+def _linear_rgb(lab: Tensor) -> Tensor:
+    lightness, a, b = lab.unbind(-3)
+    y = (lightness + 16) / 116
+    lights = [_cube(root) * white for root, white in zip((y + a / 500, y, y - b / 200), _WHITE, strict=True)]
+    return _mixed(_RGB_OF_XYZ, torch.stack(lights, dim=-3))
+
+
+def _mixed(matrix: list[list[float]] | tuple[tuple[float, ...], ...], image: Tensor) -> Tensor:
+    """Multiply the channels by the matrix: without matmul, which TF32 and autocast would make coarse."""
+    first, second, third = image.unbind(-3)
+    return torch.stack([a * first + b * second + c * third for a, b, c in matrix], dim=-3)
+
+
+def _root(light: Tensor) -> Tensor:
+    return torch.where(light > _DARK, light.clamp(min=_DARK) ** (1 / 3), _SLOPE * light + _OFFSET)
+
+
+def _cube(root: Tensor) -> Tensor:
+    return torch.where(root > _DARK ** (1 / 3), root**3, (root - _OFFSET) / _SLOPE)
+
+
+def _gamma(linear: Tensor) -> Tensor:
+    return torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, linear * 12.92)

@@ -1,0 +1,155 @@
+"""Which files belong to one pair: the layouts of a phase, and what is wrong with its files."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pix2pix.data.records import RawPair
+from pix2pix.errors import UserError
+from pix2pix.images import IMAGE_SUFFIXES, MAX_PIXELS, Array, ImageError, find_images, natural_order, read, shown
+
+
+@dataclass(frozen=True)
+class FilePairs:
+    """Pairs in files: A and B in one file side by side, in a file each, or (photos) one image that is both."""
+
+    layout: str
+    names: tuple[str, ...]
+    paths: tuple[tuple[Path, ...], ...]
+    photos: bool = False
+    max_pixels: int = MAX_PIXELS
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The file of A and that of B, which may be the same."""
+        paths = self.paths[index]
+        return paths * 2 if len(paths) == 1 else paths
+
+    def read(self, index: int) -> RawPair:
+        """Read A as source and B as target.
+
+        Raises:
+            ImageError: a file cannot be read, its width is odd, or A and B differ in size.
+        """
+        images = [read(path, self.max_pixels) for path in self.paths[index]]
+        if self.photos:
+            return RawPair(images[0], images[0], self.names[index])
+        if len(images) == 1:
+            return RawPair(*_halves(images[0], self.paths[index][0]), self.names[index])
+        a, b = images
+        if a.shape[:2] != b.shape[:2]:
+            sizes = [
+                f"{shown(path)} is {image.shape[0]}x{image.shape[1]}"
+                for path, image in zip(self.paths[index], images, strict=True)
+            ]
+            raise ImageError(f"{' but '.join(sizes)}: the images of a pair need one size: resize one of them")
+        return RawPair(a, b, self.names[index])
+
+
+def _halves(image: Array, path: Path) -> tuple[Array, Array]:
+    width = image.shape[1]
+    if width % 2:
+        raise ImageError(f"{shown(path)}: {width} pixels wide, where A|B side by side needs an even width")
+    return image[:, : width // 2], image[:, width // 2 :]
+
+
+class Listing(NamedTuple):
+    """The pairs that a phase has, and its files that belong to none, each with the reason."""
+
+    pairs: FilePairs
+    faults: tuple[str, ...]
+
+
+def list_pairs(root: Path, folder: str, *, photos: bool, max_pixels: int = MAX_PIXELS) -> Listing | None:
+    """List the pairs of a phase in natural order of their names; None where the root has no such phase.
+
+    With `photos`, every image is a pair of its own, and a root without any phase is a folder for "train".
+
+    Raises:
+        UserError: a folder holds no images, or two folders of partners where side-by-side images are expected.
+    """
+    if photos:
+        whole = folder == "train" and not any((root / phase).is_dir() for phase in ("train", "val", "test"))
+        place = root if whole else root / folder
+        return _one_folder(place, photos=True, max_pixels=max_pixels) if place.is_dir() else None
+    for a, b in ((f"{folder}/A", f"{folder}/B"), (f"{folder}A", f"{folder}B"), (f"A/{folder}", f"B/{folder}")):
+        if (root / a).is_dir() and (root / b).is_dir():
+            return _two_folders(root / a, root / b, max_pixels)
+    if (root / folder).is_dir():
+        return _one_folder(root / folder, photos=False, max_pixels=max_pixels)
+    return None
+
+
+def by_name(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The images of a folder by their name inside it, without suffix and in composed Unicode (macOS decomposes it).
+
+    Files that share a name are left out; a sentence for each such name says so.
+
+    Raises:
+        UserError: the folder holds no images.
+    """
+    files: dict[str, list[Path]] = defaultdict(list)
+    for file in find_images(folder):
+        files[unicodedata.normalize("NFC", file.relative_to(folder).with_suffix("").as_posix())].append(file)
+    if not files:
+        raise UserError(f"{shown(folder)}: no images: files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
+    faults = [
+        f"{' and '.join(_told_apart(same))} have one name: keep one of them, whatever the suffix"
+        for same in files.values()
+        if len(same) > 1
+    ]
+    return {name: same[0] for name, same in files.items() if len(same) == 1}, faults
+
+
+def _told_apart(files: list[Path]) -> list[str]:
+    """The files as they go into a message; in escaped form where only the form of their Unicode differs."""
+    texts = [shown(file) for file in files]
+    return texts if len({unicodedata.normalize("NFC", text) for text in texts}) == len(texts) else list(map(ascii, texts))
+
+
+def _one_folder(folder: Path, *, photos: bool, max_pixels: int) -> Listing:
+    files, faults = by_name(folder)
+    if not photos:
+        _refuse_partners(folder, files)
+    names = tuple(sorted(files, key=natural_order))
+    layout = f"{'photos' if photos else 'side-by-side A|B images'} in {shown(folder)}"
+    pairs = FilePairs(layout, names, tuple((files[name],) for name in names), photos, max_pixels)
+    return Listing(pairs, tuple(faults))
+
+
+def _two_folders(folder_a: Path, folder_b: Path, max_pixels: int) -> Listing:
+    (a, faults_a), (b, faults_b) = by_name(folder_a), by_name(folder_b)
+    faults = [*faults_a, *faults_b, *_alone(a, b, folder_b), *_alone(b, a, folder_a)]
+    names = tuple(sorted(a.keys() & b.keys(), key=natural_order))
+    layout = f"A in {shown(folder_a)}, B of the same names in {shown(folder_b)}"
+    pairs = FilePairs(layout, names, tuple((a[name], b[name]) for name in names), max_pixels=max_pixels)
+    return Listing(pairs, tuple(faults))
+
+
+def _alone(files: dict[str, Path], partners: dict[str, Path], folder: Path) -> list[str]:
+    """A sentence for each file without a partner, with a likely one where case is all that differs."""
+    alike = {name.casefold(): path for name, path in partners.items()}
+    faults = []
+    for name in sorted(files.keys() - partners.keys(), key=natural_order):
+        near = alike.get(name.casefold())
+        hint = f": {shown(near.name)} differs in case alone, rename it" if near else ": partners need equal names"
+        faults.append(f"{shown(files[name])} has no partner in {shown(folder)}{hint}")
+    return faults
+
+
+def _refuse_partners(folder: Path, names: Iterable[str]) -> None:
+    """Refuse two folders of equal names: they are two sides of pairs, and would be cut in halves."""
+    inside: dict[str, set[str]] = {}
+    for name in names:
+        top, slash, rest = name.partition("/")
+        inside.setdefault(top + slash, set()).add(rest if slash else name)
+    if len(inside) == 2 and all(inside) and len({frozenset(rest) for rest in inside.values()}) == 1:
+        raise UserError(
+            f"{shown(folder)} holds {' and '.join(inside)} with images of equal names: call them A/ and B/ if those "
+            "are partners, or put A|B images side by side into one folder"
+        )

@@ -1,0 +1,215 @@
+"""Data sets from one's own images: pairs joined or drawn, and a split by name, each a list of files to write."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pix2pix.data.layouts import by_name
+from pix2pix.errors import UserError
+from pix2pix.images import Array, ImageError, convert_channels, read, shown, write
+
+PARTIAL = ".partial"  # holds what a new folder will hold, until all of it is there
+
+
+class Drawing(NamedTuple):
+    """An image to make; its path inside the new folder still has the suffix of what it is made from."""
+
+    path: Path
+    make: Callable[[], Array]
+
+
+class Copy(NamedTuple):
+    """A file to copy, and its path inside the new folder."""
+
+    file: Path
+    path: Path
+
+
+def combine(folder_a: Path, folder_b: Path, max_pixels: int) -> tuple[list[Drawing], list[str]]:
+    """Pairs A|B of the images that have one name in both folders, and what is wrong with others, a sentence each.
+
+    Raises:
+        UserError: a folder holds no images.
+    """
+    pairs, faults = _partners(folder_a, folder_b)
+    return [Drawing(a.relative_to(folder_a), partial(_read_pair, a, b, max_pixels)) for a, b in pairs.values()], faults
+
+
+def sketch(folder: Path, low: float, high: float, blur: float, max_pixels: int) -> tuple[list[Drawing], list[str]]:
+    """Pairs edges|photo of the photos of a folder, and what is wrong with others, a sentence each.
+
+    Raises:
+        UserError: the folder holds no images.
+    """
+    files, faults = by_name(folder)
+    return [
+        Drawing(file.relative_to(folder), partial(_read_sketch, file, low, high, blur, max_pixels))
+        for file in files.values()
+    ], faults
+
+
+def split(folder: Path, val: float, test: float) -> tuple[list[Copy], list[str]]:
+    """Where the images of a folder go, or the partners in its A/ and B/, and what is wrong with others.
+
+    Raises:
+        UserError: a folder holds no images, or no image falls to train.
+    """
+    a, b = folder / "A", folder / "B"
+    if a.is_dir() and b.is_dir():
+        pairs, faults = _partners(a, b)
+        named = [(name, file) for name, both in pairs.items() for file in both]
+    else:
+        files, faults = by_name(folder)
+        named = list(files.items())
+    copies = [Copy(file, phase_of(name, val, test) / file.relative_to(folder)) for name, file in named]
+    if copies and not any(copy.path.parts[0] == "train" for copy in copies):
+        raise UserError(f"{shown(folder)}: none of {len(copies)} images falls to train: lower --val and --test")
+    return copies, faults
+
+
+def phase_of(name: str, val: float, test: float) -> Path:
+    """The folder train, val or test for a name: a function of the name alone, so that new images move no others."""
+    place = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) / 2**64
+    return Path("test" if place < test else "val" if place < test + val else "train")
+
+
+def side_by_side(a: Array, b: Array, names: tuple[str, str] = ("A", "B")) -> Array:
+    """Join two images (H, W, C), A left and B right; grey beside colour becomes colour.
+
+    Raises:
+        ImageError: they differ in size, depth or, otherwise, in channels; `names` are what the message calls them.
+    """
+    if a.shape[:2] != b.shape[:2]:
+        sizes = [f"{name} is {image.shape[0]}x{image.shape[1]}" for name, image in zip(names, (a, b), strict=True)]
+        raise ImageError(f"{' but '.join(sizes)}: the images of a pair need one size: resize one of them")
+    channels = (a.shape[2], b.shape[2])
+    if a.dtype != b.dtype:
+        unlike = f"{names[0]} is {a.dtype} but {names[1]} {b.dtype}"
+    elif channels[0] != channels[1] and set(channels) != {1, 3}:
+        unlike = f"{names[0]} has {channels[0]} channels but {names[1]} {channels[1]}"
+    else:
+        return np.concatenate([convert_channels(image, max(channels)) for image in (a, b)], axis=1)
+    raise ImageError(f"{unlike}: one file holds only what is alike: convert one, or train from two folders")
+
+
+def edges(photo: Array, low: float, high: float, blur: float) -> Array:
+    """Draw the edges of a photo (H, W, 1, 3 or 4), uint8 or uint16, in black on white: (H, W, 1) uint8.
+
+    Canny, A Computational Approach to Edge Detection, 1986, on its grey, with thresholds for gradients of 0..255.
+
+    Raises:
+        ImageError: other channels or another depth.
+    """
+    if photo.dtype not in (np.uint8, np.uint16) or photo.shape[2] not in (1, 3, 4):
+        raise ImageError(
+            f"{photo.shape[2]} channels of {photo.dtype}: edges are drawn of 1, 3 or 4 channels of uint8 or uint16: "
+            "convert it"
+        )
+    grey = convert_channels(photo, 1)[..., 0]
+    if grey.dtype == np.uint16:
+        grey = (grey / 257).round().astype(np.uint8)
+    if blur:
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), blur), dtype=np.uint8)
+    return np.invert(np.asarray(cv2.Canny(grey, low, high), dtype=np.uint8))[..., np.newaxis]
+
+
+def problem(drawing: Drawing) -> str | None:
+    """What hinders an image from being made, in a sentence, or None."""
+    try:
+        drawing.make()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def save(item: Drawing | Copy, folder: Path) -> None:
+    """Write an image below the folder, as PNG where that can hold it, or copy a file byte for byte.
+
+    Raises:
+        UserError: whatever hinders writing.
+    """
+    path = folder / item.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(item, Copy):
+            shutil.copyfile(item.file, path)
+            return
+    except OSError as error:
+        raise UserError(f"cannot write {shown(item.path)}: {error.strerror or error}") from error
+    image = item.make()
+    write(path.with_suffix(suffix_for(image, path.suffix)), image)
+
+
+def suffix_for(image: Array, suffix: str) -> str:
+    """The format to write an image in that is made from one of this suffix: PNG, else NPY for NPY, else TIFF."""
+    if image.dtype in (np.uint8, np.uint16) and image.shape[2] in (1, 3, 4):
+        return ".png"
+    return ".npy" if suffix.lower() == ".npy" else ".tif"
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder to fill, whose content is `out`'s in the end; if anything fails, `out` is as it was.
+
+    Who is killed leaves PARTIAL in `out`: by that, an unfinished data set is told from a whole one.
+
+    Raises:
+        UserError: `out` is no empty folder, or cannot be written.
+    """
+    filling = out / PARTIAL
+    try:
+        is_new = not out.exists()
+        if filling.is_dir():
+            raise UserError(
+                f"--out {shown(out)} holds {PARTIAL}: a command was broken off there, or still writes; "
+                "delete the folder when none does, or choose another"
+            )
+        if not is_new and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(
+                f"--out {shown(out)} exists and is no empty folder; choose another, nothing is written over"
+            )
+        filling.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"--out {shown(out)} cannot be written: {error.strerror}") from error
+    try:
+        yield filling
+        for child in list(filling.iterdir()):
+            child.rename(out / child.name)
+        filling.rmdir()
+    except BaseException:
+        shutil.rmtree(out if is_new else filling, ignore_errors=True)
+        raise
+
+
+def _partners(folder_a: Path, folder_b: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """The two files of each name that is in both folders, and what is wrong with others, a sentence each."""
+    (a, faults_a), (b, faults_b) = by_name(folder_a), by_name(folder_b)
+    alone = [
+        f"{shown(files[name])} has no partner in {shown(folder)}: partners need equal names"
+        for files, others, folder in ((a, b, folder_b), (b, a, folder_a))
+        for name in files
+        if name not in others
+    ]
+    return {name: (a[name], b[name]) for name in a if name in b}, [*faults_a, *faults_b, *alone]
+
+
+def _read_pair(a: Path, b: Path, max_pixels: int) -> Array:
+    return side_by_side(read(a, max_pixels), read(b, max_pixels), (shown(a), shown(b)))
+
+
+def _read_sketch(file: Path, low: float, high: float, blur: float, max_pixels: int) -> Array:
+    photo = read(file, max_pixels)
+    try:
+        drawn = edges(photo, low, high, blur)
+    except ImageError as error:
+        raise ImageError(f"{shown(file)}: {error}") from error
+    deep = drawn.astype(photo.dtype) * (257 if photo.dtype == np.uint16 else 1)
+    return side_by_side(convert_channels(deep, photo.shape[2]), photo)

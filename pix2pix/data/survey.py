@@ -1,0 +1,162 @@
+"""One look at every pair before training: what is wrong with it, and what its values span."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pix2pix.data.looks import Look, look_at
+from pix2pix.data.pairs import PhasePairs
+from pix2pix.data.records import Pairs
+from pix2pix.errors import UserError
+from pix2pix.images import Array, Codec, Encoding, shown
+from pix2pix.images.encoding import Kind
+from pix2pix.options import DataOptions
+from pix2pix.palettes import load_palette
+
+MAX_COLOURS = 256  # of labels whose palette is not given
+_LARGEST = {"uint8": 255.0, "uint16": 65535.0}
+
+
+class Side(NamedTuple):
+    """One image: its shape (H, W, C), depth, smallest and largest value per channel, and its colours if asked for."""
+
+    shape: tuple[int, int, int]
+    dtype: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    colours: frozenset[tuple[int, ...]] = frozenset()
+    look: Look | None = None
+
+
+class Seen(NamedTuple):
+    """What reading a pair told: the fault, or both of its sides; `places` says in words where each lies."""
+
+    name: str
+    files: tuple[Path, ...]
+    places: tuple[str, ...]
+    fault: str | None
+    sides: tuple[Side, ...]
+
+
+def survey(pairs: Pairs, *, colours: bool = False, closely: bool = False, threads: int = 2) -> Iterator[Seen]:
+    """Read every pair, in order; `colours` collects those of both sides, `closely` adds a look at their pixels."""
+
+    def see(index: int) -> Seen:
+        name = pairs.names[index]
+        files = pairs.files(index)
+        places = tuple(map(shown, files)) or (name, name)
+        try:
+            raw = pairs.read(index)
+        except UserError as error:
+            return Seen(name, files, places, str(error), ())
+        sides = (describe(image, colours=colours, closely=closely) for image in (raw.source, raw.target))
+        return Seen(name, files, places, None, tuple(sides))
+
+    executor = ThreadPoolExecutor(threads)
+    try:
+        yield from executor.map(see, range(len(pairs)))
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def describe(image: Array, *, colours: bool = False, closely: bool = False) -> Side:
+    """Say what an image holds."""
+    channels = image.shape[2]
+    bands = [image[..., channel] for channel in range(channels)]  # far faster than along an axis of the whole
+    return Side(
+        image.shape,
+        image.dtype.name,
+        tuple(float(band.min()) for band in bands),
+        tuple(float(band.max()) for band in bands),
+        _colours(image.reshape(-1, channels)) if colours else frozenset(),
+        look_at(image) if closely else None,
+    )
+
+
+def _colours(flat: Array) -> frozenset[tuple[int, ...]]:
+    """The distinct colours of (pixels, channels), a few too many where there are more than MAX_COLOURS."""
+    if flat.dtype == np.uint8 and flat.shape[1] == 3:  # as one number each: a hundred times as fast
+        red, green, blue = flat.T.astype(np.uint32)
+        numbers = np.unique(red << 16 | green << 8 | blue)[: MAX_COLOURS + 1]
+        distinct = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1)
+    else:
+        distinct = np.unique(flat, axis=0)[: MAX_COLOURS + 1]
+    return frozenset(map(tuple, distinct.tolist()))
+
+
+def odd_ones(seen: Sequence[Seen], sides: tuple[str, str] = ("source", "target")) -> dict[int, str]:
+    """The faults by place in `seen`: those met in reading, and other channels or another depth than most have."""
+    faults = {index: one.fault for index, one in enumerate(seen) if one.fault is not None}
+    sound = {index: one for index, one in enumerate(seen) if one.fault is None}
+    for place, side in enumerate(sides):
+        kinds = Counter((one.sides[place].shape[2], one.sides[place].dtype) for one in sound.values())
+        for index, one in sound.items():
+            kind = one.sides[place].shape[2], one.sides[place].dtype
+            usual, count = kinds.most_common(1)[0]
+            if kind != usual:
+                faults[index] = (
+                    f"{one.places[place]}: the {side} has {_in_words(*kind)}, where {count} of {len(sound)} have "
+                    f"{_in_words(*usual)}: make them alike"
+                )
+    return faults
+
+
+def _in_words(channels: int, dtype: str) -> str:
+    return f"{channels} channel{'s' * (channels != 1)} of {dtype}"
+
+
+def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Codec:
+    """How the pairs become tensors: by the options, or else by what was seen of the training pairs.
+
+    Raises:
+        UserError: the labels to translate to have too many colours to be a palette.
+    """
+    sources, targets = ([one.sides[place] for one in seen if one.fault is None] for place in (0, 1))
+    suffixes = [path.suffix.lower() for path in pairs.files(0)] or [".png", ".png"]
+    if data.target_kind == "lab":
+        return Codec(
+            _encoding("lightness", sources, data.source_range, suffixes[0]),
+            _encoding("chroma", targets, data.target_range or data.source_range, suffixes[1]),
+        )
+    source = _encoding(data.source_kind, sources, data.source_range, suffixes[0])
+    target = _encoding(data.target_kind, targets, data.target_range, suffixes[1])
+    if data.source_onehot is not None:
+        colours = load_palette(data.source_onehot).colours
+        source = Encoding("onehot", source.channels, source.dtype, source.low, source.high, colours, source.suffix)
+    if data.target_kind == "labels":
+        palette = _palette(data, targets)
+        target = Encoding("labels", target.channels, target.dtype, target.low, target.high, palette, target.suffix)
+    return Codec(source, target)
+
+
+def _encoding(kind: Kind, sides: Sequence[Side], wished: tuple[float, float] | None, suffix: str) -> Encoding:
+    channels, dtype = sides[0].shape[2], sides[0].dtype
+    is_lab = kind in ("lightness", "chroma")
+    lows = np.min([side.low for side in sides], axis=0)
+    highs = np.max([side.high for side in sides], axis=0)
+    if wished is not None:
+        low, high = (wished[0],), (wished[1],)
+    elif (dtype == "uint8" and not (kind == "labels" and channels == 1)) or (is_lab and dtype in _LARGEST):
+        low, high = (0.0,), (_LARGEST[dtype],)
+    elif is_lab:
+        low, high = (float(lows.min()),), (float(highs.max()),)
+    else:
+        low, high = tuple(map(float, lows)), tuple(map(float, highs))
+    kept = suffix in (".tif", ".tiff", ".npy")
+    return Encoding(kind, 3 if is_lab else channels, dtype, low, high, (), suffix if kept else ".png")
+
+
+def _palette(data: DataOptions, targets: Sequence[Side]) -> tuple[tuple[int, ...], ...]:
+    if data.target_palette is not None:
+        return load_palette(data.target_palette).colours
+    colours = frozenset[tuple[int, ...]]().union(*(side.colours for side in targets))
+    if len(colours) > MAX_COLOURS:
+        raise UserError(
+            f"--target_kind labels: the targets have more than {MAX_COLOURS} colours, as JPEG files of labels do: "
+            "name the palette that they stand for with --target_palette"
+        )
+    return tuple(sorted(colours))

@@ -1,0 +1,56 @@
+"""Arrays of numpy as image files: what 8-bit formats cannot hold."""
+
+import math
+import os
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from pix2pix.images.arrays import Array, kept, kept_as
+from pix2pix.images.refusals import ImageError, check_size
+
+_MANY_CHANNELS = 64  # more are taken for a side of the image where the first length is the smallest
+_BLOCK = 2**22  # values that are converted at a time, so that a file of doubles is not in memory beside its floats
+
+
+def read_npy(file: BinaryIO, max_pixels: int) -> Array:
+    """Read (H, W) or (H, W, C) from an NPY file: its header alone until that is found to be true.
+
+    Raises:
+        ImageError: for other shapes and types, more than max_pixels, and a file that is cut off.
+    """
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ImageError(f"NPY version {version} is for records: an array of numbers is needed")
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, columns_first, dtype = read_header(file)
+    kept_as(dtype)  # refuses objects, which could run code, before anything of them is read
+    _check_shape(shape)
+    check_size(shape[0], shape[1], math.prod(shape[2:]), dtype, max_pixels)
+    count = math.prod(shape)
+    if os.fstat(file.fileno()).st_size - file.tell() < count * dtype.itemsize:
+        raise ImageError(f"is cut off: it holds less than {shape} of {dtype}, which its header promises: make it anew")
+    values = np.empty(count, kept_as(dtype))
+    for start in range(0, count, _BLOCK):
+        part = values[start : start + _BLOCK]
+        part[:] = kept(np.fromfile(file, dtype, len(part)))
+    array = values.reshape(shape, order="F" if columns_first else "C")
+    return np.ascontiguousarray(array if array.ndim == 3 else array[..., np.newaxis])
+
+
+def write_npy(file: BinaryIO, array: Array) -> None:
+    """Write what `read_npy` reads.
+
+    Raises:
+        ImageError: for a shape that would be taken for (C, H, W).
+    """
+    _check_shape(array.shape)
+    np.save(file, array, allow_pickle=False)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) not in (2, 3):
+        raise ImageError(f"an array of shape {shape}, where (H, W) or (H, W, C) is needed: store one image a file")
+    if len(shape) == 3 and shape[0] < min(shape[1:]) and shape[2] > _MANY_CHANNELS:
+        raise ImageError(f"an array of shape {shape}, where (H, W, C) is needed: put its channels last, or use .tif")

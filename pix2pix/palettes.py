@@ -1,0 +1,160 @@
+"""The colours of classes in label maps: those of well-known data sets, and those that a text file lists."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from pix2pix.errors import UserError
+
+Colour = tuple[int, int, int]
+
+_MAX_BYTES = 1_000_000
+_MAX_COLOURS = 256  # as many as one byte can number
+_LINE = re.compile(r"(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})(?:[\s,]+(.*))?")
+
+
+class Palette(NamedTuple):
+    """The names of the classes and their RGB colours in 0..255; a class's number is its place."""
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+
+
+_FACADES: dict[str, Colour] = {  # measured on the label maps of pix2pix's facades set
+    "background": (0, 0, 222),
+    "facade": (0, 48, 255),
+    "window": (0, 128, 255),
+    "door": (0, 207, 255),
+    "cornice": (32, 255, 224),  # the hood above a window
+    "sill": (112, 255, 142),
+    "balcony": (192, 255, 63),
+    "blind": (255, 240, 0),
+    "deco": (255, 159, 0),
+    "molding": (255, 80, 0),  # a band across the house
+    "pillar": (255, 0, 0),
+    "shop": (174, 0, 0),
+}
+_CITYSCAPES: dict[str, Colour] = {  # the 19 classes of training, whose place is the trainId, then the other colours
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+    "unlabeled": (0, 0, 0),
+    "dynamic": (111, 74, 0),
+    "ground": (81, 0, 81),
+    "parking": (250, 170, 160),
+    "rail track": (230, 150, 140),
+    "guard rail": (180, 165, 180),
+    "bridge": (150, 100, 100),
+    "tunnel": (150, 120, 90),
+    "caravan": (0, 0, 90),
+    "trailer": (0, 0, 110),
+}
+_CAMVID: dict[str, Colour] = {  # label_colors.txt
+    "Animal": (64, 128, 64),
+    "Archway": (192, 0, 128),
+    "Bicyclist": (0, 128, 192),
+    "Bridge": (0, 128, 64),
+    "Building": (128, 0, 0),
+    "Car": (64, 0, 128),
+    "CartLuggagePram": (64, 0, 192),
+    "Child": (192, 128, 64),
+    "Column_Pole": (192, 192, 128),
+    "Fence": (64, 64, 128),
+    "LaneMkgsDriv": (128, 0, 192),
+    "LaneMkgsNonDriv": (192, 0, 64),
+    "Misc_Text": (128, 128, 64),
+    "MotorcycleScooter": (192, 0, 192),
+    "OtherMoving": (128, 64, 64),
+    "ParkingBlock": (64, 192, 128),
+    "Pedestrian": (64, 64, 0),
+    "Road": (128, 64, 128),
+    "RoadShoulder": (128, 128, 192),
+    "Sidewalk": (0, 0, 192),
+    "SignSymbol": (192, 128, 128),
+    "Sky": (128, 128, 128),
+    "SUVPickupTruck": (64, 128, 192),
+    "TrafficCone": (0, 0, 64),
+    "TrafficLight": (0, 64, 64),
+    "Train": (192, 64, 128),
+    "Tree": (128, 128, 0),
+    "Truck_Bus": (192, 128, 192),
+    "Tunnel": (64, 0, 64),
+    "VegetationMisc": (192, 192, 0),
+    "Void": (0, 0, 0),
+    "Wall": (64, 192, 0),
+}
+PALETTES = {
+    name: Palette(tuple(classes), tuple(classes.values()))
+    for name, classes in {"facades": _FACADES, "cityscapes": _CITYSCAPES, "camvid": _CAMVID}.items()
+}
+
+
+def load_palette(name_or_path: str) -> Palette:
+    """Return a palette of PALETTES by its name, or read one from a UTF-8 file.
+
+    Each line of the file is a class: `R G B name`, parted by spaces, tabs or commas. The name may be missing: the
+    class's number then stands for it. Blank lines, and what follows a `#`, are passed over.
+
+    Raises:
+        UserError: there is no such palette, or a line of the file is not as above; the line is named.
+    """
+    if name_or_path in PALETTES:
+        return PALETTES[name_or_path]
+    place = f"palette {name_or_path!r}"
+    classes: dict[Colour, str] = {}
+    for number, line in enumerate(_text(name_or_path, place).splitlines(), start=1):
+        if content := line.partition("#")[0].strip():
+            colour, name = _class(content, f"{place}, line {number}")
+            if colour in classes:
+                raise UserError(f"{place}, line {number}: got {_short(content)} again; give each colour once")
+            classes[colour] = name or str(len(classes))
+    if not 2 <= len(classes) <= _MAX_COLOURS:
+        raise UserError(f"{place}: got {len(classes)} in all; 2 to {_MAX_COLOURS} `R G B name` lines are needed")
+    return Palette(tuple(classes.values()), tuple(classes))
+
+
+def _text(path: str, place: str) -> str:
+    known = ", ".join(PALETTES)
+    try:
+        if not Path(path).is_file():
+            raise UserError(f"{place}: no such palette or file; choose {known}, or a file of `R G B name` lines")
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{place}: {error.strerror}; choose {known}, or a file that can be read") from error
+    if len(content) > _MAX_BYTES:
+        raise UserError(f"{place}: larger than 1 MB; a text file of `R G B name` lines is needed")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: not UTF-8 text; a text file of `R G B name` lines is needed") from error
+
+
+def _class(content: str, place: str) -> tuple[Colour, str]:
+    match = _LINE.fullmatch(content)
+    if match is None:
+        raise UserError(f"{place}: got {_short(content)}; write `R G B name`, such as `128 64 128 road`")
+    red, green, blue = (int(value) for value in match.group(1, 2, 3))
+    if not all(0 <= value <= 255 for value in (red, green, blue)):
+        raise UserError(f"{place}: got {_short(content)}; R, G and B are from 0 to 255")
+    return (red, green, blue), match.group(4) or ""
+
+
+def _short(content: str) -> str:
+    return repr(content if len(content) <= 60 else f"{content[:57]}...")

@@ -1,0 +1,49 @@
+import pytest
+
+from pix2pix.options import DataOptions, OptionError, Pix2PixOptions, as_dict, from_dict, parse, to_yaml
+from pix2pix.options.yaml_text import parse_yaml
+
+
+def options(line):
+    return parse(["--dataroot", "x", "--name", "a", *line.split()], Pix2PixOptions, program="train.py").options
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--target_palette facades", "--target_palette holds the colours of labels: add --target_kind labels"),
+        ("--target_kind lab --source_kind labels", "translates a photo's L into its a and b: leave the source's kind"),
+        (
+            "--target_kind lab --source_onehot camvid",
+            "translates a photo's L into its a and b: leave the source's kind",
+        ),
+        (
+            "--target_kind lab --direction BtoA",
+            "--target_kind lab goes from L to ab: leave --direction, --input_nc and",
+        ),
+        ("--target_kind lab --input_nc 1", "--target_kind lab goes from L to ab: leave --direction, --input_nc and"),
+        ("--target_kind lab --output_nc 2", "--target_kind lab goes from L to ab: leave --direction, --input_nc and"),
+        ("--source_range 5", "--source_range: got '5'; LO,HI, two numbers of which the first is smaller, is needed"),
+        ("--source_range 1,1", "two numbers of which the first is smaller, is needed"),
+        ("--source_range nan,1", "two numbers of which the first is smaller, is needed"),
+        ("--source_range 0,inf", "two numbers of which the first is smaller, is needed"),
+        ("--target_range 0,1,2", "two numbers of which the first is smaller, is needed"),
+        ("--max_pixels 0", "--max_pixels: got '0'; a whole number > 0 is needed"),
+    ],
+)
+def test_kinds_that_contradict_each_other_are_refused(line, message):
+    with pytest.raises(OptionError) as error:
+        options(line)
+    assert message in str(error.value)
+
+
+def test_a_range_may_begin_below_zero_and_survives_being_written():
+    record = options("--source_range -1,1 --target_range 0.1,4095")
+    assert (record.data.source_range, record.data.target_range) == ((-1.0, 1.0), (0.1, 4095.0))
+    assert from_dict(Pix2PixOptions, as_dict(record)) == record
+    assert from_dict(Pix2PixOptions, parse_yaml(to_yaml(record).encode(), "a.yaml")) == record
+
+
+def test_labels_and_photos_are_the_kinds_by_default():
+    data = DataOptions(dataroot="x")
+    assert (data.source_kind, data.target_kind, data.source_onehot, data.augment) == ("photo", "photo", None, ())

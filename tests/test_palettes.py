@@ -1,0 +1,101 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+from pix2pix import palettes
+from pix2pix.data.generated import PALETTE
+from pix2pix.errors import UserError
+from pix2pix.palettes import PALETTES, Palette, load_palette
+
+
+def test_a_palette_is_known_by_its_name():
+    palette = load_palette("cityscapes")
+    assert (palette.names[0], palette.colours[0]) == ("road", (128, 64, 128))
+
+
+def test_a_palette_is_read_from_lines_of_a_file(tmp_path):
+    path = tmp_path / "my colours.txt"
+    path.write_text(
+        "\ufeff# classes\n0 0 0\n\n255,128,0,traffic light\n 1\t2\t3\tCafé, bar  # the third\r\n4, 5, 6\n", "utf-8"
+    )
+    colours = ((0, 0, 0), (255, 128, 0), (1, 2, 3), (4, 5, 6))
+    assert load_palette(str(path)) == Palette(("0", "traffic light", "Café, bar", "3"), colours)
+
+
+@pytest.mark.parametrize(("name", "count"), [("facades", 12), ("cityscapes", 29), ("camvid", 32)])
+def test_known_palettes_have_as_many_distinct_colours_as_their_data_sets(name, count):
+    names, colours = PALETTES[name]
+    assert len(set(names)) == len(names) == len(set(colours)) == len(colours) == count
+    assert all(len(colour) == 3 and 0 <= min(colour) <= max(colour) <= 255 for colour in colours)
+
+
+def test_the_first_of_cityscapes_are_its_classes_of_training():
+    names = PALETTES["cityscapes"].names
+    assert (names[10], names[18], names[19]) == ("sky", "bicycle", "unlabeled")
+
+
+def test_camvid_is_in_its_alphabetical_order():
+    names = PALETTES["camvid"].names
+    assert list(names) == sorted(names, key=str.lower)
+
+
+def test_generated_facades_are_painted_in_the_colours_of_facades():
+    assert dict(zip(*PALETTES["facades"], strict=True)) == PALETTE
+
+
+def test_palettes_are_plain_data():
+    imports = [
+        node for node in ast.walk(ast.parse(Path(palettes.__file__).read_text())) if isinstance(node, ast.Import)
+    ]
+    assert [alias.name for node in imports for alias in node.names] == ["re"]
+
+
+def test_as_many_colours_as_a_byte_can_number_are_read(tmp_path):
+    (tmp_path / "p.txt").write_text("".join(f"{n} {n} {n}\n" for n in range(256)))
+    assert len(load_palette(str(tmp_path / "p.txt")).colours) == 256
+
+
+def refusal(path):
+    with pytest.raises(UserError) as caught:
+        load_palette(str(path))
+    message = str(caught.value)
+    assert message.isprintable()
+    return message.removeprefix(f"palette {str(path)!r}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"0 0 0\n\n1 2\n", ", line 3: got '1 2'; write `R G B name`, such as `128 64 128 road`"),
+        (b"road 1 2 3\n0 0 0", ", line 1: got 'road 1 2 3'; write `R G B name`, such as `128 64 128 road`"),
+        (b"1.5 2 3\n0 0 0", ", line 1: got '1.5 2 3'; write `R G B name`, such as `128 64 128 road`"),
+        (b"1 2 3road", ", line 1: got '1 2 3road'; write `R G B name`, such as `128 64 128 road`"),
+        (b"9" * 5000, f", line 1: got '{'9' * 57}...'; write `R G B name`, such as `128 64 128 road`"),
+        (b"0 0 0\n0 256 0 x", ", line 2: got '0 256 0 x'; R, G and B are from 0 to 255"),
+        (b"0 0 0\n0 -1 0 x", ", line 2: got '0 -1 0 x'; R, G and B are from 0 to 255"),
+        (b"0 0 0 a\n1 1 1\n0,0,0 b", ", line 3: got '0,0,0 b' again; give each colour once"),
+        (b"# nothing\n", ": got 0 in all; 2 to 256 `R G B name` lines are needed"),
+        (b"0 0 0\n", ": got 1 in all; 2 to 256 `R G B name` lines are needed"),
+        (
+            b"".join(b"%d %d 0\n" % (n % 256, n // 256) for n in range(257)),
+            ": got 257 in all; 2 to 256 `R G B name` lines are needed",
+        ),
+        (b"#" * 1_000_001, ": larger than 1 MB; a text file of `R G B name` lines is needed"),
+        (b"\xff\xd8\xff", ": not UTF-8 text; a text file of `R G B name` lines is needed"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_by_its_line(tmp_path, content, message):
+    (tmp_path / "p.txt").write_bytes(content)
+    assert refusal(tmp_path / "p.txt") == message
+
+
+def test_what_is_neither_a_palette_nor_a_file_is_answered_with_the_palettes(tmp_path):
+    wanted = ": no such palette or file; choose facades, cityscapes, camvid, or a file of `R G B name` lines"
+    assert refusal("cityscape") == refusal(tmp_path) == refusal("a\0b") == refusal("a\nb") == refusal("") == wanted
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_the_cause(tmp_path):
+    assert refusal(tmp_path / ("x" * 300)) == (
+        ": File name too long; choose facades, cityscapes, camvid, or a file that can be read"
+    )
