@@ -180,10 +180,8 @@ def _read(progress: Progress) -> list[dict[str, float]]:
 
 
 def _located(what: str, step: int, names: list[str]) -> NonFiniteError:
-    return NonFiniteError(
-        f"step {step}: {what}; files of the batch: {', '.join(map(shown, names))}; nothing of this step was saved; "
-        "mend these files and --resume, or begin anew with a lower --lr"
-    )
+    where = f"step {step}: {what}; files of the batch: {', '.join(map(shown, names))}; nothing of this step was saved"
+    return NonFiniteError(f"{where}; mend these files and --resume, or begin anew with a lower --lr")
 
 
 def _set_rate(method: Method[Any], step: int, total: int) -> float:

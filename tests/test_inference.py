@@ -10,7 +10,7 @@ import pix2pix
 from pix2pix import checkpoint
 from pix2pix.checkpoint import CheckpointError
 from pix2pix.errors import UserError
-from pix2pix.images import Codec, Encoding, ImageError, to_array, to_pil, to_tensor
+from pix2pix.images import Codec, Encoding, to_array, to_pil, to_tensor
 from pix2pix.layers import Norm, switched
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.options import OptionError, Pix2PixOptions, from_dict
@@ -92,8 +92,8 @@ def test_a_rotated_photo_is_translated_upright(run):
     assert np.array_equal(np.asarray(output), np.asarray(translator.translate(upright)))
 
 
-def test_an_image_of_16_bits_is_refused(run):
-    with pytest.raises(ImageError, match="mode I;16, where 8 bits a channel are read"):
+def test_an_image_of_16_bits_is_refused_where_the_training_had_8(run):
+    with pytest.raises(UserError, match="got an image of uint16; the training had uint8: convert the image"):
         load(run).translate(Image.new("I;16", (8, 8)))
 
 

@@ -70,5 +70,3 @@ def conclusion(options: Pix2PixOptions, folder: Path | None, step: int, interrup
     if interrupted or step < (options.train.steps or 0):
         return f"stopped after step {step}, which is saved; go on with: python train.py {name} --resume"
     return f"done: {step} steps in {folder}; now: python test.py {name}"
-
-

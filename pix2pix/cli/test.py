@@ -10,14 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from pix2pix.cli.results import translated
 from pix2pix.errors import UserError
 from pix2pix.options import TestOptions, check_claims, parse
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pix2pix.gallery import GalleryItem
-    from pix2pix.images import Array, Encoding
+    from pix2pix.images import Array
     from pix2pix.inference import LoadedTranslator
 
 
@@ -102,7 +101,9 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
     root = Path(str(options.input))
     files = [root] if root.is_file() else find_images(root)
     if not files:
-        raise UserError(f"--input {shown(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
+        raise UserError(
+            f"--input {shown(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
+        )
     print(f"input: {len(files)} images in {shown(root)}", file=sys.stderr)
     names = _result_names([Path(file.name) if root.is_file() else file.relative_to(root) for file in files])
 
@@ -174,7 +175,7 @@ def _items(
                 raise
             tqdm.write(f"left out: {error}", file=sys.stderr)
             continue
-        items.append(_translated(task, source, target, translator, folder, options.samples))
+        items.append(translated(task.name, task.seed_name, source, target, translator, folder, options.samples))
     if not items:
         raise UserError("--skip_bad left no image to translate")
     return items
@@ -187,63 +188,3 @@ def _replace(folder: Path, new: Path) -> None:
             shutil.rmtree(old)
     for path in new.iterdir():
         path.replace(folder / path.name)
-
-
-def _translated(
-    task: Task, source: "Array", target: "Array | None", translator: "LoadedTranslator", folder: Path, samples: int
-) -> "GalleryItem":
-    """Translate one image `samples` times, write it with its source and target, and compare the first."""
-    from pix2pix.gallery import GalleryItem
-
-    codec = translator.codec
-    x = codec.source.encode(source)
-    outputs = [translator.translate(source, name=task.seed_name, sample=sample) for sample in range(samples)]
-    is_lab = codec.source.kind == "lightness"  # whose sources are the photos that are to come out
-    columns = {"source": (codec.source, codec.source.decode(x, x) if is_lab else source)}
-    for number, output in enumerate(outputs, start=1):
-        columns["output" if samples == 1 else f"output {number}"] = (codec.target, output)
-    if target is not None:
-        columns["target"] = (codec.target, target)
-    shown, files = {}, {}
-    for label, (encoding, image) in columns.items():
-        file, preview = _save(folder, label.replace(" ", "_"), task.name, encoding, image, x)
-        shown[label] = preview or file
-        files |= {label: file} if preview else {}
-    scores = {} if target is None else _scores(outputs[0], target, codec.target)
-    return GalleryItem(task.name, shown, scores, files)
-
-
-def _save(
-    folder: Path, label: str, name: str, encoding: "Encoding", image: "Array", x: "Tensor"
-) -> tuple[Path, Path | None]:
-    """Write an image in its own format and, where a browser would not show that as meant, a preview; return both."""
-    from pix2pix.images import to_array, write
-
-    file = folder / label / f"{name}{encoding.suffix}"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write(file, image)
-    is_numbers = encoding.is_labels and encoding.channels == 1
-    if encoding.suffix == ".png" and encoding.dtype == "uint8" and not is_numbers:
-        return file, None
-    preview = folder / f"preview_{label}" / f"{name}.png"
-    preview.parent.mkdir(parents=True, exist_ok=True)
-    picture = encoding.picture(encoding.encode(image)[None], x[None])
-    write(preview, to_array(picture[0]))
-    return file, preview
-
-
-def _scores(output: "Array", target: "Array", encoding: "Encoding") -> dict[str, float]:
-    from dataclasses import replace
-
-    from pix2pix.metrics import image as metrics
-
-    seen = replace(encoding, kind="photo") if encoding.kind == "chroma" else encoding  # compared in RGB
-    x, y = seen.encode(output)[None], seen.encode(target)[None]
-    scores = {
-        "L1": metrics.l1(x, y).item(),
-        "PSNR": metrics.psnr(x, y).item(),
-        "SSIM": metrics.ssim(x, y).item(),
-    }
-    if encoding.is_labels:  # whose targets may be JPEG files: their classes are compared
-        scores["accuracy"] = float((output == encoding.decode(y[0], y[0])).all(axis=2).mean())
-    return scores

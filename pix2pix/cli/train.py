@@ -125,8 +125,8 @@ def _data(options: Pix2PixOptions, content: dict[str, Any] | None) -> "TrainingS
     from pix2pix.data.training_set import open_training_set, reopen_training_set
     from pix2pix.methods.base import codec_of
 
-    def progress(seen: "Iterable[Seen]", count: int) -> "Iterable[Seen]":
-        return tqdm(seen, desc="reading every pair once", total=count, unit="pair", disable=None)
+    def progress(seen: "Iterable[Seen]", count: int, phase: str) -> "Iterable[Seen]":
+        return tqdm(seen, desc=f"reading every pair of {phase}", total=count, unit="pair", disable=None)
 
     if content is not None:
         description = content["description"]

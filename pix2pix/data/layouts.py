@@ -109,7 +109,9 @@ def by_name(folder: Path) -> tuple[dict[str, Path], list[str]]:
 def _told_apart(files: list[Path]) -> list[str]:
     """The files as they go into a message; in escaped form where only the form of their Unicode differs."""
     texts = [shown(file) for file in files]
-    return texts if len({unicodedata.normalize("NFC", text) for text in texts}) == len(texts) else list(map(ascii, texts))
+    return (
+        texts if len({unicodedata.normalize("NFC", text) for text in texts}) == len(texts) else list(map(ascii, texts))
+    )
 
 
 def _one_folder(folder: Path, *, photos: bool, max_pixels: int) -> Listing:

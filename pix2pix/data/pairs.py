@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
     """
     pairs, faults, is_split = _open_phase(data, phase)
     if faults and not data.skip_bad:
-        raise UserError(refusal(faults, data.dataroot))
+        raise UserError(refusal(faults, data))
     chosen = list(range(len(pairs)))
     layout = pairs.layout
     if is_split:
@@ -40,11 +41,13 @@ def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
     return PhasePairs(pairs, layout, tuple(chosen), data.direction == "BtoA", wished, faults)
 
 
-def refusal(faults: Sequence[str], dataroot: str) -> str:
+def refusal(faults: Sequence[str], data: DataOptions) -> str:
     """One sentence for faults of a data set: the first of them, and what to do."""
-    others = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-    root = shown(dataroot)
-    return f"{faults[0]}{others}; `python -m pix2pix check {root}` lists all, --skip_bad leaves them out"
+    others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more fault{'s' * (len(faults) > 2)})"
+    command = shlex.join(["python", "-m", "pix2pix", "check", data.dataroot]) + " --photos" * (
+        data.target_kind == "lab"
+    )
+    return f"{faults[0]}{others}; `{shown(command)}` lists all, --skip_bad leaves them out"
 
 
 def _open_phase(data: DataOptions, phase: Phase) -> tuple[Pairs, tuple[str, ...], bool]:
@@ -128,10 +131,10 @@ class PhasePairs:
         return files[::-1] if self.swapped else files
 
     def read(self, index: int) -> RawPair:
-        """Read a pair; its channels and depths are those of the codec, once there is one.
+        """Read a pair; once there is a codec, it says channels and depth.
 
         Raises:
-            ImageError: an image cannot be read, or is of another kind than the codec says.
+            ImageError: an image cannot be read, or not be brought to the codec's channels, or has another depth.
         """
         a, b, name = self.pairs.read(self.indices[index])
         images = (b, a) if self.swapped else (a, b)
@@ -155,24 +158,23 @@ class PhasePairs:
         return replace(self, indices=kept)
 
     def of(self, codec: Codec) -> "PhasePairs":
-        """Hold every pair to what the codec says of channels and depth."""
+        """Give every pair the channels of the codec, and hold it to its depth."""
         return replace(self, codec=codec)
 
 
 def _checked(image: Array, encoding: Encoding | None, path: Path, side: str) -> Array:
-    """Return the image as the encoding's files are.
+    """Return the image with the channels of the encoding's files.
 
     Raises:
-        ImageError: if it has other channels or another depth.
+        ImageError: if they cannot be made of its own, or it has another depth.
     """
     if encoding is None:
         return image
-    if encoding.kind in ("lightness", "chroma"):
-        image = convert_channels(image, 3)
-    if image.shape[2] != encoding.channels or image.dtype != encoding.dtype:
-        flag = "--input_nc" if side == "source" else "--output_nc"
+    if image.dtype != encoding.dtype:
         raise ImageError(
-            f"{shown(path)}: the {side} has {image.shape[2]} channels of {image.dtype}, the others have "
-            f"{encoding.channels} of {encoding.dtype}: make them alike, or convert channels with {flag}"
+            f"{shown(path)}: the {side} is of {image.dtype}, where the training's are of {encoding.dtype}: convert it"
         )
-    return image
+    try:
+        return convert_channels(image, encoding.channels)
+    except ImageError as error:
+        raise ImageError(f"{shown(path)}: {error}") from error

@@ -136,6 +136,8 @@ def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Code
 def _encoding(kind: Kind, sides: Sequence[Side], wished: tuple[float, float] | None, suffix: str) -> Encoding:
     channels, dtype = sides[0].shape[2], sides[0].dtype
     is_lab = kind in ("lightness", "chroma")
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     lows = np.min([side.low for side in sides], axis=0)
     highs = np.max([side.high for side in sides], axis=0)
     if wished is not None:
@@ -146,8 +148,10 @@ def _encoding(kind: Kind, sides: Sequence[Side], wished: tuple[float, float] | N
         low, high = (float(lows.min()),), (float(highs.max()),)
     else:
         low, high = tuple(map(float, lows)), tuple(map(float, highs))
-    kept = suffix in (".tif", ".tiff", ".npy")
-    return Encoding(kind, 3 if is_lab else channels, dtype, low, high, (), suffix if kept else ".png")
+    channels = 3 if is_lab else channels
+    if suffix not in (".tif", ".tiff", ".npy"):
+        suffix = ".png" if channels in (1, 3, 4) and dtype in _LARGEST else ".tif"
+    return Encoding(kind, channels, dtype, low, high, (), suffix)
 
 
 def _palette(data: DataOptions, targets: Sequence[Side]) -> tuple[tuple[int, ...], ...]:

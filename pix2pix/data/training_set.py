@@ -9,7 +9,7 @@ from pix2pix.errors import UserError
 from pix2pix.images import Codec
 from pix2pix.options import DataOptions
 
-Progress = Callable[[Iterable[Seen], int], Iterable[Seen]]  # hands through what it is given, of which there are so many
+Progress = Callable[[Iterable[Seen], int, str], Iterable[Seen]]  # hands through so many pairs of a phase
 
 
 class TrainingSet(NamedTuple):
@@ -35,27 +35,20 @@ def open_training_set(data: DataOptions, progress: Progress) -> TrainingSet:
     if not data.check or (data.dataroot == "generated" and not colours):
         codec = _from_the_first(data, train)
         return TrainingSet(train.of(codec), val.of(codec), codec, {}, train.faults)
-    count = len(train) + len(val)
-
-    def all_pairs() -> Iterable[Seen]:
-        yield from survey(train, colours=colours)
-        yield from survey(val)
-
-    seen = list(progress(all_pairs(), count))
-    found = odd_ones(seen)
-    faults = (*dict.fromkeys((*train.faults, *val.faults)), *found.values())
-    if faults and not data.skip_bad:
-        raise UserError(refusal(faults, data.dataroot))
-    skipped = {
-        "train": [seen[index].name for index in found if index < len(train)],
-        "val": [seen[index].name for index in found if index >= len(train)],
-    }
-    sound = [one for index, one in enumerate(seen[: len(train)]) if index not in found]
+    seen = list(progress(survey(train, colours=colours), len(train), "train"))
+    odd = odd_ones(seen)
+    sound = [one for index, one in enumerate(seen) if index not in odd]
     if not sound:
-        raise UserError(f"{data.dataroot}: no sound pair is left to train on: {faults[0]}")
-    train, val = train.without(skipped["train"]), val.without(skipped["val"])
+        raise UserError(f"no pair of train can be used: {odd[0]}")
     codec = measured(data, train, sound)
-    return TrainingSet(train.of(codec), val.of(codec), codec, skipped, faults)
+    val = val.of(codec)
+    unreadable = {one.name: one.fault for one in progress(survey(val), len(val), "val") if one.fault is not None}
+    faults = (*dict.fromkeys((*train.faults, *val.faults)), *odd.values(), *unreadable.values())
+    if faults and not data.skip_bad:
+        raise UserError(refusal(faults, data))
+    skipped = {"train": [seen[index].name for index in odd], "val": list(unreadable)}
+    train, val = train.without(skipped["train"]), val.without(skipped["val"])
+    return TrainingSet(train.of(codec), val, codec, skipped, faults)
 
 
 def reopen_training_set(data: DataOptions, codec: Codec, skipped: Mapping[str, Sequence[str]]) -> TrainingSet:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pix2pix.cli import main
 from pix2pix.cli.test import _result_names
-from pix2pix.images import read
+from pix2pix.images import IMAGE_SUFFIXES, read
 
 
 @pytest.fixture(scope="module")
@@ -206,14 +206,14 @@ def test_a_name_is_needed(error):
 def test_a_folder_without_images_is_told(ready, error, tmp_path):
     (tmp_path / "bare").mkdir()
     assert error(2, ready.test, "run", "--input", tmp_path / "bare") == (
-        f"--input {tmp_path}/bare: no images there; files ending in .png, .jpg, .jpeg, .webp are needed"
+        f"--input {tmp_path}/bare: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
     )
 
 
 def test_an_image_that_cannot_be_read_is_named(ready, error, photos):
     (photos / "3.png").write_text("text")
     assert error(2, ready.test, "run", "--input", photos) == (
-        f"{photos}/3.png: not a PNG, JPEG or WebP image: convert it, or take it away"
+        f"{photos}/3.png: not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pix2pix.cli import main
-from pix2pix.images import read
+from pix2pix.images import IMAGE_SUFFIXES, read
 from pix2pix.methods.pix2pix import Pix2Pix
 
 PRESETS = Path(__file__).parents[2] / "options"
@@ -164,7 +164,7 @@ def test_a_missing_or_empty_data_folder_is_told(tiny, error, tmp_path):
     )
     (tmp_path / "bare/train").mkdir(parents=True)
     assert error(2, tiny.train, "run", "--dataroot", tmp_path / "bare") == (
-        f"{tmp_path}/bare/train: no images: files ending in .png, .jpg, .jpeg, .webp are needed"
+        f"{tmp_path}/bare/train: no images: files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
     )
 
 

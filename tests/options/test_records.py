@@ -70,7 +70,10 @@ def test_switches_of_one_start_are_not_stored():
         ({"patch": "71"}, "stored: patch: got '71'; 1, 16, 34, 70, 142 or 286 is needed"),
         ({"direction": "A2B"}, "stored: direction: got 'A2B'; AtoB or BtoA is needed"),
         ({"input_nc": 0}, "stored: input_nc: got 0; a whole number from 1 to 1024 or none is needed"),
-        ({"source_range": "5,1"}, "stored: source_range: got '5,1'; LO,HI, two numbers of which the first is smaller, is needed"),
+        (
+            {"source_range": "5,1"},
+            "stored: source_range: got '5,1'; LO,HI, two numbers of which the first is smaller, is needed",
+        ),
         ({"crop_size": "0"}, "stored: crop_size: got '0'; N or HxW with sides from 1 to 65535 is needed"),
         ({"device": "gpu"}, "stored: device: got 'gpu'; auto, cpu, cuda, cuda:N or mps is needed"),
         ({"dataroot": ""}, "stored: dataroot: got ''; a path is needed"),
