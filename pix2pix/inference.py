@@ -73,10 +73,7 @@ class LoadedTranslator:
         Raises:
             UserError: that cannot be done, or its depth is another.
         """
-        source = self.codec.source
-        if array.dtype != source.dtype:
-            raise UserError(f"got an image of {array.dtype}; the training had {source.dtype}: convert the image")
-        return images.convert_channels(array, source.channels)
+        return self.codec.source.accept(array)
 
     def _translate_array(self, array: images.Array, name: str, sample: int) -> images.Array:
         x = self.codec.source.encode(array)

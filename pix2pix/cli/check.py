@@ -1,7 +1,7 @@
 """`python -m pix2pix check DATAROOT`: everything that is wrong or odd in a data set, in one pass."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from pix2pix.options import CheckOptions, parse
 
 if TYPE_CHECKING:
     from pix2pix.data.layouts import FilePairs
+    from pix2pix.data.oddities import Oddity
     from pix2pix.data.survey import Seen
 
 PHASES = ("train", "val", "test")
@@ -20,16 +21,46 @@ def check(argv: Sequence[str]) -> int:
     """Read every file of a data set and print what was found; return 2 if anything is wrong."""
     words = ["--dataroot", *argv] if argv and not argv[0].startswith("--") else list(argv)
     options = parse(words, CheckOptions, program="python -m pix2pix check DATAROOT").options
-    from pix2pix.data.layouts import list_pairs
     from pix2pix.data.oddities import oddities
     from pix2pix.data.survey import odd_ones
+    from pix2pix.images import shown
 
     root = Path(options.dataroot)
     if not root.is_dir():
-        raise UserError(f"{root} is no folder; the folder of a data set is needed")
-    pairs: dict[str, FilePairs] = {}
-    faults: list[str] = []
+        raise UserError(f"{shown(root)} is no folder; the folder of a data set is needed")
+    pairs, faults = _listed(root, options)
+    others, unlisted = _others(root)
+    if not pairs and not faults:
+        raise UserError(
+            f"{shown(root)} holds no pairs; put A|B images into train/, or A and B into trainA/ and trainB/"
+        )
+    phases = {phase: _read(phase, found) for phase, found in pairs.items()}
+    everything = [one for seen in phases.values() for one in seen]
+    unlike = odd_ones(everything, ("A", "B"))
+    faults = list(dict.fromkeys([*faults, *unlisted, *unlike.values()]))
+    odd = [*others, *oddities(phases, photos=options.photos)]
+    for line in _table(phases, pairs):
+        print(line)
+    for sentence in faults:
+        print(f"wrong: {sentence}")
+    for oddity in odd:
+        print(f"odd: {oddity.sentence}")
+    striking = {id(everything[index]) for index in unlike} | {id(one) for oddity in odd for one in oddity.pairs}
+    sheet = Path(options.out) / f"{root.resolve().name}.png"
+    _write_sheet(sheet, phases, pairs, striking)
+    print(f"contact sheet: {shown(sheet)}")
+    print(f"{len(faults)} wrong, {len(odd)} odd" if faults else f"nothing wrong, {len(odd)} odd")
+    return 2 if faults else 0
+
+
+def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, FilePairs], list[str]]":
+    """The pairs of the phases that there are, and what is wrong with the folders."""
+    from pix2pix.data.layouts import list_pairs, lone_folders
+
+    pairs, faults = {}, []
     for phase in PHASES:
+        if not options.photos:
+            faults += lone_folders(root, phase)
         try:
             listing = list_pairs(root, phase, photos=options.photos, max_pixels=options.max_pixels)
         except UserError as error:
@@ -38,23 +69,24 @@ def check(argv: Sequence[str]) -> int:
         if listing is not None:
             pairs[phase] = listing.pairs
             faults += listing.faults
-    if not pairs and not faults:
-        raise UserError(f"{root} holds no pairs; put A|B images into train/, or A and B into trainA/ and trainB/")
-    phases = {phase: _read(phase, found) for phase, found in pairs.items()}
-    everything = [one for seen in phases.values() for one in seen]
-    found = odd_ones(everything, ("A", "B"))
-    faults += found.values()
-    odd = [*_unused(root), *oddities(phases)]
-    _print_table(phases, pairs)
-    _print_list("wrong", faults)
-    _print_list("odd", odd)
-    marked = {id(everything[index]) for index in found} | {
-        id(one) for one in everything if any(place in sentence for sentence in odd for place in one.places)
-    }
-    sheet = _write_sheet(Path(options.out) / f"{root.resolve().name}.png", phases, pairs, marked)
-    print(f"contact sheet: {sheet}")
-    print(f"{len(faults)} wrong, {len(odd)} odd" if faults else f"nothing wrong, {len(odd)} odd")
-    return 2 if faults else 0
+    return pairs, faults
+
+
+def _others(root: Path) -> "tuple[list[Oddity], list[str]]":
+    """What lies in the data set and is not read: files of other kinds, and as faults folders that cannot be listed."""
+    from pix2pix.data.oddities import Oddity
+    from pix2pix.images import find_others, shown
+
+    kinds = defaultdict(list)
+    try:
+        for path in find_others(root):
+            kinds[path.suffix.lower() or "no suffix"].append(path)
+    except UserError as error:
+        return [], [str(error)]
+    return [
+        Oddity(f"{_count(paths, 'file')} of {shown(kind)}, such as {shown(paths[0])}: not read")
+        for kind, paths in kinds.items()
+    ], []
 
 
 def _read(phase: str, pairs: "FilePairs") -> "list[Seen]":
@@ -65,70 +97,61 @@ def _read(phase: str, pairs: "FilePairs") -> "list[Seen]":
     return list(tqdm(survey(pairs, closely=True), desc=phase, total=len(pairs), unit="pair", disable=None))
 
 
-def _unused(root: Path) -> list[str]:
-    """What lies in the data set and is not read: files of other kinds, and a missing val or test."""
-    from pix2pix.images import find_others, shown
-
-    others = find_others(root)
-    kinds = Counter(path.suffix.lower() or "no suffix" for path in others)
-    said = [
-        f"{count} files of {kind} are not read, such as {shown(_first(others, kind))}" for kind, count in kinds.items()
-    ]
-    return said
+def _count(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
-def _first(paths: Sequence[Path], kind: str) -> Path:
-    return next(path for path in paths if (path.suffix.lower() or "no suffix") == kind)
-
-
-def _print_table(phases: "dict[str, list[Seen]]", pairs: "dict[str, FilePairs]") -> None:
+def _table(phases: "Mapping[str, Sequence[Seen]]", pairs: "Mapping[str, FilePairs]") -> list[str]:
+    """Lines on what each phase holds."""
+    lines = []
     for phase in PHASES:
         if phase not in phases:
-            print(f"{phase}: none")
+            lines.append(f"{phase}: none")
             continue
         seen = phases[phase]
         sound = [one for one in seen if one.fault is None]
-        print(f"{phase}: {pairs[phase].layout}: {len(sound)} pairs" + f" of {len(seen)}" * (len(sound) < len(seen)))
-        sizes = Counter(one.sides[0].shape[:2] for one in sound)
-        if not sizes:
-            continue
-        common = ", ".join(f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3))
-        print(f"  height x width: {common}" + f", and {len(sizes) - 3} other sizes" * (len(sizes) > 3))
-        for place, letter in enumerate("AB"):
-            kinds = Counter((one.sides[place].shape[2], one.sides[place].dtype) for one in sound)
-            low = min(min(one.sides[place].low) for one in sound)
-            high = max(max(one.sides[place].high) for one in sound)
-            words = ", ".join(f"{nc} x {dtype} ({count})" for (nc, dtype), count in kinds.most_common())
-            print(f"  {letter}: channels x depth: {words}; values {low:g} to {high:g}")
+        found = _count(sound, "pair") + f" of {len(seen)}" * (len(sound) < len(seen))
+        lines.append(f"{phase}: {pairs[phase].layout}: {found}")
+        if sound:
+            lines += _sizes_and_values(sound)
+    return lines
 
 
-def _print_list(title: str, sentences: Sequence[str]) -> None:
-    for sentence in sentences:
-        print(f"{title}: {sentence}")
+def _sizes_and_values(sound: "Sequence[Seen]") -> list[str]:
+    sizes = Counter(one.sides[0].shape[:2] for one in sound)
+    common = ", ".join(f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3))
+    lines = [f"  height x width: {common}" + f", and {len(sizes) - 3} other sizes" * (len(sizes) > 3)]
+    for place, letter in enumerate("AB"):
+        kinds = Counter((one.sides[place].shape[2], one.sides[place].dtype) for one in sound)
+        low = min(min(one.sides[place].low) for one in sound)
+        high = max(max(one.sides[place].high) for one in sound)
+        words = ", ".join(f"{nc} x {dtype} ({count})" for (nc, dtype), count in kinds.most_common())
+        lines.append(f"  {letter}: channels x depth: {words}; values {low:g} to {high:g}")
+    return lines
 
 
-def _write_sheet(path: Path, phases: "dict[str, list[Seen]]", pairs: "dict[str, FilePairs]", marked: set[int]) -> Path:
+def _write_sheet(
+    path: Path, phases: "Mapping[str, Sequence[Seen]]", pairs: "Mapping[str, FilePairs]", striking: set[int]
+) -> None:
     """Draw pairs from all phases, those with something odd first."""
     from pix2pix.data.contact_sheet import Tile, contact_sheet
-    from pix2pix.images import write
+    from pix2pix.images import shown, write
 
     sound = [
-        (id(one) in marked, phase, index)
+        (id(one) in striking, phase, index)
         for phase, seen in phases.items()
         for index, one in enumerate(seen)
         if one.fault is None
     ]
-    striking = [place for place in sound if place[0]][: SHEET_PAIRS // 3]
-    others = [place for place in sound if place not in striking]
-    count = SHEET_PAIRS - len(striking)
-    chosen = [*striking, *others[:: max(-(-len(others) // count), 1)]]
+    first = [place for place in sound if place[0]][: SHEET_PAIRS // 3]
+    others = [place for place in sound if place not in first]
+    chosen = [*first, *others[:: max(-(-len(others) // (SHEET_PAIRS - len(first))), 1)]]
     tiles = []
-    for is_marked, phase, index in chosen:
+    for is_striking, phase, index in chosen:
         a, b, name = pairs[phase].read(index)
-        tiles.append(Tile(f"{phase}/{name}", (a, b), is_marked))
+        tiles.append(Tile(f"{phase}/{name}", (a,) if b is a else (a, b), is_striking))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {path.parent} cannot be written: {error.strerror}") from error
+        raise UserError(f"--out {shown(path.parent)} cannot be written: {error.strerror}") from error
     write(path, contact_sheet(tiles))
-    return path

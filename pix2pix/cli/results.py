@@ -52,8 +52,8 @@ def _save(
     file = folder / label / f"{name}{encoding.suffix}"
     file.parent.mkdir(parents=True, exist_ok=True)
     write(file, image)
-    is_numbers = encoding.is_labels and encoding.channels == 1
-    if encoding.suffix == ".png" and encoding.dtype == "uint8" and not is_numbers:
+    is_seen_as_is = (encoding.is_labels and encoding.channels > 1) or (encoding.low, encoding.high) == ((0,), (255,))
+    if encoding.suffix == ".png" and encoding.dtype == "uint8" and is_seen_as_is:
         return file, None
     preview = folder / f"preview_{label}" / f"{name}.png"
     preview.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix"
     left_out = [f"left out: {fault}" for fault in data.faults]
     return [
         *left_out,
+        *data.remarks,
         f"train: {data.train.layout}: {len(data.train)} pairs",
         f"val: {data.val.layout}: {len(data.val)} pairs" if len(data.val) else "val: none, so no best checkpoint",
         f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",

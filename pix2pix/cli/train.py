@@ -73,7 +73,8 @@ def _resume(parsed: Parsed[Pix2PixOptions], folder: Path) -> int:
             raise UserError(f"{folder} holds no run to resume; leave --resume out to begin it, or mend --name")
         stored = from_dict(Pix2PixOptions, load_yaml(str(file)), str(file))
         complaints = [f"{folder} has no checkpoint yet: beginning at step 1"]
-    return _train(check_resume(stored, parsed.given), folder, content, complaints)
+    options = check_resume(stored, parsed.given)
+    return _train(options, folder, content, complaints, read_again=parsed.given.get("skip_bad", False))
 
 
 def _train(
@@ -82,15 +83,19 @@ def _train(
     content: dict[str, Any] | None,
     remarks: list[str],
     replaced: Sequence[Path] = (),
+    read_again: bool = False,
 ) -> int:
-    """Build what the options say, put the checkpoint's content into it, and train. Without a folder: one dry step."""
+    """Build what the options say, put the checkpoint's content into it, and train. Without a folder: one dry step.
+
+    A run that is resumed reads its pairs again only where it is told to leave out what went bad since.
+    """
     from pix2pix.methods import METHODS
     from pix2pix.monitor import DryMonitor, RunMonitor
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress, fit, resume
 
     runtime = Runtime(options.run.device, options.run.precision)
-    data = _data(options, content)
+    data = _data(options, content, read_again)
     options = _with_steps(options, len(data.train), dry=folder is None)
     method = METHODS[options.model](options, data.codec, runtime)
     progress = resume(method, content, options) if content is not None else Progress()
@@ -118,7 +123,7 @@ def _train(
     return 128 + received if received is not None else 0
 
 
-def _data(options: Pix2PixOptions, content: dict[str, Any] | None) -> "TrainingSet":
+def _data(options: Pix2PixOptions, content: dict[str, Any] | None, read_again: bool) -> "TrainingSet":
     """Open the pairs: all are read once before a run begins; one that is resumed keeps what was found then."""
     from tqdm import tqdm
 
@@ -130,10 +135,10 @@ def _data(options: Pix2PixOptions, content: dict[str, Any] | None) -> "TrainingS
 
     if content is not None:
         description = content["description"]
-        skipped = description.get("skipped", {})
-        if options.data.skip_bad and not content["options"]["data"].get("skip_bad"):
-            skipped = open_training_set(options.data, progress).skipped
-        return reopen_training_set(options.data, codec_of(description), skipped)
+        found = open_training_set(options.data, progress) if read_again else None
+        skipped = found.skipped if found else description.get("skipped", {})
+        reopened = reopen_training_set(options.data, codec_of(description), skipped)
+        return reopened._replace(faults=found.faults) if found else reopened
     return open_training_set(options.data, progress)
 
 

@@ -28,6 +28,7 @@ _NEAREST = (0, 6)  # OpenCV's INTER_NEAREST and INTER_NEAREST_EXACT
 _BOXES = "it needs boxes or masks beside the images"
 _OTHERS = "it needs other images or texts beside the pair"
 _VALUES = "it changes the range of values, which is no matter of augmentation"
+_CUTTING = ("CoarseDropout", "Erasing", "GridDropout", "PixelDropout", "XYMasking")  # leave all else where it is
 _UNFIT: Mapping[str, str] = {
     **dict.fromkeys(("AtLeastOneBBoxRandomCrop", "BBoxSafeRandomCrop", "RandomSizedBBoxSafeCrop"), _BOXES),
     **dict.fromkeys(("RandomCropNearBBox", "CropNonEmptyMaskIfExists", "MaskDropout"), _BOXES),
@@ -201,7 +202,7 @@ def _made(asked: Transform, origin: str) -> tuple[Any, bool]:
             made = kind(**asked.arguments, **strict)
     except Exception as error:  # what its own code makes of values that its schema lets pass
         raise UserError(f"{origin}: {_cause(error, asked)}") from error
-    return made, issubclass(kind, albumentations.DualTransform)
+    return made, issubclass(kind, albumentations.DualTransform) and asked.name not in _CUTTING
 
 
 def _kind(name: str, origin: str, albumentations: ModuleType) -> Any:

@@ -77,12 +77,27 @@ def list_pairs(root: Path, folder: str, *, photos: bool, max_pixels: int = MAX_P
         whole = folder == "train" and not any((root / phase).is_dir() for phase in ("train", "val", "test"))
         place = root if whole else root / folder
         return _one_folder(place, photos=True, max_pixels=max_pixels) if place.is_dir() else None
-    for a, b in ((f"{folder}/A", f"{folder}/B"), (f"{folder}A", f"{folder}B"), (f"A/{folder}", f"B/{folder}")):
+    for a, b in _two_sides(folder):
         if (root / a).is_dir() and (root / b).is_dir():
             return _two_folders(root / a, root / b, max_pixels)
     if (root / folder).is_dir():
         return _one_folder(root / folder, photos=False, max_pixels=max_pixels)
     return None
+
+
+def lone_folders(root: Path, folder: str) -> list[str]:
+    """A sentence for each folder of one side of a phase that lacks that of the other."""
+    both = [(root / a, root / b) for a, b in _two_sides(folder)]
+    return [
+        f"{shown(one)} has no partner folder {shown(other)}: put the partners of its images there"
+        for a, b in both
+        for one, other in ((a, b), (b, a))
+        if one.is_dir() and not other.is_dir()
+    ]
+
+
+def _two_sides(folder: str) -> tuple[tuple[str, str], ...]:
+    return (f"{folder}/A", f"{folder}/B"), (f"{folder}A", f"{folder}B"), (f"A/{folder}", f"B/{folder}")
 
 
 def by_name(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -152,6 +167,6 @@ def _refuse_partners(folder: Path, names: Iterable[str]) -> None:
         inside.setdefault(top + slash, set()).add(rest if slash else name)
     if len(inside) == 2 and all(inside) and len({frozenset(rest) for rest in inside.values()}) == 1:
         raise UserError(
-            f"{shown(folder)} holds {' and '.join(inside)} with images of equal names: call them A/ and B/ if those "
-            "are partners, or put A|B images side by side into one folder"
+            f"{shown(folder)} holds {' and '.join(map(shown, inside))} with images of equal names: call them A/ and B/ "
+            "if those are partners, or put A|B images side by side into one folder"
         )

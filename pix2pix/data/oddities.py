@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from pix2pix.data.survey import Seen
 from pix2pix.images import jpeg_quality, shown
@@ -14,98 +15,138 @@ LEADING = 0.5  # share of one colour that is odd where that colour hardly ever l
 SELDOM = 0.01  # of the images
 USUAL = 0.1  # of the images
 FEW = 64  # distinct colours of a label map, at most
+_NAMED = 3  # files of equal content that are named; the others are counted
+_JPEGS = 100  # files of a phase whose compression is looked at, at least
 _FEWER_BYTES = 0.85
 _QUALITIES_APART = 5
 
 Phases = Mapping[str, Sequence[Seen]]
 
 
-def oddities(phases: Phases) -> list[str]:
-    """Sentences about what a user may want to know of sound pairs."""
-    return [*_plain(phases), *_twice(phases), *_labels(phases), *_compressed_otherwise(phases)]
+class Oddity(NamedTuple):
+    """A sentence, and the pairs that it is about if these are single ones."""
+
+    sentence: str
+    pairs: tuple[Seen, ...] = ()
 
 
-def _sound(phases: Phases) -> list[Seen]:
-    return [one for seen in phases.values() for one in seen if one.fault is None]
+class _Jpeg(NamedTuple):
+    quality: float
+    size: float  # bytes per pixel
 
 
-def _plain(phases: Phases) -> list[str]:
-    """Images of one colour, or mostly of one that leads in hardly any other."""
-    found = []
-    sound = _sound(phases)
-    for place, letter in enumerate("AB"):
-        looks = [one.sides[place].look for one in sound]
-        leads = Counter(look.colour for look in looks if look)
-        may_be_plain = sum(look.share >= PLAIN for look in looks if look) > USUAL * len(sound)  # as drawn edges are
-        for one, look in zip(sound, looks, strict=True):
-            if look is None:
-                continue
-            is_odd = look.share >= LEADING and leads[look.colour] <= SELDOM * len(sound)
-            if is_odd or (look.share >= PLAIN and not may_be_plain):
-                found.append(f"{one.places[place]}: {look.share:.0%} of {letter} is one colour")
+class _File(NamedTuple):
+    path: Path
+    phase: str
+    pair: Seen
+
+
+def oddities(phases: Phases, *, photos: bool = False) -> list[Oddity]:
+    """What a user may want to know of sound pairs; of photos, which are both sides of their pairs, once."""
+    sides = {1: "the photo"} if photos else {0: "A", 1: "B"}
+    sound = {phase: [one for one in seen if one.fault is None] for phase, seen in phases.items()}
+    all_pairs = [one for seen in sound.values() for one in seen]
+    found = [oddity for place, side in sides.items() for oddity in _plain(all_pairs, place, side)]
+    found += _twice(sound)
+    for place, side in {} if photos else sides.items():
+        found += _labels(all_pairs, place, side)
+    for files, side in (((0,), "A"), ((1,), "B"), ((0, 1), "the photos" if photos else "A|B")):
+        found += _compressed_otherwise({phase: _jpegs(seen, files) for phase, seen in sound.items()}, side)
     return found
 
 
-def _twice(phases: Phases) -> list[str]:
+def _plain(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
+    """Images of one colour, or mostly of one that leads in hardly any other."""
+    looks = [(one, look) for one in pairs if (look := one.sides[place].look)]
+    leads = Counter(look.colour for _, look in looks)
+    is_usual = sum(look.share >= PLAIN for _, look in looks) > max(1, USUAL * len(looks))  # as of drawn edges
+    found = []
+    for one, look in looks:
+        stands_out = look.share >= LEADING and leads[look.colour] <= SELDOM * len(looks)
+        if stands_out or (look.share >= PLAIN and not is_usual):
+            found.append(Oddity(f"{one.places[place]}: {look.share:.0%} of {side} is one colour", (one,)))
+    return found
+
+
+def _twice(phases: Phases) -> list[Oddity]:
     """Files of equal content: between phases, scores flatter; inside one, a pair just counts more."""
-    files: dict[bytes, dict[str, str]] = defaultdict(dict)
+    alike: dict[object, list[_File]] = defaultdict(list)  # what equal files have in common, known without reading
     for phase, seen in phases.items():
         for one in seen:
-            for place in dict.fromkeys(one.files) if one.fault is None else ():
-                files[hashlib.sha256(Path(place).read_bytes()).digest()][shown(place)] = phase
+            paths = tuple(dict.fromkeys(one.files))
+            for path, key in zip(paths, one.sides if len(paths) == 2 else [one.sides], strict=False):
+                alike[key].append(_File(path, phase, one))
     found = []
-    for same in files.values():
-        if len(same) > 1:
-            leak = ": scores will flatter" if len(set(same.values())) > 1 else ""
-            found.append(f"{' and '.join(same)} are the same file{leak}")
+    for candidates in alike.values():
+        same: dict[bytes, list[_File]] = defaultdict(list)
+        for file in candidates if len(candidates) > 1 else ():
+            same[_digest(file.path)].append(file)
+        found += [_copies(files) for files in same.values() if len(files) > 1]
     return found
 
 
-def _labels(phases: Phases) -> list[str]:
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _copies(files: Sequence[_File]) -> Oddity:
+    named = [shown(file.path) for file in files[:_NAMED]]
+    more = [f"{len(files) - _NAMED} more"] if len(files) > _NAMED else []
+    phases = list(dict.fromkeys(file.phase for file in files))
+    leak = f", in {' and '.join(phases)}: scores will flatter" if len(phases) > 1 else ""
+    return Oddity(f"{' and '.join(named + more)} are the same file{leak}", tuple(file.pair for file in files))
+
+
+def _labels(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
     """A side that looks like label maps, which options treat as such, above all where colours are mixed."""
-    found = []
-    sound = _sound(phases)
-    for place, letter in enumerate("AB"):
-        looks = [look for one in sound if (look := one.sides[place].look)]
-        if not looks:
-            continue
-        distinct = median(look.distinct for look in looks)
-        palette, count = Counter(look.palette for look in looks).most_common(1)[0]
-        if palette is None or count < len(looks) / 2:
-            if distinct <= FEW:
-                found.append(
-                    f"{letter} has few colours (about {distinct:.0f}), as label maps have: --source_kind labels or "
-                    "--target_kind labels keep them from being mixed"
-                )
-        elif distinct > FEW:
-            found.append(
-                f"{letter} looks like label maps in the colours of `{palette}`, mixed by JPEG or resizing: as the "
-                f"source --source_onehot {palette}, as the target --target_kind labels --target_palette {palette} "
-                "clean them"
-            )
-    return found
-
-
-def _compressed_otherwise(phases: Phases) -> list[str]:
-    """Phases whose JPEG files were saved at another quality, or hold far fewer bytes a pixel: compressed twice?"""
-    qualities, sizes = {}, {}
-    for phase, seen in phases.items():
-        sound = [one for one in seen if one.fault is None and one.files]
-        chosen = sound[:: max(len(sound) // 100, 1)]
-        known = {one.files[-1]: quality for one in chosen if (quality := jpeg_quality(one.files[-1])) is not None}
-        if known:
-            qualities[phase] = median(known.values())
-            pixels = {one.files[-1]: one.sides[-1].shape[0] * one.sides[-1].shape[1] for one in chosen}
-            sizes[phase] = median(path.stat().st_size / pixels[path] for path in known)
-    if not qualities:
+    looks = [look for one in pairs if (look := one.sides[place].look)]
+    if not looks:
         return []
+    distinct = median(look.distinct for look in looks)
+    palette, count = Counter(look.palette for look in looks).most_common(1)[0]
+    if palette is not None and count >= len(looks) / 2 and distinct > FEW:
+        return [
+            Oddity(
+                f"{side} looks like label maps in the colours of `{palette}`, mixed by JPEG or resizing: as the source "
+                f"--source_onehot {palette}, as the target --target_kind labels --target_palette {palette} clean them"
+            )
+        ]
+    if distinct <= FEW:
+        what = f"the colours of `{palette}`" if palette else f"few colours (about {distinct:.0f}), as label maps have"
+        return [Oddity(f"{side} has {what}: --source_kind labels or --target_kind labels keep them from being mixed")]
+    return []
+
+
+def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> list[Oddity]:
+    """Phases whose JPEG files were saved at another quality, or hold far fewer bytes a pixel: compressed twice?"""
+    jpegs = {phase: found for phase, found in phases.items() if found}
+    if not jpegs:
+        return []
+    qualities = {phase: median(jpeg.quality for jpeg in found) for phase, found in jpegs.items()}
     if max(qualities.values()) - min(qualities.values()) >= _QUALITIES_APART:
         said = ", ".join(f"{phase} about {quality:.0f}" for phase, quality in qualities.items())
-        return [f"the JPEG quality differs between phases: {said}"]
+        return [Oddity(f"the JPEG quality of {side} differs between phases: {said}")]
+    sizes = {phase: median(jpeg.size for jpeg in found) for phase, found in jpegs.items()}
     most = max(sizes, key=lambda phase: sizes[phase])
     return [
-        f"{phase}: its JPEG files hold {1 - sizes[phase] / sizes[most]:.0%} fewer bytes a pixel than those of {most}, "
-        "at the same quality: plainer pictures, or compressed twice"
+        Oddity(
+            f"{phase}: the JPEG files of {side} hold {1 - sizes[phase] / sizes[most]:.0%} fewer bytes a pixel than "
+            f"those of {most}, at the same quality: plainer pictures, or compressed twice"
+        )
         for phase in sizes
         if sizes[phase] < _FEWER_BYTES * sizes[most]
     ]
+
+
+def _jpegs(seen: Sequence[Seen], places: tuple[int, ...]) -> list[_Jpeg]:
+    """Some of the JPEG files that hold just these sides of their pairs."""
+    of_them = [one for one in seen if one.files and len(set(one.files)) == 3 - len(places)]
+    found = []
+    for one in of_them[:: max(len(of_them) // _JPEGS, 1)]:
+        path = one.files[places[0]]
+        quality = jpeg_quality(path)
+        if quality is not None:
+            pixels = sum(one.sides[place].shape[0] * one.sides[place].shape[1] for place in places)
+            found.append(_Jpeg(quality, path.stat().st_size / pixels))
+    return found

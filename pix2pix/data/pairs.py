@@ -11,7 +11,7 @@ from typing import Literal
 from pix2pix.data.layouts import list_pairs
 from pix2pix.data.records import Pairs, RawPair
 from pix2pix.errors import UserError
-from pix2pix.images import Array, Codec, Encoding, ImageError, convert_channels, shown
+from pix2pix.images import Array, Codec, ImageError, convert_channels, shown
 from pix2pix.options import DataOptions
 
 Phase = Literal["train", "val", "test"]
@@ -37,8 +37,9 @@ def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
         held_out = _held_out(pairs.names, data.val_fraction)
         chosen = [index for index in chosen if (pairs.names[index] in held_out) == (phase == "val")]
         layout += f" ({len(chosen)} of {len(pairs)}: {phase} by --val_fraction {data.val_fraction:g})"
-    wished = (None, None) if data.target_kind == "lab" else (data.input_nc, data.output_nc)
-    return PhasePairs(pairs, layout, tuple(chosen), data.direction == "BtoA", wished, faults)
+    wished = (3, 3) if data.target_kind == "lab" else (data.input_nc, data.output_nc)
+    labels = data.source_kind == "labels" or data.source_onehot is not None, data.target_kind == "labels"
+    return PhasePairs(pairs, layout, tuple(chosen), data.direction == "BtoA", wished, labels, faults)
 
 
 def refusal(faults: Sequence[str], data: DataOptions) -> str:
@@ -107,13 +108,17 @@ class _Generated:
 
 @dataclass(frozen=True)
 class PhasePairs:
-    """The pairs of a phase; `faults` are sentences on files that belong to none."""
+    """The pairs of a phase; `faults` are sentences on files that belong to none.
+
+    `wished` are the channels of source and target, None for those of the files; `labels` says which are label maps.
+    """
 
     pairs: Pairs
     layout: str
     indices: tuple[int, ...]
     swapped: bool = False
     wished: tuple[int | None, int | None] = (None, None)
+    labels: tuple[bool, bool] = (False, False)
     faults: tuple[str, ...] = ()
     codec: Codec | None = field(default=None)
 
@@ -137,16 +142,16 @@ class PhasePairs:
             ImageError: an image cannot be read, or not be brought to the codec's channels, or has another depth.
         """
         a, b, name = self.pairs.read(self.indices[index])
-        images = (b, a) if self.swapped else (a, b)
-        wanted = self.codec or (None, None)
         places = self.files(index) or (Path(name), Path(name))
-        source, target = (
-            _checked(image if nc is None else convert_channels(image, nc), encoding, path, side)
-            for image, nc, encoding, path, side in zip(
-                images, self.wished, wanted, places, ("source", "target"), strict=True
-            )
-        )
-        return RawPair(source, target, name)
+        source, target = (b, a) if self.swapped else (a, b)
+        return RawPair(self._as_wished(source, 0, places[0]), self._as_wished(target, 1, places[1]), name)
+
+    def _as_wished(self, image: Array, side: int, path: Path) -> Array:
+        try:
+            image = _converted(image, self.wished[side], self.labels[side])
+            return self.codec[side].accept(image) if self.codec else image
+        except ImageError as error:
+            raise ImageError(f"{shown(path)}: {error}") from error
 
     def first(self, count: int | None) -> "PhasePairs":
         """Keep the first pairs; None keeps all."""
@@ -162,19 +167,11 @@ class PhasePairs:
         return replace(self, codec=codec)
 
 
-def _checked(image: Array, encoding: Encoding | None, path: Path, side: str) -> Array:
-    """Return the image with the channels of the encoding's files.
-
-    Raises:
-        ImageError: if they cannot be made of its own, or it has another depth.
-    """
-    if encoding is None:
+def _converted(image: Array, channels: int | None, is_labels: bool) -> Array:
+    """Give the image the channels that --input_nc or --output_nc wish for."""
+    present = image.shape[2]
+    if channels is None or present == channels:
         return image
-    if image.dtype != encoding.dtype:
-        raise ImageError(
-            f"{shown(path)}: the {side} is of {image.dtype}, where the training's are of {encoding.dtype}: convert it"
-        )
-    try:
-        return convert_channels(image, encoding.channels)
-    except ImageError as error:
-        raise ImageError(f"{shown(path)}: {error}") from error
+    if is_labels and (present, channels) != (4, 3):
+        raise ImageError(f"labels of {present} channels do not become {channels}, which would mix classes: convert it")
+    return convert_channels(image, channels)

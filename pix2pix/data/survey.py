@@ -1,8 +1,8 @@
 """One look at every pair before training: what is wrong with it, and what its values span."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,11 @@ from pix2pix.options import DataOptions
 from pix2pix.palettes import load_palette
 
 MAX_COLOURS = 256  # of labels whose palette is not given
-_LARGEST = {"uint8": 255.0, "uint16": 65535.0}
+_TOO_MANY = frozenset(
+    (number,) for number in range(MAX_COLOURS + 1)
+)  # for all images with more, lest each keep its own
+LARGEST = {"uint8": 255.0, "uint16": 65535.0}  # of photos whose range is known without reading all
+_AHEAD = 16  # pairs read before they are asked for
 
 
 class Side(NamedTuple):
@@ -43,7 +47,7 @@ class Seen(NamedTuple):
 
 
 def survey(pairs: Pairs, *, colours: bool = False, closely: bool = False, threads: int = 2) -> Iterator[Seen]:
-    """Read every pair, in order; `colours` collects those of both sides, `closely` adds a look at their pixels."""
+    """Read every pair, in order; `colours` collects those of the target, `closely` adds a look at the pixels."""
 
     def see(index: int) -> Seen:
         name = pairs.names[index]
@@ -53,12 +57,19 @@ def survey(pairs: Pairs, *, colours: bool = False, closely: bool = False, thread
             raw = pairs.read(index)
         except UserError as error:
             return Seen(name, files, places, str(error), ())
-        sides = (describe(image, colours=colours, closely=closely) for image in (raw.source, raw.target))
-        return Seen(name, files, places, None, tuple(sides))
+        target = describe(raw.target, colours=colours, closely=closely)
+        source = target if raw.source is raw.target else describe(raw.source, closely=closely)
+        return Seen(name, files, places, None, (source, target))
 
     executor = ThreadPoolExecutor(threads)
+    ahead: deque[Future[Seen]] = deque()
     try:
-        yield from executor.map(see, range(len(pairs)))
+        for index in range(len(pairs)):
+            ahead.append(executor.submit(see, index))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -78,14 +89,14 @@ def describe(image: Array, *, colours: bool = False, closely: bool = False) -> S
 
 
 def _colours(flat: Array) -> frozenset[tuple[int, ...]]:
-    """The distinct colours of (pixels, channels), a few too many where there are more than MAX_COLOURS."""
+    """The distinct colours of (pixels, channels), or _TOO_MANY."""
     if flat.dtype == np.uint8 and flat.shape[1] == 3:  # as one number each: a hundred times as fast
         red, green, blue = flat.T.astype(np.uint32)
-        numbers = np.unique(red << 16 | green << 8 | blue)[: MAX_COLOURS + 1]
+        numbers = np.unique(red << 16 | green << 8 | blue)
         distinct = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1)
     else:
-        distinct = np.unique(flat, axis=0)[: MAX_COLOURS + 1]
-    return frozenset(map(tuple, distinct.tolist()))
+        distinct = np.unique(flat, axis=0)
+    return _TOO_MANY if len(distinct) > MAX_COLOURS else frozenset(map(tuple, distinct.tolist()))
 
 
 def odd_ones(seen: Sequence[Seen], sides: tuple[str, str] = ("source", "target")) -> dict[int, str]:
@@ -142,15 +153,15 @@ def _encoding(kind: Kind, sides: Sequence[Side], wished: tuple[float, float] | N
     highs = np.max([side.high for side in sides], axis=0)
     if wished is not None:
         low, high = (wished[0],), (wished[1],)
-    elif (dtype == "uint8" and not (kind == "labels" and channels == 1)) or (is_lab and dtype in _LARGEST):
-        low, high = (0.0,), (_LARGEST[dtype],)
+    elif (dtype == "uint8" and not (kind == "labels" and channels == 1)) or (is_lab and dtype in LARGEST):
+        low, high = (0.0,), (LARGEST[dtype],)
     elif is_lab:
         low, high = (float(lows.min()),), (float(highs.max()),)
     else:
         low, high = tuple(map(float, lows)), tuple(map(float, highs))
     channels = 3 if is_lab else channels
     if suffix not in (".tif", ".tiff", ".npy"):
-        suffix = ".png" if channels in (1, 3, 4) and dtype in _LARGEST else ".tif"
+        suffix = ".png" if channels in (1, 3, 4) and dtype in LARGEST else ".tif"
     return Encoding(kind, channels, dtype, low, high, (), suffix)
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from pix2pix.colour import lab_to_rgb, lightness_to_grey
 from pix2pix.errors import UserError
 from pix2pix.images import labels, lightness
-from pix2pix.images.arrays import Array, resize, resize_nearest
+from pix2pix.images.arrays import Array, convert_channels, resize, resize_nearest
 from pix2pix.images.labels import Colour
+from pix2pix.images.refusals import ImageError
 from pix2pix.images.tensors import to_array, to_tensor
 
 Kind = Literal["photo", "labels", "onehot", "lightness", "chroma"]
@@ -84,6 +85,27 @@ class Encoding:
     def is_labels(self) -> bool:
         """Whether values are classes, which no resizing may mix."""
         return self.kind in ("labels", "onehot")
+
+    def accept(self, array: Array) -> Array:
+        """Bring an image to the channels of the files.
+
+        Raises:
+            ImageError: it has another depth, or other channels that do not become these; of labels only alpha can go.
+        """
+        if array.dtype != self.dtype:
+            raise ImageError(f"is of {array.dtype}, where the training has {self.dtype}: convert it")
+        present = array.shape[2]
+        if self.is_labels and present != self.channels and (present, self.channels) != (4, 3):
+            raise ImageError(f"labels of {present} channels, where the training has {self.channels}: make them alike")
+        return convert_channels(array, 3 if self.kind in ("lightness", "chroma") else self.channels)
+
+    def strange_share(self, array: Array) -> float:
+        """Return the share of pixels (H, W, C) that stand for no class of the palette; 0 where there is none."""
+        if not self.palette:
+            return 0.0
+        if self._is_numbered:
+            return float((self._classes(array) == len(self.palette)).mean())
+        return labels.far_share(array[..., : len(self.palette[0])], self.palette)
 
     def resize(self, array: Array, size: tuple[int, int]) -> Array:
         """Resize to (height, width)."""

@@ -1,9 +1,10 @@
 """How hard a JPEG file was compressed."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 # ITU-T T.81, table K.1: luminance at quality 50; only its mean ratio to a file's table counts, so order plays no part.
 _QUALITY_50 = sum(
@@ -19,9 +20,9 @@ _QUALITY_50 = sum(
 def jpeg_quality(path: Path) -> float | None:
     """The quality (1 to 100) that the usual encoders call what a JPEG file was saved at; None for other files."""
     try:
-        with Image.open(path, formats=("JPEG",)) as image:
-            table = getattr(image, "quantization", {}).get(0)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with path.open("rb") as file, JpegImageFile(file) as image:  # not Image.open, which refuses large images
+            table = image.quantization.get(0)
+    except (OSError, ValueError, SyntaxError, struct.error):
         return None
     if table is None:
         return None

@@ -11,19 +11,28 @@ Colour = tuple[int, ...]
 Classes = NDArray[np.int64]
 
 _CHUNK = 2**12  # pixels at a time, so that their distances stay in the cache
+_FAR = 64  # from every colour of a palette: JPEG moves few pixels that far
 
 
 def nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
     """Return the places (H, W) in the palette of the colours nearest to (H, W, C); the first of equals."""
     colours = np.array(palette, np.float64)
+    origin = colours.min(axis=0)  # so that squares of large values stay exact
+    colours -= origin
     pixels = image.reshape(-1, colours.shape[1])
     # |x - p|^2 = |x|^2 - 2 (x.p - |p|^2 / 2): the nearest colour has the largest bracket, exact for whole numbers
     offset = (colours**2).sum(axis=1) / 2
     classes = [
-        (pixels[start : start + _CHUNK].astype(np.float64) @ colours.T - offset).argmax(axis=1)
+        ((pixels[start : start + _CHUNK] - origin) @ colours.T - offset).argmax(axis=1)
         for start in range(0, len(pixels), _CHUNK)
     ]
     return np.concatenate(classes).reshape(image.shape[:2])
+
+
+def far_share(image: Array, palette: Sequence[Colour]) -> float:
+    """Return the share of pixels (H, W, C) that are of no colour of the palette, nor near one."""
+    nearest = np.array(palette, np.float64)[nearest_class(image, palette)]
+    return float((((image - nearest) ** 2).sum(axis=2) > _FAR**2).mean())
 
 
 def known_class(numbers: Array, count: int) -> Classes:

@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 from pix2pix.images.arrays import Array, kept, kept_as
 from pix2pix.images.refusals import ImageError, check_size
 
-_MANY_CHANNELS = 64  # more are taken for a side of the image where the first length is the smallest
+_FEW_CHANNELS, _MANY_CHANNELS = (1, 2, 3, 4), 64  # lengths that are taken for channels first, and for sides after them
 _BLOCK = 2**22  # values that are converted at a time, so that a file of doubles is not in memory beside its floats
 
 
@@ -40,17 +40,12 @@ def read_npy(file: BinaryIO, max_pixels: int) -> Array:
 
 
 def write_npy(file: BinaryIO, array: Array) -> None:
-    """Write what `read_npy` reads.
-
-    Raises:
-        ImageError: for a shape that would be taken for (C, H, W).
-    """
-    _check_shape(array.shape)
+    """Write (H, W, C)."""
     np.save(file, array, allow_pickle=False)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3):
         raise ImageError(f"an array of shape {shape}, where (H, W) or (H, W, C) is needed: store one image a file")
-    if len(shape) == 3 and shape[0] < min(shape[1:]) and shape[2] > _MANY_CHANNELS:
+    if len(shape) == 3 and shape[0] in _FEW_CHANNELS and min(shape[1:]) > _MANY_CHANNELS:
         raise ImageError(f"an array of shape {shape}, where (H, W, C) is needed: put its channels last, or use .tif")

@@ -58,6 +58,10 @@ class DataOptions(Record):
 
     @model_validator(mode="after")
     def _kinds_agree(self) -> Self:
+        if self.skip_bad and not self.check:
+            raise ValueError("--skip_bad finds faulty images by reading them all: leave --check false out")
+        if self.source_onehot is not None and self.source_range is not None:
+            raise ValueError("--source_onehot shows classes, which have no range: leave --source_range out")
         if self.target_palette is not None and self.target_kind != "labels":
             raise ValueError("--target_palette holds the colours of labels: add --target_kind labels")
         if self.target_kind != "lab":
