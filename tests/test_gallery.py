@@ -293,3 +293,13 @@ def test_chromium_leaves_links_to_real_files_alone_and_zooms_into_previews(tmp_p
         })""",
     )
     assert clicks == [["source/1.png", True], ["output/1.png", True], ["output/1.tiff", False], ["target/1.png", True]]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_chromium_wraps_long_names_rather_than_widen_the_page(tmp_path):
+    page = write_gallery(tmp_path, [item(tmp_path, f"{'n' * 245}.png", L1=0.5, SSIM=0.5)], title="t", facts={})
+    fits = """(page) => {
+        page.defaultView.frameElement.width = 1160;
+        return page.documentElement.scrollWidth <= page.documentElement.clientWidth;
+    }"""
+    assert browsed(page, fits)

@@ -93,7 +93,7 @@ def test_a_rotated_photo_is_translated_upright(run):
 
 
 def test_an_image_of_16_bits_is_refused_where_the_training_had_8(run):
-    with pytest.raises(UserError, match="got an image of uint16; the training had uint8: convert the image"):
+    with pytest.raises(UserError, match="is of uint16, where the training has uint8: convert it"):
         load(run).translate(Image.new("I;16", (8, 8)))
 
 

@@ -12,6 +12,7 @@ USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
   train      train a translator on pairs of images
   test       translate with a trained one, and show the results as a page
+  check      tell what is wrong or odd in a data set: check DATAROOT
   prepare    make data: side-by-side pairs, edges, a split, or generated facades
   env        print what a bug report needs
 

@@ -1,6 +1,7 @@
 """`python -m pix2pix check DATAROOT`: everything that is wrong or odd in a data set, in one pass."""
 
-from collections import Counter, defaultdict
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,14 @@ from pix2pix.errors import UserError
 from pix2pix.options import CheckOptions, parse
 
 if TYPE_CHECKING:
-    from pix2pix.data.layouts import FilePairs
+    from pix2pix.data.layouts import FilePairs, Listing
     from pix2pix.data.oddities import Oddity
     from pix2pix.data.survey import Seen
 
 PHASES = ("train", "val", "test")
 SHEET_PAIRS = 24
+_LONGEST = 200  # bytes of the sheet's name, of the 255 that file systems allow
+_NO_PAIRS = "pairs; put A|B images into train/, or A and B into trainA/ and trainB/"
 
 
 def check(argv: Sequence[str]) -> int:
@@ -22,22 +25,22 @@ def check(argv: Sequence[str]) -> int:
     words = ["--dataroot", *argv] if argv and not argv[0].startswith("--") else list(argv)
     options = parse(words, CheckOptions, program="python -m pix2pix check DATAROOT").options
     from pix2pix.data.oddities import oddities
-    from pix2pix.data.survey import odd_ones
     from pix2pix.images import shown
 
     root = Path(options.dataroot)
     if not root.is_dir():
         raise UserError(f"{shown(root)} is no folder; the folder of a data set is needed")
-    pairs, faults = _listed(root, options)
-    others, unlisted = _others(root)
-    if not pairs and not faults:
-        raise UserError(
-            f"{shown(root)} holds no pairs; put A|B images into train/, or A and B into trainA/ and trainB/"
-        )
+    sheet = _sheet(root, options)
+    listings, faults = _listed(root, options)
+    if not listings and not faults:
+        raise UserError(f"{shown(root)} holds no {_NO_PAIRS}")
+    pairs = {phase: listing.pairs for phase, listing in listings.items()}
+    others, unlisted = _others(root, listings)
     phases = {phase: _read(phase, found) for phase, found in pairs.items()}
-    everything = [one for seen in phases.values() for one in seen]
-    unlike = odd_ones(everything, ("A", "B"))
-    faults = list(dict.fromkeys([*faults, *unlisted, *unlike.values()]))
+    unlike = _unlike(phases, photos=options.photos)
+    for phase, found in unlike.items():
+        faults += (_of(phase, fault) for fault in found.values())
+    faults = list(dict.fromkeys([*faults, *unlisted]))
     odd = [*others, *oddities(phases, photos=options.photos)]
     for line in _table(phases, pairs):
         print(line)
@@ -45,48 +48,80 @@ def check(argv: Sequence[str]) -> int:
         print(f"wrong: {sentence}")
     for oddity in odd:
         print(f"odd: {oddity.sentence}")
-    striking = {id(everything[index]) for index in unlike} | {id(one) for oddity in odd for one in oddity.pairs}
-    sheet = Path(options.out) / f"{root.resolve().name}.png"
-    _write_sheet(sheet, phases, pairs, striking)
+    print(f"{len(faults)} wrong, {len(odd)} odd" if faults else f"nothing wrong, {len(odd)} odd", flush=True)
+    striking = {id(phases[phase][index]) for phase, found in unlike.items() for index in found}
+    _write_sheet(sheet, phases, pairs, striking | {id(one) for oddity in odd for one in oddity.pairs})
     print(f"contact sheet: {shown(sheet)}")
-    print(f"{len(faults)} wrong, {len(odd)} odd" if faults else f"nothing wrong, {len(odd)} odd")
     return 2 if faults else 0
 
 
-def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, FilePairs], list[str]]":
-    """The pairs of the phases that there are, and what is wrong with the folders."""
-    from pix2pix.data.layouts import list_pairs, lone_folders
+def _sheet(root: Path, options: CheckOptions) -> Path:
+    """Where the contact sheet goes: not among the images that the next look would read."""
+    from pix2pix.images import shown
 
-    pairs, faults = {}, []
+    if Path(options.out).resolve().is_relative_to(root.resolve()):
+        raise UserError(f"--out {shown(options.out)} lies in the data set: name a folder outside {shown(root)}")
+    name = root.resolve().name
+    while len(os.fsencode(name)) > _LONGEST:
+        name = name[:-1]
+    return Path(options.out) / f"{name}.png"
+
+
+def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, Listing], list[str]]":
+    """The pairs of the phases that there are, and what is wrong with the folders."""
+    from pix2pix.data.layouts import list_pairs
+    from pix2pix.images import shown
+
+    listings, faults, missing = {}, [], []
     for phase in PHASES:
-        if not options.photos:
-            faults += lone_folders(root, phase)
         try:
             listing = list_pairs(root, phase, photos=options.photos, max_pixels=options.max_pixels)
         except UserError as error:
-            faults.append(str(error))
+            faults.append(_of(phase, str(error)))
             continue
-        if listing is not None:
-            pairs[phase] = listing.pairs
-            faults += listing.faults
-    return pairs, faults
+        if listing is None:
+            missing.append(phase)
+        else:
+            listings[phase] = listing
+            faults += (_of(phase, fault) for fault in listing.faults)
+    if "train" in missing and len(missing) < len(PHASES):
+        faults.insert(0, f"{shown(root)} has no train, without which nothing can be learnt: add it")
+    return listings, faults
 
 
-def _others(root: Path) -> "tuple[list[Oddity], list[str]]":
-    """What lies in the data set and is not read: files of other kinds, and as faults folders that cannot be listed."""
-    from pix2pix.data.oddities import Oddity
-    from pix2pix.images import find_others, shown
+def _of(phase: str, fault: str) -> str:
+    """The fault, told apart where training does not mind."""
+    return f"for test.py alone: {fault}" if phase == "test" else fault
 
-    kinds = defaultdict(list)
+
+def _others(root: Path, listings: "Mapping[str, Listing]") -> "tuple[list[Oddity], list[str]]":
+    """What lies in the data set and is not read; as faults, folders that cannot be listed."""
+    from pix2pix.data.layouts import possible_folders
+    from pix2pix.data.oddities import unread
+
+    folders = {
+        folder
+        for phase in PHASES
+        for folder in (listings[phase].folders if phase in listings else possible_folders(root, phase))
+    }
     try:
-        for path in find_others(root):
-            kinds[path.suffix.lower() or "no suffix"].append(path)
+        return unread(root, folders, {phase: listing.pairs.layout for phase, listing in listings.items()}), []
     except UserError as error:
         return [], [str(error)]
-    return [
-        Oddity(f"{_count(paths, 'file')} of {shown(kind)}, such as {shown(paths[0])}: not read")
-        for kind, paths in kinds.items()
-    ], []
+
+
+def _unlike(phases: "Mapping[str, Sequence[Seen]]", *, photos: bool) -> dict[str, dict[int, str]]:
+    """The faults of each phase by place: train's as training counts them, the others' by what train has."""
+    from pix2pix.data.survey import odd_ones, unlike_train, usual_encodings
+
+    train = phases.get("train", ())
+    usual = usual_encodings(train, photos=photos)
+    return {
+        phase: odd_ones(train, ("photo",) if photos else ("A", "B"), photos=photos)
+        if phase == "train"
+        else unlike_train(seen, usual)
+        for phase, seen in phases.items()
+    }
 
 
 def _read(phase: str, pairs: "FilePairs") -> "list[Seen]":

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,14 +61,15 @@ def _split(argv: Sequence[str]) -> None:
     options = parse(argv, SplitOptions, program=f"{_PROGRAM} split").options
     from tqdm import tqdm
 
-    from pix2pix.data.prepare import new_folder, save, split
+    from pix2pix.data.new_folder import new_folder
+    from pix2pix.data.prepare import save, split
 
-    copies, faults = split(Path(options.input), options.val, options.test)
+    copies, faults, in_sides = split(Path(options.input), options.val, options.test)
     _refuse(faults)
     with new_folder(Path(options.out)) as folder:
         for copy in tqdm(copies, desc="copy", unit="image", disable=None):
             save(copy, folder)
-    _conclude([copy.path for copy in copies], "images", Path(options.out))
+    _conclude([copy.path for copy in copies], "images", Path(options.out), single=not in_sides)
 
 
 def _generated(argv: Sequence[str]) -> None:
@@ -77,17 +79,18 @@ def _generated(argv: Sequence[str]) -> None:
     from tqdm import tqdm
 
     from pix2pix.data.generated import generate
-    from pix2pix.data.prepare import new_folder
-    from pix2pix.images import shown, write
+    from pix2pix.data.new_folder import new_folder
+    from pix2pix.data.prepare import Drawing, save
+    from pix2pix.images import shown
 
     out = Path(options.out)
     index = 0
     with new_folder(out) as folder:
         for phase, count in {"train": options.train, "val": options.val, "test": options.test}.items():
-            (folder / phase).mkdir()
             for number in tqdm(range(1, count + 1), desc=phase, unit="pair", disable=None):
                 photo, labels = generate(options.seed, index, size=options.size)
-                write(folder / phase / f"{number:04d}.png", np.concatenate([photo, labels], axis=1))
+                pair = partial(np.concatenate, [photo, labels], axis=1)
+                save(Drawing(Path(phase, f"{number:04d}.png"), pair), folder)
                 index += 1
     print(f"{index} pairs in {shown(out)}; train with: {_train(out, '--direction BtoA ')}")
 
@@ -104,10 +107,11 @@ def _draw(drawings: "Sequence[Drawing]", faults: Sequence[str], out: Path) -> No
     """Write all images, once it is known that each can be made."""
     from tqdm import tqdm
 
-    from pix2pix.data.prepare import new_folder, problem, save
+    from pix2pix.data.new_folder import new_folder
+    from pix2pix.data.prepare import problem, save
 
     with new_folder(out) as folder:
-        found = [problem(drawing) for drawing in tqdm(drawings, desc="check", unit="pair", disable=None)]
+        found = [problem(drawing, folder) for drawing in tqdm(drawings, desc="check", unit="pair", disable=None)]
         _refuse([*faults, *filter(None, found)])
         for drawing in tqdm(drawings, desc="write", unit="pair", disable=None):
             save(drawing, folder)
@@ -128,14 +132,16 @@ def _refuse(problems: Sequence[str]) -> None:
     raise UserError(f"{count}, listed above; nothing was written: mend the images, or take them away")
 
 
-def _conclude(paths: Sequence[Path], what: str, out: Path) -> None:
-    """Say what there is now, and the command that comes next."""
+def _conclude(paths: Sequence[Path], what: str, out: Path, *, single: bool = False) -> None:
+    """Say what there is now, and the command that comes next: of `single` images nobody knows if they are pairs."""
     from pix2pix.images import shown
 
     phases = Counter(path.parts[0] for path in paths if len(path.parts) > 1)
     if "train" in phases:
+        condition = "if each is A|B side by side, " if single else ""
+        otherwise = "; photos to be coloured: add --target_kind lab" if single else ""
         counts = ", ".join(f"{phase} {phases[phase]}" for phase in ("train", "val", "test") if phase in phases)
-        print(f"{len(paths)} {what} in {shown(out)} ({counts}); train with: {_train(out)}")
+        print(f"{len(paths)} {what} in {shown(out)} ({counts}); {condition}train with: {_train(out)}{otherwise}")
         return
     beside = Path(f"{out if out.name else out.resolve()}_split")  # the name of "." is empty
     split = f"{_PROGRAM} split {_flag('--input', out)} {_flag('--out', beside)}"

@@ -28,6 +28,7 @@ _NEAREST = (0, 6)  # OpenCV's INTER_NEAREST and INTER_NEAREST_EXACT
 _BOXES = "it needs boxes or masks beside the images"
 _OTHERS = "it needs other images or texts beside the pair"
 _VALUES = "it changes the range of values, which is no matter of augmentation"
+_FILLS = ("fill_mask", "mask_drop_value")
 _CUTTING = ("CoarseDropout", "Erasing", "GridDropout", "PixelDropout", "XYMasking")  # leave all else where it is
 _UNFIT: Mapping[str, str] = {
     **dict.fromkeys(("AtLeastOneBBoxRandomCrop", "BBoxSafeRandomCrop", "RandomSizedBBoxSafeCrop"), _BOXES),
@@ -148,7 +149,7 @@ def _mirrored(array: Array) -> Array:
 
 
 def _step(asked: Transform, codec: Codec) -> Step:
-    """Return the transform for the sides that it is for: geometry moves both, colours are the source's unless said."""
+    """Return the transform for the sides that it is for: geometry moves both, all else is the source's unless said."""
     origin = f"--augment: {asked.name}"
     made, moves = _made(asked, origin)
     sides = {"source": codec.source, "target": codec.target}
@@ -163,6 +164,10 @@ def _step(asked: Transform, codec: Codec) -> Step:
             raise UserError(f"{origin} mixes the colours of labels, which the {labels[0]} has; leave {what} out")
         return Step(asked.name, made, sides, _fill_of_labels(made))
     changed = {side: one for side, one in sides.items() if asked.to == "both" or side == (asked.to or "source")}
+    if asked.name in _CUTTING:
+        if all(one.is_labels for one in changed.values()) and not any(asked.arguments.get(name) for name in _FILLS):
+            raise UserError(f"{origin} leaves labels as they are; give {' or '.join(_FILLS)}, or leave it out")
+        return Step(asked.name, made, changed, _fill_of_labels(made))
     mixed = [side for side in labels if side in changed]
     if mixed:
         photos = [side for side in sides if side not in labels]
@@ -174,7 +179,7 @@ def _step(asked: Transform, codec: Codec) -> Step:
 def _fill_of_labels(made: Any) -> Any:
     """Return what a transform would fill labels with, and have it fill their places with 0, nowhere, instead."""
     fill = 0
-    for name in ("fill_mask", "mask_drop_value"):
+    for name in _FILLS:
         if getattr(made, name, None) is not None:  # with None it leaves them as they are
             fill = getattr(made, name)
             setattr(made, name, 0)

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -34,10 +34,12 @@ class FilePairs:
         """Read A as source and B as target.
 
         Raises:
-            ImageError: a file cannot be read, its width is odd, or A and B differ in size.
+            ImageError: a file cannot be read, its width is odd, A and B differ in size, or a photo has other channels
+                than 1, 3 or 4.
         """
-        images = [read(path, self.max_pixels) for path in self.paths[index]]
+        images = _read_all(self.paths[index], self.max_pixels)
         if self.photos:
+            _refuse_other_channels(images[0], self.paths[index][0])
             return RawPair(images[0], images[0], self.names[index])
         if len(images) == 1:
             return RawPair(*_halves(images[0], self.paths[index][0]), self.names[index])
@@ -51,6 +53,24 @@ class FilePairs:
         return RawPair(a, b, self.names[index])
 
 
+def _read_all(paths: Iterable[Path], max_pixels: int) -> list[Array]:
+    """The images of a pair; one error for all that cannot be read."""
+    images, faults = [], []
+    for path in paths:
+        try:
+            images.append(read(path, max_pixels))
+        except ImageError as error:
+            faults.append(str(error))
+    if faults:
+        raise ImageError("; ".join(faults))
+    return images
+
+
+def _refuse_other_channels(photo: Array, path: Path) -> None:
+    if photo.shape[2] not in (1, 3, 4):
+        raise ImageError(f"{shown(path)}: {photo.shape[2]} channels, where photos have 1, 3 or 4: keep three of them")
+
+
 def _halves(image: Array, path: Path) -> tuple[Array, Array]:
     width = image.shape[1]
     if width % 2:
@@ -59,10 +79,11 @@ def _halves(image: Array, path: Path) -> tuple[Array, Array]:
 
 
 class Listing(NamedTuple):
-    """The pairs that a phase has, and its files that belong to none, each with the reason."""
+    """The pairs that a phase has, its files that belong to none, each with the reason, and the folders of both."""
 
     pairs: FilePairs
     faults: tuple[str, ...]
+    folders: tuple[Path, ...]
 
 
 def list_pairs(root: Path, folder: str, *, photos: bool, max_pixels: int = MAX_PIXELS) -> Listing | None:
@@ -71,12 +92,15 @@ def list_pairs(root: Path, folder: str, *, photos: bool, max_pixels: int = MAX_P
     With `photos`, every image is a pair of its own, and a root without any phase is a folder for "train".
 
     Raises:
-        UserError: a folder holds no images, or two folders of partners where side-by-side images are expected.
+        UserError: a folder holds no images, or two folders of partners where side-by-side images are expected; or one
+            side of the phase is there without the other.
     """
     if photos:
         whole = folder == "train" and not any((root / phase).is_dir() for phase in ("train", "val", "test"))
         place = root if whole else root / folder
         return _one_folder(place, photos=True, max_pixels=max_pixels) if place.is_dir() else None
+    if lone := _lone_folders(root, folder):
+        raise UserError("; ".join(lone))
     for a, b in _two_sides(folder):
         if (root / a).is_dir() and (root / b).is_dir():
             return _two_folders(root / a, root / b, max_pixels)
@@ -85,7 +109,12 @@ def list_pairs(root: Path, folder: str, *, photos: bool, max_pixels: int = MAX_P
     return None
 
 
-def lone_folders(root: Path, folder: str) -> list[str]:
+def possible_folders(root: Path, folder: str) -> tuple[Path, ...]:
+    """Where the images of a phase may lie."""
+    return (root / folder, *(root / side for both in _two_sides(folder) for side in both))
+
+
+def _lone_folders(root: Path, folder: str) -> list[str]:
     """A sentence for each folder of one side of a phase that lacks that of the other."""
     both = [(root / a, root / b) for a, b in _two_sides(folder)]
     return [
@@ -108,17 +137,38 @@ def by_name(folder: Path) -> tuple[dict[str, Path], list[str]]:
     Raises:
         UserError: the folder holds no images.
     """
+    files = _named(folder)
+    return {name: same[0] for name, same in files.items() if len(same) == 1}, _twice(files)
+
+
+def partners(folder_a: Path, folder_b: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """The two files of each name that both folders have, in natural order, and a sentence for each fault of others.
+
+    Raises:
+        UserError: a folder holds no images.
+    """
+    a, b = _named(folder_a), _named(folder_b)
+    faults = [*_twice(a), *_twice(b), *_alone(a, b, folder_b), *_alone(b, a, folder_a)]
+    names = sorted(a.keys() & b.keys(), key=natural_order)
+    return {name: (a[name][0], b[name][0]) for name in names if len(a[name]) == len(b[name]) == 1}, faults
+
+
+def _named(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = defaultdict(list)
     for file in find_images(folder):
         files[unicodedata.normalize("NFC", file.relative_to(folder).with_suffix("").as_posix())].append(file)
     if not files:
         raise UserError(f"{shown(folder)}: no images: files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
-    faults = [
+    return files
+
+
+def _twice(files: Mapping[str, list[Path]]) -> list[str]:
+    """A sentence for each name that several files have."""
+    return [
         f"{' and '.join(_told_apart(same))} have one name: keep one of them, whatever the suffix"
         for same in files.values()
         if len(same) > 1
     ]
-    return {name: same[0] for name, same in files.items() if len(same) == 1}, faults
 
 
 def _told_apart(files: list[Path]) -> list[str]:
@@ -132,34 +182,34 @@ def _told_apart(files: list[Path]) -> list[str]:
 def _one_folder(folder: Path, *, photos: bool, max_pixels: int) -> Listing:
     files, faults = by_name(folder)
     if not photos:
-        _refuse_partners(folder, files)
+        refuse_partners(folder, files)
     names = tuple(sorted(files, key=natural_order))
     layout = f"{'photos' if photos else 'side-by-side A|B images'} in {shown(folder)}"
     pairs = FilePairs(layout, names, tuple((files[name],) for name in names), photos, max_pixels)
-    return Listing(pairs, tuple(faults))
+    return Listing(pairs, tuple(faults), (folder,))
 
 
 def _two_folders(folder_a: Path, folder_b: Path, max_pixels: int) -> Listing:
-    (a, faults_a), (b, faults_b) = by_name(folder_a), by_name(folder_b)
-    faults = [*faults_a, *faults_b, *_alone(a, b, folder_b), *_alone(b, a, folder_a)]
-    names = tuple(sorted(a.keys() & b.keys(), key=natural_order))
+    found, faults = partners(folder_a, folder_b)
     layout = f"A in {shown(folder_a)}, B of the same names in {shown(folder_b)}"
-    pairs = FilePairs(layout, names, tuple((a[name], b[name]) for name in names), max_pixels=max_pixels)
-    return Listing(pairs, tuple(faults))
+    pairs = FilePairs(layout, tuple(found), tuple(found.values()), max_pixels=max_pixels)
+    return Listing(pairs, tuple(faults), (folder_a, folder_b))
 
 
-def _alone(files: dict[str, Path], partners: dict[str, Path], folder: Path) -> list[str]:
+def _alone(files: Mapping[str, list[Path]], others: Mapping[str, list[Path]], folder: Path) -> list[str]:
     """A sentence for each file without a partner, with a likely one where case is all that differs."""
-    alike = {name.casefold(): path for name, path in partners.items()}
+    alike = {name.casefold(): others[name][0] for name in others if name not in files}
     faults = []
-    for name in sorted(files.keys() - partners.keys(), key=natural_order):
+    for name in sorted(files.keys() - others.keys(), key=natural_order):
+        if len(files[name]) > 1:
+            continue  # `_twice` says so
         near = alike.get(name.casefold())
         hint = f": {shown(near.name)} differs in case alone, rename it" if near else ": partners need equal names"
-        faults.append(f"{shown(files[name])} has no partner in {shown(folder)}{hint}")
+        faults.append(f"{shown(files[name][0])} has no partner in {shown(folder)}{hint}")
     return faults
 
 
-def _refuse_partners(folder: Path, names: Iterable[str]) -> None:
+def refuse_partners(folder: Path, names: Iterable[str]) -> None:
     """Refuse two folders of equal names: they are two sides of pairs, and would be cut in halves."""
     inside: dict[str, set[str]] = {}
     for name in names:

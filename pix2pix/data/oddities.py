@@ -2,13 +2,13 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from pix2pix.data.survey import Seen
-from pix2pix.images import jpeg_quality, shown
+from pix2pix.data.survey import Seen, refused, usual_encodings
+from pix2pix.images import find_images, find_others, jpeg_quality, shown
 
 PLAIN = 0.95  # share of one colour from which a picture shows nothing
 LEADING = 0.5  # share of one colour that is odd where that colour hardly ever leads
@@ -19,6 +19,11 @@ _NAMED = 3  # files of equal content that are named; the others are counted
 _JPEGS = 100  # files of a phase whose compression is looked at, at least
 _FEWER_BYTES = 0.85
 _QUALITIES_APART = 5
+_LOW, _MANY = 4, 16  # rows at most, and more channels: an image whose axes are in another order
+_MEANT = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"} | {
+    "test": "test",
+    "testing": "test",
+}
 
 Phases = Mapping[str, Sequence[Seen]]
 
@@ -47,12 +52,71 @@ def oddities(phases: Phases, *, photos: bool = False) -> list[Oddity]:
     sound = {phase: [one for one in seen if one.fault is None] for phase, seen in phases.items()}
     all_pairs = [one for seen in sound.values() for one in seen]
     found = [oddity for place, side in sides.items() for oddity in _plain(all_pairs, place, side)]
+    found += [oddity for place in sides for oddity in _channels_first(all_pairs, place)]
     found += _twice(sound)
+    found += [] if photos else _other_channels(sound)
     for place, side in {} if photos else sides.items():
         found += _labels(all_pairs, place, side)
     for files, side in (((0,), "A"), ((1,), "B"), ((0, 1), "the photos" if photos else "A|B")):
         found += _compressed_otherwise({phase: _jpegs(seen, files) for phase, seen in sound.items()}, side)
     return found
+
+
+def unread(root: Path, folders: Collection[Path], layouts: Mapping[str, str]) -> list[Oddity]:
+    """What lies in a data set outside the `folders` of its phases, and files of other kinds.
+
+    `layouts` are phrases saying where the phases are read from.
+
+    Raises:
+        ImageError: a folder cannot be listed.
+    """
+    beside: dict[Path, list[Path]] = defaultdict(list)
+    for path in find_images(root):
+        beside[path.parent].append(path)
+    outside: dict[Path, list[Path]] = defaultdict(list)
+    for folder, paths in beside.items():
+        place = _outermost(folder, root, folders)
+        if place is not None:
+            outside[place] += paths
+    found = [
+        Oddity(
+            f"{_count(paths, 'image')} in {shown(place)}, such as {shown(paths[0])}: not read{_meant(place, layouts)}"
+        )
+        for place, paths in outside.items()
+    ]
+    kinds: dict[str, list[Path]] = defaultdict(list)
+    for path in find_others(root):
+        kinds[path.suffix.lower() or "no suffix"].append(path)
+    return found + [
+        Oddity(f"{_count(paths, 'file')} of {shown(kind)}, such as {shown(paths[0])}: not read")
+        for kind, paths in kinds.items()
+    ]
+
+
+def _outermost(folder: Path, root: Path, read: Collection[Path]) -> Path | None:
+    """The outermost folder on the way to this one with nothing in it that is read; itself beside such; None in it."""
+    place = root
+    for part in (*folder.relative_to(root).parts, ""):
+        if place in read:
+            return None
+        if not any(one.is_relative_to(place) for one in read):
+            return place
+        place /= part
+    return folder
+
+
+def _meant(place: Path, layouts: Mapping[str, str]) -> str:
+    """What may have been meant by a folder that is not read."""
+    name = place.name.casefold()
+    side = name[-1:].upper() if name.endswith(("a", "b")) else ""
+    phase = _MEANT.get(name.removesuffix(side.lower()))
+    if phase is not None and phase in layouts:
+        return f": {phase} is {layouts[phase]}"
+    return f": call it {phase}{side}/" if phase and place.name != phase + side else ""
+
+
+def _count(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
 def _plain(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
@@ -65,6 +129,40 @@ def _plain(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
         stands_out = look.share >= LEADING and leads[look.colour] <= SELDOM * len(looks)
         if stands_out or (look.share >= PLAIN and not is_usual):
             found.append(Oddity(f"{one.places[place]}: {look.share:.0%} of {side} is one colour", (one,)))
+    return found
+
+
+def _channels_first(pairs: Sequence[Seen], place: int) -> list[Oddity]:
+    """Images that are hardly anything but channels."""
+    deep = [one for one in pairs if one.sides[place].shape[0] <= _LOW and one.sides[place].shape[2] > _MANY]
+    if not deep:
+        return []
+    height, width, channels = deep[0].sides[place].shape
+    more = f" (and {len(deep) - 1} more)" if len(deep) > 1 else ""
+    what = f"{channels} channels of a {height}x{width} image"
+    return [Oddity(f"{deep[0].places[place]}{more}: {what}: are channels first? put them last", tuple(deep))]
+
+
+def _other_channels(phases: Phases) -> list[Oddity]:
+    """Images of val and test that are converted to the channels of train."""
+    usual = usual_encodings(phases.get("train", ()))
+    found = []
+    for phase, seen in phases.items():
+        for place, encoding in enumerate(usual if phase != "train" else ()):
+            others = [
+                one
+                for one in seen
+                if one.sides[place].shape[2] != encoding.channels and refused(one.sides[place], encoding) is None
+            ]
+            if others:
+                found.append(
+                    Oddity(
+                        f"{phase}: {len(others)} of {len(seen)} {'AB'[place]} have other channels than train, such as "
+                        f"{others[0].places[place]} with {others[0].sides[place].shape[2]} for {encoding.channels}: "
+                        "photos are converted, label maps refused",
+                        tuple(others),
+                    )
+                )
     return found
 
 

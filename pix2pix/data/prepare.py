@@ -3,8 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pix2pix.data.layouts import by_name
+from pix2pix.data.layouts import by_name, partners, possible_folders, refuse_partners
 from pix2pix.errors import UserError
-from pix2pix.images import Array, ImageError, convert_channels, read, shown, write
+from pix2pix.images import Array, ImageError, convert_channels, find_images, read, shown, write
 
-PARTIAL = ".partial"  # holds what a new folder will hold, until all of it is there
+_SIDES = ("A", "B")
+_PNG_SIDE = 1_000_000  # libpng's limit
 
 
 class Drawing(NamedTuple):
@@ -37,9 +37,11 @@ def combine(folder_a: Path, folder_b: Path, max_pixels: int) -> tuple[list[Drawi
     """Pairs A|B of the images that have one name in both folders, and what is wrong with others, a sentence each.
 
     Raises:
-        UserError: a folder holds no images.
+        UserError: a folder holds no images, or both are one.
     """
-    pairs, faults = _partners(folder_a, folder_b)
+    if folder_a.resolve() == folder_b.resolve():
+        raise UserError(f"--a and --b are one folder, {shown(folder_a)}: pairs need two")
+    pairs, faults = partners(folder_a, folder_b)
     return [Drawing(a.relative_to(folder_a), partial(_read_pair, a, b, max_pixels)) for a, b in pairs.values()], faults
 
 
@@ -56,23 +58,35 @@ def sketch(folder: Path, low: float, high: float, blur: float, max_pixels: int) 
     ], faults
 
 
-def split(folder: Path, val: float, test: float) -> tuple[list[Copy], list[str]]:
+class Split(NamedTuple):
+    """The files to copy, what is wrong with others, and whether they are partners in A/ and B/ or single images."""
+
+    copies: list[Copy]
+    faults: list[str]
+    in_sides: bool
+
+
+def split(folder: Path, val: float, test: float) -> Split:
     """Where the images of a folder go, or the partners in its A/ and B/, and what is wrong with others.
 
     Raises:
-        UserError: a folder holds no images, or no image falls to train.
+        UserError: a folder holds no images, or no image falls to train; or it is split already, has images beside A/
+            and B/, or partners in two folders of other names.
     """
-    a, b = folder / "A", folder / "B"
-    if a.is_dir() and b.is_dir():
-        pairs, faults = _partners(a, b)
+    _refuse_phases(folder)
+    in_sides = _has_sides(folder)
+    if in_sides:
+        _refuse_loose(folder)
+        pairs, faults = partners(*(folder / side for side in _SIDES))
         named = [(name, file) for name, both in pairs.items() for file in both]
     else:
         files, faults = by_name(folder)
+        refuse_partners(folder, files)
         named = list(files.items())
     copies = [Copy(file, phase_of(name, val, test) / file.relative_to(folder)) for name, file in named]
     if copies and not any(copy.path.parts[0] == "train" for copy in copies):
         raise UserError(f"{shown(folder)}: none of {len(copies)} images falls to train: lower --val and --test")
-    return copies, faults
+    return Split(copies, faults, in_sides)
 
 
 def phase_of(name: str, val: float, test: float) -> Path:
@@ -121,10 +135,13 @@ def edges(photo: Array, low: float, high: float, blur: float) -> Array:
     return np.invert(np.asarray(cv2.Canny(grey, low, high), dtype=np.uint8))[..., np.newaxis]
 
 
-def problem(drawing: Drawing) -> str | None:
-    """What hinders an image from being made, in a sentence, or None."""
+def problem(drawing: Drawing, folder: Path) -> str | None:
+    """What hinders an image from being made and kept, in a sentence, or None; `folder` is to try it in."""
     try:
-        drawing.make()
+        image = drawing.make()
+        path = drawing.path.with_suffix(suffix_for(image, drawing.path.suffix))
+        if path.suffix != ".png":  # which holds whatever `suffix_for` gives it
+            _rehearse(image, path, folder)
     except UserError as error:
         return str(error)
     return None
@@ -145,60 +162,56 @@ def save(item: Drawing | Copy, folder: Path) -> None:
     except OSError as error:
         raise UserError(f"cannot write {shown(item.path)}: {error.strerror or error}") from error
     image = item.make()
-    write(path.with_suffix(suffix_for(image, path.suffix)), image)
+    path = path.with_suffix(suffix_for(image, path.suffix))
+    try:
+        write(path, image)
+    except ImageError as error:  # names the path in the unfinished folder
+        raise UserError(str(error).replace(shown(path), shown(path.relative_to(folder)))) from error
 
 
 def suffix_for(image: Array, suffix: str) -> str:
     """The format to write an image in that is made from one of this suffix: PNG, else NPY for NPY, else TIFF."""
-    if image.dtype in (np.uint8, np.uint16) and image.shape[2] in (1, 3, 4):
+    is_small = max(image.shape[:2]) <= _PNG_SIDE
+    if is_small and image.dtype in (np.uint8, np.uint16) and image.shape[2] in (1, 3, 4):
         return ".png"
     return ".npy" if suffix.lower() == ".npy" else ".tif"
 
 
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Give a folder to fill, whose content is `out`'s in the end; if anything fails, `out` is as it was.
+def _has_sides(folder: Path) -> bool:
+    return all((folder / side).is_dir() for side in _SIDES)
 
-    Who is killed leaves PARTIAL in `out`: by that, an unfinished data set is told from a whole one.
+
+def _refuse_phases(folder: Path) -> None:
+    places = [place for phase in ("train", "val", "test") for place in possible_folders(folder, phase)]
+    if found := next((place for place in places if place.is_dir()), None):
+        raise UserError(
+            f"{shown(folder)} is split already, {shown(found)} is there: train from it, or split what is inside"
+        )
+
+
+def _refuse_loose(folder: Path) -> None:
+    """Refuse images beside A/ and B/, which would be left behind."""
+    loose = [file for file in find_images(folder) if file.relative_to(folder).parts[0] not in _SIDES]
+    if loose:
+        more = f" and {len(loose) - 1} more" if len(loose) > 1 else ""
+        raise UserError(f"{shown(loose[0])}{more} beside A/ and B/: put partners into both, or take the images away")
+
+
+def _rehearse(image: Array, path: Path, folder: Path) -> None:
+    """Write the image and read it again, in a file that does not stay.
 
     Raises:
-        UserError: `out` is no empty folder, or cannot be written.
+        ImageError: its format cannot hold it, or would not be read.
     """
-    filling = out / PARTIAL
+    probe = folder / f"probe{path.suffix}"
     try:
-        is_new = not out.exists()
-        if filling.is_dir():
-            raise UserError(
-                f"--out {shown(out)} holds {PARTIAL}: a command was broken off there, or still writes; "
-                "delete the folder when none does, or choose another"
-            )
-        if not is_new and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(
-                f"--out {shown(out)} exists and is no empty folder; choose another, nothing is written over"
-            )
-        filling.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"--out {shown(out)} cannot be written: {error.strerror}") from error
-    try:
-        yield filling
-        for child in list(filling.iterdir()):
-            child.rename(out / child.name)
-        filling.rmdir()
-    except BaseException:
-        shutil.rmtree(out if is_new else filling, ignore_errors=True)
-        raise
-
-
-def _partners(folder_a: Path, folder_b: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
-    """The two files of each name that is in both folders, and what is wrong with others, a sentence each."""
-    (a, faults_a), (b, faults_b) = by_name(folder_a), by_name(folder_b)
-    alone = [
-        f"{shown(files[name])} has no partner in {shown(folder)}: partners need equal names"
-        for files, others, folder in ((a, b, folder_b), (b, a, folder_a))
-        for name in files
-        if name not in others
-    ]
-    return {name: (a[name], b[name]) for name in a if name in b}, [*faults_a, *faults_b, *alone]
+        write(probe, image)
+        read(probe, max_pixels=image.size)
+    except ImageError as error:
+        cause = str(error).removeprefix("cannot write ").removeprefix(f"{shown(probe)}: ")
+        raise ImageError(f"{shown(path)} would not be read again, train from two folders: {cause}") from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _read_pair(a: Path, b: Path, max_pixels: int) -> Array:

@@ -12,7 +12,7 @@ from pix2pix.data.looks import Look, look_at
 from pix2pix.data.pairs import PhasePairs
 from pix2pix.data.records import Pairs
 from pix2pix.errors import UserError
-from pix2pix.images import Array, Codec, Encoding, shown
+from pix2pix.images import Array, Codec, Encoding, ImageError, shown
 from pix2pix.images.encoding import Kind
 from pix2pix.options import DataOptions
 from pix2pix.palettes import load_palette
@@ -99,25 +99,66 @@ def _colours(flat: Array) -> frozenset[tuple[int, ...]]:
     return _TOO_MANY if len(distinct) > MAX_COLOURS else frozenset(map(tuple, distinct.tolist()))
 
 
-def odd_ones(seen: Sequence[Seen], sides: tuple[str, str] = ("source", "target")) -> dict[int, str]:
-    """The faults by place in `seen`: those met in reading, and other channels or another depth than most have."""
-    faults = {index: one.fault for index, one in enumerate(seen) if one.fault is not None}
+def odd_ones(
+    seen: Sequence[Seen], sides: Sequence[str] = ("source", "target"), *, photos: bool = False
+) -> dict[int, str]:
+    """The faults by place in `seen`: those met in reading, and other channels or another depth than most have.
+
+    Photos to be coloured may differ in their channels. What is wrong with both sides of a pair is told in one fault.
+    """
+    faults = {index: [one.fault] for index, one in enumerate(seen) if one.fault is not None}
     sound = {index: one for index, one in enumerate(seen) if one.fault is None}
     for place, side in enumerate(sides):
-        kinds = Counter((one.sides[place].shape[2], one.sides[place].dtype) for one in sound.values())
+        kinds = Counter(_kind(one.sides[place], photos) for one in sound.values())
         for index, one in sound.items():
-            kind = one.sides[place].shape[2], one.sides[place].dtype
+            kind = _kind(one.sides[place], photos)
             usual, count = kinds.most_common(1)[0]
             if kind != usual:
-                faults[index] = (
+                faults.setdefault(index, []).append(
                     f"{one.places[place]}: the {side} has {_in_words(*kind)}, where {count} of {len(sound)} have "
                     f"{_in_words(*usual)}: make them alike"
                 )
-    return faults
+    return {index: "; ".join(found) for index, found in faults.items()}
+
+
+def unlike_train(seen: Sequence[Seen], usual: Sequence[Encoding]) -> dict[int, str]:
+    """The faults by place in `seen`: those met in reading, and images that do not become what train has."""
+    faults = {index: [one.fault] for index, one in enumerate(seen) if one.fault is not None}
+    for place, encoding in enumerate(usual):
+        for index, one in enumerate(seen):
+            reason = refused(one.sides[place], encoding) if one.fault is None else None
+            if reason is not None:
+                faults.setdefault(index, []).append(f"{one.places[place]}: {reason}")
+    return {index: "; ".join(found) for index, found in faults.items()}
+
+
+def refused(side: Side, encoding: Encoding) -> str | None:
+    """Why an image is not of the encoding and does not become so; None if it does."""
+    try:
+        encoding.accept(np.zeros((1, 1, side.shape[2]), side.dtype))
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def usual_encodings(train: Sequence[Seen], *, photos: bool = False) -> tuple[Encoding, ...]:
+    """The channels and the depth that most images of each side have, photos being one side; none without a pair."""
+    sound = [one for one in train if one.fault is None]
+    if not sound:
+        return ()
+    if photos:
+        return (Encoding("lightness", 3, Counter(one.sides[0].dtype for one in sound).most_common(1)[0][0]),)
+    usual = [Counter(_kind(one.sides[place], False) for one in sound).most_common(1)[0][0] for place in (0, 1)]
+    return tuple(Encoding("photo", channels, dtype) for channels, dtype in usual)
+
+
+def _kind(side: Side, photos: bool) -> tuple[int, str]:
+    """Channels, of which photos to be coloured may have any (0), and depth."""
+    return (0 if photos else side.shape[2]), side.dtype
 
 
 def _in_words(channels: int, dtype: str) -> str:
-    return f"{channels} channel{'s' * (channels != 1)} of {dtype}"
+    return f"{channels} channel{'s' * (channels != 1)} of {dtype}" if channels else f"values of {dtype}"
 
 
 def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Codec:

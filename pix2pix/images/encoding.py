@@ -97,7 +97,11 @@ class Encoding:
         present = array.shape[2]
         if self.is_labels and present != self.channels and (present, self.channels) != (4, 3):
             raise ImageError(f"labels of {present} channels, where the training has {self.channels}: make them alike")
-        return convert_channels(array, 3 if self.kind in ("lightness", "chroma") else self.channels)
+        if self.kind not in ("lightness", "chroma"):
+            return convert_channels(array, self.channels)
+        if present not in (1, 3, 4):
+            raise ImageError(f"has {present} channels; a photo of 1, 3 or 4 is needed for its L, a and b")
+        return convert_channels(array, 3)
 
     def strange_share(self, array: Array) -> float:
         """Return the share of pixels (H, W, C) that stand for no class of the palette; 0 where there is none."""

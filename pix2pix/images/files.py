@@ -12,13 +12,13 @@ from typing import BinaryIO, NamedTuple
 from pix2pix.images.arrays import DTYPES, Array
 from pix2pix.images.folders import IMAGE_SUFFIXES
 from pix2pix.images.npy import read_npy, write_npy
-from pix2pix.images.pictures import read_picture, write_jpeg, write_png, write_webp
+from pix2pix.images.pictures import read_picture, read_png, write_jpeg, write_png, write_webp
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
 from pix2pix.images.tiff import read_tiff, write_tiff
 
 _Reader = Callable[[BinaryIO, int], Array]
 _READERS: Mapping[bytes, _Reader] = {
-    b"\x89PNG\r\n\x1a\n": partial(read_picture, "PNG"),
+    b"\x89PNG\r\n\x1a\n": read_png,
     b"\xff\xd8\xff": partial(read_picture, "JPEG"),
     b"RIFF": partial(read_picture, "WebP"),
     b"II*\0": read_tiff,
@@ -69,12 +69,9 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
         ImageError: for what cannot be read whole; and, undecoded, more than max_pixels or 8 bytes for each of them.
     """
     try:
-        with _open(Path(path)) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on metadata that is not used, and casts that are checked
-            start = file.read(12)
-            file.seek(0)
-            return _reader(start)(file, max_pixels)
-    except Exception as error:  # decoders raise some ten unrelated types for damaged files
+        with _open(Path(path)) as file:
+            return _decode(file, max_pixels)
+    except (OSError, ValueError, ImageError) as error:
         raise ImageError(f"{shown(path)}: {_cause(error)}") from error
 
 
@@ -82,6 +79,29 @@ def _open(path: Path) -> BinaryIO:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ImageError("a pipe or a device, where a file is needed: take it away")  # opening it would wait for ever
     return path.open("rb")
+
+
+def _decode(file: BinaryIO, max_pixels: int) -> Array:
+    start = file.read(12)
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on metadata that is not used, and casts that are checked
+            return _reader(start)(file, max_pixels)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError("needs more memory than there is: make it smaller") from error
+    except Exception as error:  # decoders raise some ten unrelated types for damaged files
+        if isinstance(error, OSError) and error.strerror:
+            raise
+        raise ImageError(f"damaged: make it anew{_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """The decoder's own, where it has any that are no code."""
+    words = _cause(error)
+    return "" if words == type(error).__name__ or "<" in words else f" ({words})"
 
 
 def _reader(start: bytes) -> _Reader:
@@ -101,7 +121,8 @@ def write(path: str | os.PathLike[str], array: Array) -> None:
     """Write the image in the format of the path's suffix: the whole file or nothing.
 
     PNG (uint8 and uint16 of 1, 3 or 4 channels), TIFF and NPY keep every value; so does WebP (uint8), which turns 1
-    channel into 3; JPEG (uint8 of 1 or 3 channels) is of quality 95.
+    channel into 3; JPEG (uint8 of 1 or 3 channels) is of quality 95. An NPY file of at most 4 rows and more than 64
+    columns and channels is not read back: it looks like (C, H, W).
 
     Raises:
         ImageError: for another suffix, what the format cannot hold, and whatever hinders writing.
@@ -123,5 +144,5 @@ def write(path: str | os.PathLike[str], array: Array) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    except (OSError, ValueError, ImageError) as error:
+    except Exception as error:  # encoders raise several unrelated types
         raise ImageError(f"cannot write {shown(path)}: {_cause(error)}") from error

@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -11,6 +11,7 @@ from pix2pix.images.arrays import Array, kept, kept_as
 from pix2pix.images.refusals import ImageError, check_size
 
 _FEW_CHANNELS, _MANY_CHANNELS = (1, 2, 3, 4), 64  # lengths that are taken for channels first, and for sides after them
+_LONGEST_HEADER = 10_000  # bytes: numpy's own limit
 _BLOCK = 2**22  # values that are converted at a time, so that a file of doubles is not in memory beside its floats
 
 
@@ -23,8 +24,7 @@ def read_npy(file: BinaryIO, max_pixels: int) -> Array:
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ImageError(f"NPY version {version} is for records: an array of numbers is needed")
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, columns_first, dtype = read_header(file)
+    shape, columns_first, dtype = _header(file, version)
     kept_as(dtype)  # refuses objects, which could run code, before anything of them is read
     _check_shape(shape)
     check_size(shape[0], shape[1], math.prod(shape[2:]), dtype, max_pixels)
@@ -39,8 +39,20 @@ def read_npy(file: BinaryIO, max_pixels: int) -> Array:
     return np.ascontiguousarray(array if array.ndim == 3 else array[..., np.newaxis])
 
 
+def _header(file: BinaryIO, version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    start, width = file.tell(), 2 if version == (1, 0) else 4
+    size = int.from_bytes(file.read(width), "little")
+    if size > _LONGEST_HEADER:
+        raise ImageError(f"a header of {size} bytes, where a hundred do: make it anew with numpy.save")
+    file.seek(start)
+    try:
+        return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+    except Exception as error:  # of Python's parser as well, which gives up in many ways
+        raise ImageError("its header is damaged: make it anew with numpy.save") from error
+
+
 def write_npy(file: BinaryIO, array: Array) -> None:
-    """Write (H, W, C)."""
+    """Write (H, W, C); `read_npy` takes at most 4 rows before more than 64 columns and channels for channels first."""
     np.save(file, array, allow_pickle=False)
 
 

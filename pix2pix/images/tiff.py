@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from logging import getLogger
 from typing import Any, BinaryIO
 
@@ -15,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix.images.arrays import Array, kept, kept_as, upright
 from pix2pix.images.pictures import from_pil
-from pix2pix.images.refusals import ImageError, check_size
+from pix2pix.images.refusals import ImageError, check_bytes, check_size
 
 TiffFile = Any  # tifffile's, which is imported when there is a TIFF file to read
 TiffPage = Any  # or a series of pages that are one image
@@ -29,11 +30,39 @@ _WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _GREY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3}
 _ALPHA = (1, 2)  # of ExtraSamples: premultiplied or not
 _ORIENTATION = 274
-# What Python inflates without a limit: the compression's number, and a decoder that takes one.
-_INFLATERS: Mapping[int, Callable[[], Any]] = {
-    8: zlib.decompressobj,
-    32946: zlib.decompressobj,
-    34925: lzma.LZMADecompressor,
+_ZSTD = (34926, 50000)
+_LZMA_MEMORY = 2**28  # the strongest setting of xz asks for a quarter
+_MORE_BYTES = 2**16  # than twice its pixels': what a strip that hardly compresses may take
+
+
+def _inflated(data: bytes, limit: int) -> int:
+    return len(zlib.decompressobj().decompress(data, limit + 1))
+
+
+def _inflated_lzma(data: bytes, limit: int) -> int:
+    length = 0
+    while data and length <= limit:  # streams may follow each other
+        stream = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
+        length += len(stream.decompress(data, limit + 1 - length))
+        data = stream.unused_data
+    return length
+
+
+def _unpacked(data: bytes, limit: int) -> int:
+    length = position = 0
+    while position < len(data) and length <= limit:
+        head = data[position]  # that many bytes and one more; from 129 on, one byte 257 - head times; 128 is none
+        length += head + 1 if head < 128 else 257 - head if head > 128 else 0
+        position += head + 2 if head < 128 else 2 if head > 128 else 1
+    return length
+
+
+# What tifffile decodes without a limit: the compression's number, and how many bytes data become, at least when within
+# the limit.
+_LENGTHS: Mapping[int, Callable[[bytes, int], int]] = {
+    **dict.fromkeys((8, 32946, 50013), _inflated),
+    34925: _inflated_lzma,
+    32773: _unpacked,
 }
 
 
@@ -56,6 +85,7 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
         _check_colours(page)
         height, width = page.imagelength, page.imagewidth
         check_size(height, width, math.prod(image.shape) // max(1, height * width), page.dtype, max_pixels)
+        check_bytes(_bytes_of_a_part(page), max_pixels)
         _check_data(file, image, page)
         return upright(_grey_or_colour(kept(_decoded(image)), page), page.tags.valueof(_ORIENTATION, 1))
 
@@ -127,11 +157,16 @@ def _check_colours(page: TiffPage) -> None:
         raise ImageError(f"colours kept as {name} of {page.dtype}: convert it to RGB")
 
 
+def _bytes_of_a_part(page: TiffPage) -> int:
+    """How much a strip or a tile holds: a tile may be larger than the image."""
+    return int(math.prod(page.chunks) * page.dtype.itemsize)
+
+
 def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
-    """Refuse strips and tiles that lie outside the file, are left out, or inflate to more than they should hold."""
+    """Refuse strips and tiles that lie outside the file, are left out, or become more than they should hold."""
+    if page.compression in _ZSTD and find_spec("imagecodecs") is None:  # Python's own has no limit, where it has one
+        raise ImageError("a compression that needs another package (zstd): pip install imagecodecs")
     size = os.fstat(file.fileno()).st_size
-    inflater = _INFLATERS.get(page.compression)
-    limit = math.prod(page.chunks) * page.dtype.itemsize
     for part in [page] if image is page else image.pages:
         segments = [] if part is None else list(zip(part.dataoffsets, part.databytecounts, strict=True))
         if len(segments) < (1 if page.is_contiguous else math.prod(page.chunked)):
@@ -139,10 +174,18 @@ def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
         for offset, count in segments:
             if count == 0 or offset + count > size:
                 raise ImageError("is cut off, or a part of the image is missing: make it anew")
-            if inflater:
-                file.seek(offset)
-                if len(inflater().decompress(file.read(count), limit + 1)) > limit:
-                    raise ImageError("a part of the image inflates to more than its size: make it anew")
+            if not page.is_contiguous:
+                _check_part(file, page, offset, count)
+
+
+def _check_part(file: BinaryIO, page: TiffPage, offset: int, count: int) -> None:
+    limit = _bytes_of_a_part(page)
+    if count > 2 * limit + _MORE_BYTES:
+        raise ImageError("a part of the image takes many more bytes than its pixels: make it anew")
+    if page.compression in _LENGTHS:
+        file.seek(offset)
+        if _LENGTHS[page.compression](file.read(count), limit) > limit:
+            raise ImageError("a part of the image inflates to more than its size: make it anew")
 
 
 def _decoded(image: TiffPage) -> Array:

@@ -70,8 +70,8 @@ def test_a_sound_data_set_is_described_and_drawn(check, data, tmp_path):
             "  height x width: 16x16 (4)",
             "  A: channels x depth: 3 x uint8 (4); values 0 to 255",
             "  B: channels x depth: 3 x uint8 (4); values 0 to 255",
-            "contact sheet: TMP/out/data.png",
             "nothing wrong, 0 odd",
+            "contact sheet: TMP/out/data.png",
         ],
     )
     assert read(tmp_path / "out" / "data.png").std() > 50
@@ -135,7 +135,7 @@ def test_one_of_each_fault_is_listed_in_one_run(check, data):
         assert len(naming) == 1, (file, wrong)
         assert words in naming[0]
     assert len(wrong) == len(expected)
-    assert lines[-1] == f"{len(expected)} wrong, 0 odd"
+    assert lines[-2] == f"{len(expected)} wrong, 0 odd"
     assert "train: A in ROOT/trainA, B of the same names in ROOT/trainB: 10 pairs of 16" in lines
     assert "test: side-by-side A|B images in ROOT/test: 4 pairs of 5" in lines
     assert "  A: channels x depth: 3 x uint8 (9), 1 x uint8 (1); values 0 to 255" in lines
@@ -157,7 +157,7 @@ def test_oddities_alone_are_no_fault(check, data):
         "ROOT/trainB/3.png: 100% of B is one colour",
         "ROOT/test/100.png and ROOT/test/copy.png are the same file",
     ]
-    assert lines[-1] == "nothing wrong, 4 odd"
+    assert lines[-2] == "nothing wrong, 4 odd"
 
 
 def test_the_sheet_begins_with_what_stands_out(check, data, monkeypatch):
@@ -206,9 +206,14 @@ def test_a_line_break_in_the_name_of_what_is_missing_is_escaped(error):
 def test_a_side_without_the_other_is_wrong(check, data):
     two_folders(data)
     save(data / "testA" / "1.png", noise(1))
+    save(data / "valA" / "1.png", noise(1))
     status, lines = check()
     assert status == 2
-    assert told(lines, "wrong") == ["ROOT/testA has no partner folder ROOT/testB: put the partners of its images there"]
+    assert told(lines, "wrong") == [
+        "ROOT/valA has no partner folder ROOT/valB: put the partners of its images there",
+        "for test.py alone: ROOT/testA has no partner folder ROOT/testB: put the partners of its images there",
+    ]
+    assert told(lines, "odd") == []
 
 
 def test_without_one_sound_pair_the_sheet_is_empty(check, data, tmp_path):
@@ -250,8 +255,9 @@ def test_any_name_makes_one_line_a_finding(check, data):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_folder_may_have_any_name(check, tmp_path, name, monkeypatch):
-    side_by_side(tmp_path / name)
-    assert check(root=tmp_path / name)[0] == 0
+    side_by_side(tmp_path / name, "train")
+    status, lines = check(root=tmp_path / name)
+    assert (status, len(lines)) == (0, 8)
     monkeypatch.chdir(tmp_path)
     assert main(["check", f"--dataroot={name}", "--out", "out"]) == 0
 
@@ -277,12 +283,104 @@ def test_a_folder_that_cannot_be_listed_is_one_fault_among_others(check, data, m
 
 
 def test_where_the_sheet_cannot_be_written_the_findings_are_still_told(data, tmp_path, capsys):
-    side_by_side(data)
+    side_by_side(data, "train")
     (tmp_path / "file").touch()
     assert main(["check", str(data), "--out", str(tmp_path / "file")]) == 2
     out, err = capsys.readouterr()
-    assert out.splitlines()[2].startswith("test: side-by-side")
+    assert out.splitlines()[-1] == "nothing wrong, 0 odd"
     assert err == f"error: --out {tmp_path}/file cannot be written: File exists\n"
+
+
+def test_a_sheet_among_the_data_is_refused(data, error):
+    side_by_side(data, "train")
+    for out in (data, data / "train", data / "sheets"):
+        message = f"--out {out} lies in the data set: name a folder outside {data}"
+        assert error(2, main, ["check", str(data), "--out", str(out)]) == message
+
+
+def test_the_sheet_of_a_folder_with_a_very_long_name_has_a_shorter_one(check, tmp_path):
+    root = tmp_path / ("é" * 126)
+    side_by_side(root, "train")
+    status, lines = check(root=root)
+    assert (status, lines[-1]) == (0, f"contact sheet: TMP/out/{'é' * 100}.png")
+
+
+def test_validation_photos_alone_are_no_train(check, data):
+    save(data / "val" / "1.png", noise(1))
+    assert told(check("--photos")[1], "wrong") == ["ROOT has no train, without which nothing can be learnt: add it"]
+
+
+@pytest.mark.parametrize("phase", ["test", "val"])
+def test_without_train_there_is_nothing_to_learn(check, data, phase):
+    side_by_side(data, phase)
+    assert told(check()[1], "wrong") == ["ROOT has no train, without which nothing can be learnt: add it"]
+
+
+def test_what_is_not_read_is_told_with_what_may_have_been_meant(check, data):
+    two_folders(data, "train/")
+    for number, place in enumerate(("validation/A", "Test", "trainA", "trainB", "train", "extra/deep", ".")):
+        save(data / place / "x.png", noise(200 + number))
+    status, lines = check()
+    assert status == 0
+    read_from = ": train is A in ROOT/train/A, B of the same names in ROOT/train/B"
+    assert sorted(told(lines, "odd")) == [
+        "1 image in ROOT, such as ROOT/x.png: not read",
+        "1 image in ROOT/Test, such as ROOT/Test/x.png: not read: call it test/",
+        "1 image in ROOT/extra, such as ROOT/extra/deep/x.png: not read",
+        f"1 image in ROOT/train, such as ROOT/train/x.png: not read{read_from}",
+        f"1 image in ROOT/trainA, such as ROOT/trainA/x.png: not read{read_from}",
+        f"1 image in ROOT/trainB, such as ROOT/trainB/x.png: not read{read_from}",
+        "1 image in ROOT/validation, such as ROOT/validation/A/x.png: not read: call it val/",
+    ]
+
+
+def test_val_and_test_are_held_to_what_train_has(check, data):
+    two_folders(data, "train", count=2)
+    two_folders(data, "val", count=5, first=20)
+    for number in range(20, 25):
+        save(data / "valA" / f"{number}.png", noise(number, channels=1))
+    save(data / "valB" / "22.png", noise(30, dtype=np.uint16))
+    two_folders(data, "test", count=1, first=40)
+    save(data / "testA" / "40.png", noise(31, dtype=np.uint16))
+    save(data / "testB" / "40.png", noise(32, dtype=np.uint16))
+    status, lines = check()
+    assert status == 2
+    depth = "is of uint16, where the training has uint8: convert it"
+    assert told(lines, "wrong") == [
+        f"ROOT/valB/22.png: {depth}",
+        f"for test.py alone: ROOT/testA/40.png: {depth}; ROOT/testB/40.png: {depth}",
+    ]
+    assert told(lines, "odd") == [
+        "val: 5 of 5 A have other channels than train, such as ROOT/valA/20.png with 1 for 3: photos are converted, "
+        "label maps refused"
+    ]
+
+
+def test_both_faults_of_a_pair_are_told(check, data):
+    two_folders(data)
+    save(data / "trainA" / "1.png", noise(1, dtype=np.uint16))
+    save(data / "trainB" / "1.png", noise(2, channels=1))
+    save(data / "trainA" / "2.png", np.zeros((101, 100, 3), np.uint8))
+    (data / "trainB" / "2.png").write_text("no image")
+    first, second = sorted(told(check("--max_pixels", 10000)[1], "wrong"))
+    assert "1.png: the A has 3 channels of uint16, where" in first
+    assert "; ROOT/trainB/1.png: the B has 1 channel of uint8, where" in first
+    assert "2.png: 101x100 are more than 10000 pixels" in second
+    assert "; ROOT/trainB/2.png: not a PNG" in second
+
+
+def test_photos_may_differ_in_channels_that_training_converts(check, data):
+    for number, channels in enumerate((3, 3, 1, 4)):
+        save(data / "train" / f"{number}.png", noise(number, channels=channels))
+    assert told(check("--photos")[1], "wrong") == []
+    save(data / "train" / "deep.png", noise(9, dtype=np.uint16))
+    save(data / "train" / "two.tif", noise(10, channels=2))
+    save(data / "train" / "five.tif", noise(11, channels=5))
+    assert sorted(told(check("--photos")[1], "wrong")) == [
+        "ROOT/train/deep.png: the photo has values of uint16, where 4 of 5 have values of uint8: make them alike",
+        "ROOT/train/five.tif: 5 channels, where photos have 1, 3 or 4: keep three of them",
+        "ROOT/train/two.tif: 2 channels, where photos have 1, 3 or 4: keep three of them",
+    ]
 
 
 def test_an_error_of_the_program_is_not_taken_for_a_fault_of_the_data(data, monkeypatch):

@@ -102,7 +102,8 @@ def test_of_many_problems_twenty_are_listed(tmp_path, capsys):
 
 def test_larger_images_are_refused_unless_they_are_allowed(tmp_path, capsys):
     save(tmp_path / "a/1.png", image())
-    flags = ("combine", "--a", tmp_path / "a", "--b", tmp_path / "a", "--out", tmp_path / "ab")
+    save(tmp_path / "b/1.png", image())
+    flags = ("combine", "--a", tmp_path / "a", "--b", tmp_path / "b", "--out", tmp_path / "ab")
     assert problems(capsys, *flags, "--max_pixels", 47)[-1].startswith("error: 1 problem, listed above; ")
     assert prepare(*flags, "--max_pixels", 48) == 0
 
@@ -136,17 +137,19 @@ def test_a_split_copies_every_file_byte_for_byte(tmp_path, capsys):
     assert folders == {"train", "val", "test"}
     counts = ", ".join(f"{phase} {len(listing(tmp_path / 'new' / phase))}" for phase in ("train", "val", "test"))
     assert said == (
-        f"30 images in {tmp_path}/new ({counts}); train with: python train.py --dataroot {tmp_path}/new --name NAME\n"
+        f"30 images in {tmp_path}/new ({counts}); if each is A|B side by side, train with: python train.py --dataroot "
+        f"{tmp_path}/new --name NAME; photos to be coloured: add --target_kind lab\n"
     )
     copies = {path.name: path.read_bytes() for path in (tmp_path / "new").rglob("*.jpg")}
     assert copies == {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()}
 
 
-def test_partners_that_were_split_are_pairs_that_training_reads(tmp_path):
+def test_partners_that_were_split_are_pairs_that_training_reads(tmp_path, capsys):
     for number in range(20):
         save(tmp_path / f"all/A/{number}.png", image(seed=number))
         save(tmp_path / f"all/B/{number}.png", 255 - image(seed=number))
     assert prepare("split", "--input", tmp_path / "all", "--out", tmp_path / "new") == 0
+    assert capsys.readouterr().out.endswith(f"; train with: python train.py --dataroot {tmp_path}/new --name NAME\n")
     phases = [phase for phase in ("train", "val", "test") if (tmp_path / "new" / phase).exists()]
     assert sum(len(pairs_of(tmp_path / "new", phase)) for phase in phases) == 20
     pair = pairs_of(tmp_path / "new", "train").read(0)
@@ -164,8 +167,9 @@ def test_a_split_of_partners_lists_those_that_are_alone(tmp_path, capsys):
 def test_the_next_command_can_be_typed_whatever_the_names(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("it's a \u00e9", "--odd", "generated"):
-        save(tmp_path / "in" / "train/-1 \u00fc'.png", image())
-        assert prepare("combine", "--a=in", "--b", "in", f"--out={folder}") == 0
+        for side in ("a", "b"):
+            save(tmp_path / side / "train/-1 \u00fc'.png", image())
+        assert prepare("combine", "--a=a", "--b", "b", f"--out={folder}") == 0
         _, _, command = capsys.readouterr().out.strip().partition("train with: ")
         python, program, *words = shlex.split(command)
         dataroot = parse(words, Pix2PixOptions, program=f"{python} {program}").options.data.dataroot
@@ -194,6 +198,21 @@ def test_generated_facades_become_pairs_that_training_reads(tmp_path, capsys):
         assert pairs.read(0).source.shape == pairs.read(0).target.shape == (32, 32, 3)
 
 
+def test_a_phase_of_no_facades_is_not_there(tmp_path):
+    assert generated(tmp_path / "facades", "--train", 1, "--val", 0, "--test", 0) == 0
+    assert listing(tmp_path / "facades") == ["train/0001.png"]
+    assert [path.name for path in (tmp_path / "facades").iterdir()] == ["train"]
+
+
+def test_arrays_that_no_file_can_hold_side_by_side_are_found_before_any_is_written(tmp_path, capsys):
+    for name in ("a/1.npy", "b/1.npy"):
+        save(tmp_path / name, np.ones((3, 40, 65), np.float32))
+    line, last = problems(capsys, "combine", "--a", tmp_path / "a", "--b", tmp_path / "b", "--out", tmp_path / "x/ab")
+    assert line.startswith("1.npy would not be read again, train from two folders: an array of shape (3, 80, 65)")
+    assert last.startswith("error: 1 problem, listed above; nothing was written")
+    assert not (tmp_path / "x").exists()
+
+
 def test_the_same_seed_writes_the_same_pairs_and_each_pair_is_another(tmp_path):
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
         generated(tmp_path / name, "--train", 2, "--val", 1, "--test", 1, "--seed", seed)
@@ -214,16 +233,17 @@ def test_the_files_hold_the_generated_pair(tmp_path):
 def test_nothing_is_written_over(tmp_path, error):
     (tmp_path / "mine.txt").write_text("mine")
     save(tmp_path / "in/1.png", image())
+    save(tmp_path / "too/1.png", image())
     for command in (
         ("generated",),
         ("edges", "--input", tmp_path / "in"),
         ("split", "--input", tmp_path / "in", "--test", 0),
-        ("combine", "--a", tmp_path / "in", "--b", tmp_path / "in"),
+        ("combine", "--a", tmp_path / "in", "--b", tmp_path / "too"),
     ):
         assert error(2, prepare, *command, "--out", tmp_path) == (
             f"--out {tmp_path} exists and is no empty folder; choose another, nothing is written over"
         )
-    assert listing(tmp_path) == ["in/1.png", "mine.txt"]
+    assert listing(tmp_path) == ["in/1.png", "mine.txt", "too/1.png"]
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path, error):

@@ -321,8 +321,8 @@ def test_no_geometry_mixes_the_colours_of_labels(dtype, channels):
         (Transform("Pad", {"padding": 2, "fill_mask": 7}), 7),
         (Transform("Pad", {"padding": 2, "fill_mask": [7, 7, 9]}), [7, 7, 9]),
         (Transform("Affine", {"translate_px": [3, 3], "fill_mask": 9, "p": 1}), 9),
-        (Transform("CoarseDropout", {"fill_mask": 8, "p": 1}), 8),
-        (Transform("PixelDropout", {"mask_drop_value": 6, "dropout_prob": 0.5, "p": 1}), 6),
+        (Transform("CoarseDropout", {"fill_mask": 8, "p": 1}, "target"), 8),
+        (Transform("PixelDropout", {"mask_drop_value": 6, "dropout_prob": 0.5, "p": 1}, "both"), 6),
     ],
 )
 def test_labels_are_filled_with_what_the_user_says(step, fill, dtype):
@@ -330,6 +330,20 @@ def test_labels_are_filled_with_what_the_user_says(step, fill, dtype):
     raw = RawPair(coded(20, 20, "uint8", 3), np.full((20, 20, 3), 100, dtype), "a")
     target = Augment("none", (1, 1), False, 0, codec, [step])(raw, 0, 0).target
     assert colours(target) == {np.full(3, 100, dtype).tobytes(), (np.zeros(3, dtype) + np.array(fill, dtype)).tobytes()}
+
+
+@pytest.mark.parametrize("name", ["CoarseDropout", "Erasing", "GridDropout", "PixelDropout", "XYMasking"])
+def test_holes_are_for_the_source_alone_unless_said(name):
+    lengths = {"num_masks_x": [1, 1], "mask_x_length": [5, 5]} if name == "XYMasking" else {}
+    raw = pair_of(Codec(encoding("photo"), encoding("photo")), 40, 40)
+    for to, changed in ((None, (True, False)), ("target", (False, True)), ("both", (True, True))):
+        pair = Augment("none", (1, 1), False, 0, None, [Transform(name, {"p": 1, **lengths}, to)])(raw, 0, 1)
+        assert tuple(not np.array_equal(*sides) for sides in zip(pair[:2], raw[:2], strict=True)) == changed
+
+
+def test_holes_in_labels_need_a_value():
+    with pytest.raises(UserError, match=r"CoarseDropout leaves labels as they are; give fill_mask or mask_drop_value"):
+        Augment("none", (1, 1), False, 0, TO_LABELS, [Transform("CoarseDropout", {}, "target")])
 
 
 def test_a_fill_that_labels_cannot_hold_is_their_nearest():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pix2pix.data.layouts import list_pairs, lone_folders
+from pix2pix.data.layouts import list_pairs, possible_folders
 from pix2pix.errors import UserError
 from pix2pix.images import write
 
@@ -17,12 +17,16 @@ def save(root, *names):
 @pytest.mark.parametrize(("one", "other"), [("trainA", "trainB"), ("train/A", "train/B"), ("A/train", "B/train")])
 def test_a_side_without_the_other_is_told(tmp_path, one, other):
     save(tmp_path, f"{one}/1.png")
-    assert lone_folders(tmp_path, "train") == [
+    with pytest.raises(UserError) as caught:
+        list_pairs(tmp_path, "train", photos=False)
+    assert str(caught.value) == (
         f"{tmp_path}/{one} has no partner folder {tmp_path}/{other}: put the partners of its images there"
-    ]
-    assert lone_folders(tmp_path, "test") == []
+    )
+    assert list_pairs(tmp_path, "test", photos=False) is None
     save(tmp_path, f"{other}/1.png")
-    assert lone_folders(tmp_path, "train") == []
+    listing = list_pairs(tmp_path, "train", photos=False)
+    assert listing.folders == (tmp_path / one, tmp_path / other)
+    assert set(listing.folders) < set(possible_folders(tmp_path, "train"))
 
 
 def test_folders_of_equal_names_are_named_in_one_line(tmp_path):

@@ -176,3 +176,14 @@ def test_faulty_pairs_and_no_pairs_have_no_oddities(tmp_path):
     two_folders(tmp_path, [(noise(0), noise(1)[:5])])
     assert sentences(tmp_path) == []
     assert oddities({}) == oddities({"train": []}) == []
+
+
+def test_more_channels_than_rows_look_like_axes_in_another_order(tmp_path):
+    for number in range(2):
+        for side in "AB":
+            (tmp_path / f"train{side}").mkdir(exist_ok=True)
+            image = np.random.default_rng(number).random((3, 64, 64 if side == "A" else 16))
+            np.save(tmp_path / f"train{side}" / f"{number}.npy", image)
+    assert [line for line in sentences(tmp_path) if "channels first" in line] == [
+        "ROOT/trainA/0.npy (and 1 more): 64 channels of a 3x64 image: are channels first? put them last"
+    ]

@@ -141,11 +141,21 @@ def test_a_codec_gives_every_pair_its_channels_and_holds_it_to_its_depth(tmp_pat
         assert shapes == {(4, 6, codec.source.channels, 4, 6, codec.target.channels)}
     with pytest.raises(ImageError) as caught:
         open_(tmp_path).of(Codec(rgb, Encoding("photo", 3, "uint16"))).read(0)
-    assert str(caught.value) == (
-        f"{tmp_path}/trainB/1.png: the target is of uint8, where the training's are of uint16: convert it"
-    )
+    assert str(caught.value) == (f"{tmp_path}/trainB/1.png: is of uint8, where the training has uint16: convert it")
     with pytest.raises(ImageError, match=r"trainA/2\.png: .*\b7\b"):
         open_(tmp_path).of(Codec(Encoding("photo", 7), rgb)).read(1)
+
+
+def test_label_maps_lose_their_alpha_and_nothing_else(tmp_path):
+    save(tmp_path / "trainA" / "1.png", flat(7, channels=4))
+    save(tmp_path / "trainB" / "1.png", flat(9))
+    labels, rgb = Encoding("labels", 3), Encoding("photo", 3)
+    assert open_(tmp_path, source_kind="labels").of(Codec(labels, rgb)).read(0).source.shape == (4, 6, 3)
+    assert open_(tmp_path, source_kind="labels", input_nc=3).read(0).source.shape == (4, 6, 3)
+    with pytest.raises(ImageError, match=r"trainA/1\.png: labels of 4 channels do not become 1, which would mix"):
+        open_(tmp_path, source_kind="labels", input_nc=1).read(0)
+    with pytest.raises(ImageError, match=r"trainB/1\.png: labels of 3 channels, where the training has 1: make them"):
+        open_(tmp_path, target_kind="labels").of(Codec(rgb, Encoding("labels", 1))).read(0)
 
 
 def test_generated_pairs_need_no_files():
@@ -223,7 +233,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 
 def test_an_unknown_layout_is_refused_with_the_known_ones(tmp_path):
-    (tmp_path / "trainA").mkdir()
+    (tmp_path / "pictures").mkdir()
     message = (
         "--dataroot ROOT: no train pairs found: put A|B images side by side into train/, or A and B under equal "
         "names into trainA/ and trainB/, train/A/ and train/B/, or A/train/ and B/train/"

@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pix2pix.data.new_folder import PARTIAL, new_folder
 from pix2pix.data.prepare import (
-    PARTIAL,
     Copy,
     Drawing,
     combine,
     edges,
-    new_folder,
     phase_of,
     problem,
     save,
@@ -154,7 +153,7 @@ def test_more_images_move_no_others(tmp_path):
 def test_partners_stay_together_in_whatever_form_their_names_are(tmp_path):
     touch(tmp_path / "A", *(f"x/{n} \u00fc.png" for n in range(40)))
     touch(tmp_path / "B", *(f"x/{n} u\u0308.jpg" for n in range(40)))
-    copies, faults = split(tmp_path, 0.2, 0.2)
+    copies, faults, _ = split(tmp_path, 0.2, 0.2)
     assert faults == []
     sides = {side: {(copy.path.parts[0], copy.path.stem.split()[0]) for copy in copies if copy.path.parts[1] == side}
              for side in "AB"}  # fmt: skip
@@ -173,7 +172,7 @@ def test_a_split_that_leaves_nothing_to_train_is_refused(tmp_path):
 def test_what_is_without_a_partner_or_has_a_name_twice_is_told(tmp_path):
     touch(tmp_path / "A", "1.png", "2.png", "3.png", "3.jpg")
     touch(tmp_path / "B", "1.jpg", "4.png")
-    copies, faults = split(tmp_path, 0, 0)
+    copies, faults, _ = split(tmp_path, 0, 0)
     _, same = combine(tmp_path / "A", tmp_path / "B", 1)
     assert {copy.file.stem for copy in copies} == {"1"}
     assert faults == same == [
@@ -207,16 +206,93 @@ def test_png_is_written_where_it_can_hold_the_image(tmp_path, dtype, channels, s
 
 def test_a_problem_is_found_without_writing(tmp_path):
     touch(tmp_path, "text.png")
+    out = tmp_path.with_name("out")
+    out.mkdir()
     (drawing,), _ = sketch(tmp_path, 1, 2, 0, 10**6)
-    assert problem(drawing).startswith(f"{tmp_path}/text.png: not a PNG")
+    assert problem(drawing, out).startswith(f"{tmp_path}/text.png: not a PNG")
     write(tmp_path / "text.png", image(channels=3))
-    assert problem(drawing) is None
+    assert problem(drawing, out) is None
     (small,), _ = sketch(tmp_path, 1, 2, 0, 47)
-    assert "pixels" in problem(small)
+    assert "pixels" in problem(small, out)
     np.save(tmp_path / "text.npy", image(channels=5))
     (tmp_path / "text.png").unlink()
     (odd,), _ = sketch(tmp_path, 1, 2, 0, 10**6)
-    assert problem(odd).startswith(f"{tmp_path}/text.npy: 5 channels of uint8: ")
+    assert problem(odd, out).startswith(f"{tmp_path}/text.npy: 5 channels of uint8: ")
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "shape", "why"),
+    [
+        (".npy", (3, 80, 65), "an array of shape (3, 80, 65), where (H, W, C) is needed: "),
+        (".tif", (0, 80, 65), "a .tif file cannot hold float32 of shape (0, 80, 65): "),
+    ],
+)
+def test_a_pair_that_its_format_cannot_hold_is_found_without_writing(tmp_path, suffix, shape, why):
+    said = problem(Drawing(Path(f"x/1{suffix}"), lambda: np.ones(shape, np.float32)), tmp_path)
+    assert said.startswith(f"x/1{suffix} would not be read again, train from two folders: {why}")
+    assert str(tmp_path) not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_hinders_writing_is_told_without_the_unfinished_folder(tmp_path):
+    (tmp_path / PARTIAL / "x/1.png").mkdir(parents=True)
+    with pytest.raises(UserError) as error:
+        save(Drawing(Path("x/1.jpg"), image), tmp_path / PARTIAL)
+    assert str(error.value) == "cannot write x/1.png: Is a directory"
+
+
+def test_png_is_not_written_where_it_is_too_long_to_be_read():
+    assert suffix_for(np.zeros((1, 1_000_000, 1), np.uint16), ".png") == ".png"
+    assert suffix_for(np.zeros((1, 1_000_001, 1), np.uint16), ".png") == ".tif"
+
+
+def test_one_folder_is_no_pair_of_folders(tmp_path):
+    touch(tmp_path / "a", "1.png")
+    with pytest.raises(UserError) as error:
+        combine(tmp_path / "a", tmp_path / "b/../a", 1)
+    assert str(error.value) == f"--a and --b are one folder, {tmp_path}/a: pairs need two"
+
+
+@pytest.mark.parametrize("name", ["train", "val", "test/A", "trainA", "testB", "A/train", "B/val"])
+def test_what_is_split_already_is_not_split_again(tmp_path, name):
+    touch(tmp_path, f"{name}/1.png", "2.png")
+    place = name.removesuffix("/A") if name.startswith("test/") else name
+    with pytest.raises(UserError) as error:
+        split(tmp_path, 0.1, 0.1)
+    assert str(error.value) == (
+        f"{tmp_path} is split already, {tmp_path}/{place} is there: train from it, or split what is inside"
+    )
+
+
+@pytest.mark.parametrize(("a", "b"), [("a", "b"), ("photos", "labels"), ("photos/x", "labels/x")])
+def test_partners_in_folders_of_other_names_are_not_torn_apart(tmp_path, a, b):
+    touch(tmp_path / a, "1.png", "2.png")
+    touch(tmp_path / b, "1.jpg", "2.jpg")
+    with pytest.raises(UserError, match=r"with images of equal names: call them A/ and B/ if those are partners"):
+        split(tmp_path, 0.1, 0.1)
+
+
+def test_images_beside_partners_are_not_left_behind(tmp_path):
+    touch(tmp_path, "A/1.png", "B/1.png", "C/2.png")
+    advice = "beside A/ and B/: put partners into both, or take the images away"
+    with pytest.raises(UserError) as error:
+        split(tmp_path, 0.1, 0.1)
+    assert str(error.value) == f"{tmp_path}/C/2.png {advice}"
+    touch(tmp_path, "C/10.png", "C/3.png")
+    with pytest.raises(UserError) as error:
+        split(tmp_path, 0.1, 0.1)
+    assert str(error.value) == f"{tmp_path}/C/2.png and 2 more {advice}"
+
+
+def test_a_name_that_is_double_in_one_folder_is_told_once(tmp_path):
+    touch(tmp_path, "a/1.png", "a/1.jpg", "b/1.png", "a/Two.png", "b/two.png")
+    _, faults = combine(tmp_path / "a", tmp_path / "b", 1)
+    assert faults == [
+        f"{tmp_path}/a/1.jpg and {tmp_path}/a/1.png have one name: keep one of them, whatever the suffix",
+        f"{tmp_path}/a/Two.png has no partner in {tmp_path}/b: two.png differs in case alone, rename it",
+        f"{tmp_path}/b/two.png has no partner in {tmp_path}/a: Two.png differs in case alone, rename it",
+    ]
 
 
 def test_a_file_that_cannot_be_copied_is_told(tmp_path):
@@ -232,9 +308,9 @@ def test_a_new_folder_is_filled_at_once(tmp_path):
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*")) == ["2.png", "train", "train/1.png"]
 
 
-def fill_and_fail(out, why):
+def fill_and_fail(out, why, name="train/1.png"):
     with new_folder(out) as folder:
-        touch(folder, "train/1.png")
+        touch(folder, name)
         raise why
 
 
@@ -248,6 +324,22 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, was_there, why):
         fill_and_fail(out, why)
     assert out.exists() == was_there
     assert not was_there or list(out.iterdir()) == []
+
+
+def test_a_failure_takes_the_folders_above_that_were_made_and_no_others(tmp_path):
+    (tmp_path / "was").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        fill_and_fail(tmp_path / "was/new/newer/out", KeyboardInterrupt)
+    assert [path.name for path in tmp_path.rglob("*")] == ["was"]
+    with pytest.raises(UserError, match=r"cannot be written: File name too long$"):
+        fill_and_fail(tmp_path / "was/new" / ("x" * 300), KeyboardInterrupt)
+    assert [path.name for path in tmp_path.rglob("*")] == ["was"]
+
+
+def test_a_failure_leaves_what_others_have_put_beside(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fill_and_fail(tmp_path / "new/out", KeyboardInterrupt, "../../theirs.png")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["theirs.png"]
 
 
 def test_what_a_killed_command_left_is_told_from_a_whole_data_set(tmp_path):

@@ -11,6 +11,7 @@ from pix2pix.data.training_set import open_training_set, reopen_training_set
 from pix2pix.errors import UserError
 from pix2pix.images import Encoding, write
 from pix2pix.options import DataOptions
+from pix2pix.palettes import PALETTES
 
 
 def silent(seen, count, phase):
@@ -311,3 +312,62 @@ def test_a_test_refuses_faulty_pairs_with_the_old_results_untouched_or_leaves_th
     assert f"left out: {tmp_path}/data/test/1.png: " in capsys.readouterr().err
     assert sorted(path.stem for path in (tiny.results() / "output").iterdir()) == ["0", "2"]
     assert "2, 1 left out" in (tiny.results() / "index.html").read_text()
+
+
+@pytest.mark.parametrize(("phase", "other"), [("train", "val"), ("val", "train")])
+def test_one_side_of_a_phase_is_not_passed_over(tmp_path, phase, other):
+    two_folders(tmp_path, phase=other)
+    save(tmp_path / phase / "A" / "1.png", image(1))
+    message = f"ROOT/{phase}/A has no partner folder ROOT/{phase}/B: put the partners of its images there"
+    assert refusal(tmp_path) == refusal(tmp_path, skip_bad=True) == message
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_photos_to_colour_have_one_three_or_four_channels(tmp_path, channels):
+    for number in range(3):
+        save(tmp_path / "train" / f"{number}.tif", image(number))
+    save(tmp_path / "train" / "1.tif", image(1, channels=channels))
+    message = refusal(tmp_path, target_kind="lab")
+    assert message.startswith(f"ROOT/train/1.tif: {channels} channels, where photos have 1, 3 or 4: keep three of them")
+
+
+def test_grey_validation_images_are_converted_as_check_says(tmp_path):
+    two_folders(tmp_path)
+    two_folders(tmp_path, count=5, phase="val", a=lambda number: image(number, channels=1))
+    assert open_(tmp_path).val.read(0).source.shape == (8, 8, 3)
+
+
+def facades(number):
+    return np.array(PALETTES["facades"].colours, np.uint8)[image(number, 1, high=12)[..., 0]]
+
+
+def test_labels_without_a_class_for_most_pixels_are_refused(tmp_path):
+    two_folders(tmp_path)
+    for side, given in (
+        ("sources", {"source_onehot": "facades"}),
+        ("targets", {"target_kind": "labels", "target_palette": "facades"}),
+    ):
+        message = refusal(tmp_path, **given)
+        assert message.endswith(
+            f"% of the {side}' pixels are of no class of the palette: see whether the direction is right, and whether "
+            "the images hold its colours, or numbers of its classes"
+        )
+
+
+def test_labels_with_some_pixels_of_no_class_are_remarked_on(tmp_path):
+    two_folders(tmp_path, a=lambda n: np.where(image(n, 1) < 80, 255, image(n, 1) % 12).astype(np.uint8))
+    (remark,) = open_(tmp_path, source_onehot="facades").remarks
+    assert remark.endswith("% of the sources' pixels are of no class of the palette")
+    two_folders(tmp_path / "clean", a=facades)
+    assert open_(tmp_path / "clean", source_onehot="facades").remarks == ()
+
+
+def test_a_range_that_clips_is_remarked_on_and_one_without_values_refused(tmp_path):
+    two_folders(tmp_path, a=lambda n: image(n, 1, np.uint16, high=4096) + np.uint16(7))
+    (remark,) = open_(tmp_path, source_range="0,1000").remarks
+    assert remark.startswith("the sources hold values from ")
+    assert remark.endswith(": those outside 0 to 1000 are clipped")
+    message = refusal(tmp_path, source_range="70000,80000")
+    assert message.startswith("--source_range 70000,80000: the sources hold values from ")
+    assert message.endswith(": give a range that has them inside")
+    assert open_(tmp_path).remarks == ()

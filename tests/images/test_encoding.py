@@ -350,3 +350,20 @@ def test_large_label_maps_are_decoded_within_a_second():
     start = process_time()
     encoding.decode(image, image)
     assert process_time() - start < 1
+
+
+def test_pixels_of_no_class_are_counted():
+    numbers = Encoding("onehot", 1, palette=PALETTES["facades"].colours)
+    assert numbers.strange_share(np.array([[[0], [11], [12], [255]]], np.uint8)) == 0.5
+    colours = Encoding("labels", 3, palette=PALETTES["facades"].colours)
+    clean = np.array(PALETTES["facades"].colours, np.uint8)[None]
+    assert colours.strange_share(clean) == 0
+    assert colours.strange_share(np.full((4, 4, 3), 128, np.uint8)) == 1
+    assert Encoding("photo", 3).strange_share(clean) == 0
+
+
+def test_large_class_numbers_come_back_exactly():
+    palette = tuple((4_000_000_000 + number,) for number in range(4))
+    labels = Encoding("labels", 1, "uint32", (4e9,), (4e9 + 3,), palette)
+    array = np.array(palette, np.uint32).reshape(2, 2, 1)
+    assert np.array_equal(labels.decode(labels.encode(array), labels.encode(array)), array)

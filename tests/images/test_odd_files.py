@@ -1,11 +1,14 @@
+import errno
 import io
 import json
+import lzma
 import os
 import pickle
 import struct
 import subprocess
 import sys
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from pix2pix.images import DTYPES, ImageError, read
 ROOT = Path(__file__).parents[2]
 NOT_AN_IMAGE = "not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 CORNER = np.zeros((8, 16, 3), np.uint8)  # white in its upper left corner
 CORNER[:4, :4] = 255
 
@@ -102,6 +106,38 @@ def inflating(size):
     deflate = zlib.compressobj(9, wbits=-15)
     megabyte = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
     return b"\x78\x9c" + megabyte * (size // 2**20) + b"\x03\0" + bytes(4)
+
+
+def passes(interlace):
+    """A white 8-bit grey image of 20 x 8: the rows of its passes, each a filter's number and its pixels."""
+    image = np.full((20, 8), 255, np.uint8)
+    parts = [image[y::down, x::right] for y, x, down, right in ADAM7] if interlace else [image]
+    return b"".join(b"\0" + row.tobytes() for part in parts for row in part)
+
+
+def early(length=None, interlace=0):
+    return png(20, 8, 8, 0, passes(interlace)[:length], interlace=interlace)
+
+
+def compressed(number, data, height=20, width=40):
+    """A 16-bit grey TIFF of one strip."""
+    return raw_tiff(grey_tags(height, width, 16, 122, len(data), t259=number), data)
+
+
+def tiled(side):
+    """A TIFF of 2x2 in a tile of side x side."""
+    tags = {256: 2, 257: 2, 258: 16, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 134, 325: 8}
+    return raw_tiff(tags, bytes(8))
+
+
+def turned_by(name, data):
+    """A PNG of 2 x 1."""
+    return png(1, 2, 8, 0, b"\0\1\2", chunk(name, data))
+
+
+def exif_text(orientation, padding=b""):
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + struct.pack(">HH", orientation, 0) + bytes(4)
+    return b"\nexif\n%8d\n%s\n" % (len(exif), exif.hex().encode()) + padding
 
 
 def text_bomb(name, before):
@@ -203,7 +239,36 @@ CASES = {
     "really a png.jpg": (lambda: pil(noise(5, 7, 3), "PNG"), ok("uint8", (5, 7, 3))),
     "really an npy.tif": (lambda: npy(noise(5, 7, 3)), ok("uint8", (5, 7, 3))),
     "garbage after.jpg": (lambda: pil(noise(5, 7, 3), "JPEG") + bytes(range(256)) * 9, ok("uint8", (5, 7, 3))),
-    "header checksum.png": (lambda: flipped(pil(noise(5, 7, 3), "PNG"), 30), "broken PNG file"),
+    "header checksum.png": (lambda: flipped(pil(noise(5, 7, 3), "PNG"), 30), "the checksum of IHDR is wrong: make it"),
+    "no header.png": (lambda: SIGNATURE + chunk(b"IEND", b""), "a PNG file is to begin with its one header"),
+    "two headers.png": (
+        lambda: early()[:33] + early()[8:],
+        "a PNG file is to begin with its one header: make it anew",
+    ),
+    "pixels end early.png": (lambda: early(10 * 9), "the pixels end early, after 90 of 180 bytes: make it anew"),
+    "last row missing.png": (lambda: early(-9), "the pixels end early, after 171 of 180 bytes"),
+    "interlaced.png": (lambda: early(interlace=1), at("uint8", (20, 8, 1), [255], (19, 7))),
+    "interlaced pixels end early.png": (lambda: early(-9, interlace=1), "the pixels end early, after"),
+    "interlaced column.png": (lambda: png(3, 1, 8, 0, b"\0\7\0\7\0\7", interlace=1), ok("uint8", (3, 1, 1))),
+    "black.png": (lambda: pil(np.zeros((5, 7, 3), np.uint8), "PNG"), ok("uint8", (5, 7, 3))),
+    "deep pixels end early.png": (
+        lambda: png(2, 2, 16, 0, b"\0\1\1\1\1"),
+        "the pixels end early, after 5 of 10 bytes: make it anew",
+    ),
+    "no palette.png": (lambda: png(1, 1, 8, 3, b"\0\0"), "no palette.png: damaged: make it anew"),
+    "turned by text.png": (
+        lambda: turned_by(b"tEXt", b"Raw profile type exif\0" + exif_text(6)),
+        ok("uint8", (2, 1, 1)),
+    ),
+    "turned by packed text.png": (
+        lambda: turned_by(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(exif_text(6))),
+        ok("uint8", (2, 1, 1)),
+    ),
+    "turned by XMP.png": (
+        lambda: turned_by(b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'),
+        ok("uint8", (2, 1, 1)),
+    ),
+    "damaged text.png": (lambda: turned_by(b"zTXt", b"Raw profile type exif\0\0no zlib"), ok("uint8", (1, 2, 1))),
     "pixel checksum.png": (lambda: flipped(deep_png(deep(5, 7, 3), 2), -14), "the checksum of IDAT is wrong"),
     "no pages.tif": (lambda: b"II*\0\0\0\0\0", "a TIFF file without any page"),
     "loop.tif": (lambda: raw_tiff(grey_tags(2, 2, 16, 130, 8), bytes(8), following=8), "a loop of pages"),
@@ -383,6 +448,12 @@ CASES = {
     "four axes.npy": (lambda: npy(noise(4, 9, 9)[None]), "an array of shape (1, 4, 9, 9), where (H, W) or (H, W, C)"),
     "one axis.npy": (lambda: npy(np.zeros(9)), "an array of shape (9,), where (H, W) or (H, W, C) is needed"),
     "no pixels.npy": (lambda: npy(np.zeros((0, 6, 3))), "0x6 with 3 channels has no values"),
+    "eval.npy": (lambda: npy_header("{'descr': f(), 'shape': (4, 4)}"), "its header is damaged: make it anew with num"),
+    "nested.npy": (lambda: npy_header("(" * 110), "its header is damaged: make it anew with numpy.save"),
+    "long header.npy": (
+        lambda: b"\x93NUMPY\2\0" + struct.pack("<I", 2**31),
+        "a header of 2147483648 bytes, where a hundred do: make it anew with numpy.save",
+    ),
     "version 3.npy": (lambda: b"\x93NUMPY\x03\x00" + npy(noise(4, 4, 3))[8:], "NPY version (3, 0) is for records"),
     # bombs and claims
     "100 Mpx.png": (
@@ -393,13 +464,32 @@ CASES = {
         lambda: bomb(20_000),
         "20000x20000 are more than 67108864 pixels: make it smaller, or raise --max_pixels",
     ),
-    "zTXt bomb.png": (lambda: text_bomb(b"zTXt", b"Comment\0\0"), "too large"),
-    "iTXt bomb.png": (lambda: text_bomb(b"iTXt", b"Comment\0\1\0\0\0"), "too large"),
-    "iCCP bomb.png": (lambda: text_bomb(b"iCCP", b"profile\0\0"), ""),
-    "strip bomb.tif": (
-        lambda: raw_tiff(grey_tags(2, 2, 16, 130, len(inflating(2**30)), t259=8), bytes(8) + inflating(2**30)),
-        "a part of the image inflates to more than its size",
+    "zTXt bomb.png": (lambda: text_bomb(b"zTXt", b"Comment\0\0"), ok("uint8", (1, 1, 1))),
+    "iTXt bomb.png": (lambda: text_bomb(b"iTXt", b"Comment\0\1\0\0\0"), ok("uint8", (1, 1, 1))),
+    "iCCP bomb.png": (lambda: text_bomb(b"iCCP", b"profile\0\0"), ok("uint8", (1, 1, 1))),
+    "exif bomb.png": (lambda: text_bomb(b"zTXt", b"Raw profile type exif\0\0"), ok("uint8", (1, 1, 1))),
+    "strip bomb.tif": (lambda: compressed(8, inflating(60 * 2**20)), "a part of the image inflates to more than its s"),
+    "pixtiff bomb.tif": (lambda: compressed(50013, inflating(60 * 2**20)), "a part of the image inflates to more than"),
+    "long strip.tif": (lambda: compressed(8, inflating(2**30)), "a part of the image takes many more bytes than its p"),
+    "long PackBits.tif": (
+        lambda: compressed(32773, b"\x81\0" * 4_000_000),
+        "a part of the image takes many more bytes than its pixels: make it anew",
     ),
+    "PackBits bomb.tif": (lambda: compressed(32773, b"\x81\0" * 30_000), "a part of the image inflates to more than"),
+    "PackBits.tif": (
+        lambda: compressed(32773, b"\x80" + (b"\x81\1\x7f" + b"\1" * 128) * 6 + b"\xc1\1"),
+        at("uint16", (20, 40, 1), [257], (19, 39)),
+    ),
+    "LZMA bomb.tif": (
+        lambda: compressed(34925, lzma.compress(bytes(2**22))),
+        "a part of the image inflates to more than its size: make it anew",
+    ),
+    "second LZMA stream.tif": (
+        lambda: compressed(34925, lzma.compress(bytes(1600)) + lzma.compress(bytes(2**22))),
+        "a part of the image inflates to more than its size: make it anew",
+    ),
+    "LZMA.tif": (lambda: tiff(deep(20, 40, 0), compression="lzma"), ok("uint16", (20, 40, 1))),
+    "huge tile.tif": (lambda: tiled(2**15), "2147483648 bytes are more than 536870912"),
     "many scans.jpg": (lambda: scans(10), ok("uint8", (16, 16, 3))),
     "too many scans.jpg": (lambda: scans(60), "a JPEG of more than 50 scans: save it anew"),
     "268 Mpx.webp": (
@@ -462,6 +552,46 @@ def test_odd_files_become_the_documented_array_or_are_refused_by_name(tmp_path, 
         assert outcome.startswith(f"{path}: ")
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
+
+
+@pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs decodes Zstandard")
+@pytest.mark.parametrize("number", [34926, 50000])
+def test_zstandard_needs_another_package(tmp_path, number):
+    (tmp_path / "a.tif").write_bytes(compressed(number, bytes(9)))
+    assert outcome_of(tmp_path / "a.tif").endswith(
+        "a compression that needs another package (zstd): pip install imagecodecs"
+    )
+
+
+def test_lack_of_memory_is_not_called_damage(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    (tmp_path / "a.npy").write_bytes(npy(FIVE))
+    monkeypatch.setattr(np, "empty", full)
+    assert outcome_of(tmp_path / "a.npy") == f"{tmp_path}/a.npy: needs more memory than there is: make it smaller"
+
+
+def test_a_disk_that_fails_is_named(tmp_path, monkeypatch):
+    def failing(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "a.npy").write_bytes(npy(FIVE))
+    monkeypatch.setattr(np, "fromfile", failing)
+    assert outcome_of(tmp_path / "a.npy") == f"{tmp_path}/a.npy: Input/output error"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_interlaced_pixels_are_read_or_end_early(tmp_path, seed):
+    height, width = np.random.default_rng(seed).integers(1, 12, 2).tolist()
+    image = noise(height, width, 3)
+    parts = [image[y::down, x::right] for y, x, down, right in ADAM7]
+    data = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    (tmp_path / "whole.png").write_bytes(png(height, width, 8, 2, data, interlace=1))
+    last = 1 + 3 * [part.shape[1] for part in parts if part.size][-1]
+    (tmp_path / "early.png").write_bytes(png(height, width, 8, 2, data[:-last], interlace=1))
+    assert np.array_equal(read(tmp_path / "whole.png"), image)
+    assert f"after {len(data) - last} of {len(data)} bytes" in outcome_of(tmp_path / "early.png")
 
 
 def test_a_pipe_does_not_hang(tmp_path):

@@ -47,3 +47,15 @@ def test_a_range_may_begin_below_zero_and_survives_being_written():
 def test_labels_and_photos_are_the_kinds_by_default():
     data = DataOptions(dataroot="x")
     assert (data.source_kind, data.target_kind, data.source_onehot, data.augment) == ("photo", "photo", None, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--skip_bad --check false", "--skip_bad finds faulty images by reading them all: leave --check false out"),
+        ("--source_onehot facades --source_range 0,9", "--source_onehot shows classes, which have no range"),
+    ],
+)
+def test_options_that_undo_each_other_are_refused(line, message):
+    with pytest.raises(OptionError, match=message):
+        options(line)
