@@ -30,6 +30,8 @@ RUN_FILES = (
 def train(argv: Sequence[str]) -> int:
     """Train, or continue, the run that the arguments name; return the exit status."""
     parsed = parse(argv, Pix2PixOptions, program="train.py")
+    if parsed.value("dry_run") and parsed.value("resume"):
+        raise UserError("--dry_run tries the options of a new run: leave --resume out")
     if parsed.value("dry_run"):
         return _train(parsed.options, None, None, [])
     folder = Path(parsed.value("checkpoints_dir")) / parsed.value("name")
@@ -44,6 +46,15 @@ def train(argv: Sequence[str]) -> int:
             return _resume(parsed, folder) if resuming else _begin(parsed, folder)
     except OSError as error:
         raise UserError(f"the run folder {folder} cannot be written: {error.strerror or error}") from error
+    except UserError as error:
+        raise _with_a_way_on(error) from error
+
+
+def _with_a_way_on(error: UserError) -> UserError:
+    """Tell how to go on without an image that went bad while the run trained."""
+    from pix2pix.images import ImageError
+
+    return UserError(f"{error}; or leave it out by --resume --skip_bad") if isinstance(error, ImageError) else error
 
 
 def _begin(parsed: Parsed[Pix2PixOptions], folder: Path) -> int:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pix2pix.data.records import RawPair
 from pix2pix.data.transforms import Step
 from pix2pix.errors import UserError
-from pix2pix.images import Array, Codec, Encoding, ImageError, resize, shown
+from pix2pix.images import Array, Codec, Encoding, resize, shown
 from pix2pix.options.augmentation import Transform
 from pix2pix.options.records import shown as shown_value
 from pix2pix.options.suggest import did_you_mean
@@ -101,8 +101,7 @@ class Augment:
         """Change both images alike; colours only where the user says so.
 
         Raises:
-            ImageError: if they are smaller than the crop.
-            UserError: if a transform fails on them.
+            UserError: if they are smaller than the crop, or a transform fails on them.
         """
         for number, step in enumerate(self.steps):
             draw = np.random.SeedSequence(self.seed, spawn_key=(epoch, index, number))
@@ -130,7 +129,7 @@ class Augment:
 def _cropped(raw: RawPair, size: Size, draw: Random) -> RawPair:
     height, width = raw.source.shape[:2]
     if height < size[0] or width < size[1]:
-        raise ImageError(
+        raise UserError(
             f"{shown(raw.name)}: {height}x{width} is too small for --crop_size {size[0]}x{size[1]}: "
             "choose a smaller one, or --preprocess resize_and_crop"
         )

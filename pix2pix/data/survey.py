@@ -118,7 +118,7 @@ def odd_ones(
                     f"{one.places[place]}: the {side} has {_in_words(*kind)}, where {count} of {len(sound)} have "
                     f"{_in_words(*usual)}: make them alike"
                 )
-    return {index: "; ".join(found) for index, found in faults.items()}
+    return {index: "; ".join(dict.fromkeys(found)) for index, found in faults.items()}
 
 
 def unlike_train(seen: Sequence[Seen], usual: Sequence[Encoding]) -> dict[int, str]:
@@ -129,7 +129,7 @@ def unlike_train(seen: Sequence[Seen], usual: Sequence[Encoding]) -> dict[int, s
             reason = refused(one.sides[place], encoding) if one.fault is None else None
             if reason is not None:
                 faults.setdefault(index, []).append(f"{one.places[place]}: {reason}")
-    return {index: "; ".join(found) for index, found in faults.items()}
+    return {index: "; ".join(dict.fromkeys(found)) for index, found in faults.items()}
 
 
 def refused(side: Side, encoding: Encoding) -> str | None:

@@ -11,6 +11,7 @@ from pix2pix.images import Codec, shown
 from pix2pix.options import DataOptions
 
 _SAMPLED = 20  # pairs
+_IGNORE = 255  # in all channels: what people give pixels that are of no class
 _MOST, _FEW = 0.5, 0.15  # shares of pixels; compression alone gives up to 0.12
 
 Progress = Callable[[Iterable[Seen], int, str], Iterable[Seen]]  # hands through so many pairs of a phase
@@ -101,15 +102,20 @@ def _of_no_class(train: PhasePairs) -> list[str]:
         return []
     sample = [train.read(index) for index in range(0, len(train), max(len(train) // _SAMPLED, 1))]
     remarks = []
-    for place, side in enumerate(("source", "target")):
-        share = mean(train.codec[place].strange_share(pair[place]) for pair in sample)  # type: ignore[arg-type]
-        if share > _MOST:
+    for place, (side, encoding) in enumerate(zip(("source", "target"), train.codec, strict=True)):
+        images = [(pair.source, pair.target)[place] for pair in sample]
+        strange = [encoding.strangers(image) for image in images]
+        meant = [mask & (image != _IGNORE).any(axis=2) for mask, image in zip(strange, images, strict=True)]
+        share, doubtful = (mean(float(mask.mean()) for mask in masks) for masks in (strange, meant))
+        numbers = f"; its numbers are 0 to {len(encoding.palette) - 1}" if encoding.is_numbered else ""
+        found = f"{share:.2%} of the {side}s' pixels are of no class of the palette{numbers}"
+        if doubtful > _MOST:
             raise UserError(
-                f"{share:.0%} of the {side}s' pixels are of no class of the palette: see whether the direction is "
-                "right, and whether the images hold its colours, or numbers of its classes"
+                f"{found}: see whether the direction is right, and whether the images hold its colours, or numbers of "
+                "its classes"
             )
-        if share > _FEW:
-            remarks.append(f"{share:.0%} of the {side}s' pixels are of no class of the palette")
+        if share > (0 if encoding.is_numbered else _FEW):
+            remarks.append(found)
     return remarks
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pix2pix.colour import lab_to_rgb, lightness_to_grey
@@ -90,12 +91,12 @@ class Encoding:
         """Bring an image to the channels of the files.
 
         Raises:
-            ImageError: it has another depth, or other channels that do not become these; of labels only alpha can go.
+            ImageError: it has another depth, or other channels that do not become these; labels only lose or get alpha.
         """
         if array.dtype != self.dtype:
             raise ImageError(f"is of {array.dtype}, where the training has {self.dtype}: convert it")
         present = array.shape[2]
-        if self.is_labels and present != self.channels and (present, self.channels) != (4, 3):
+        if self.is_labels and present != self.channels and {present, self.channels} != {3, 4}:
             raise ImageError(f"labels of {present} channels, where the training has {self.channels}: make them alike")
         if self.kind not in ("lightness", "chroma"):
             return convert_channels(array, self.channels)
@@ -103,13 +104,13 @@ class Encoding:
             raise ImageError(f"has {present} channels; a photo of 1, 3 or 4 is needed for its L, a and b")
         return convert_channels(array, 3)
 
-    def strange_share(self, array: Array) -> float:
-        """Return the share of pixels (H, W, C) that stand for no class of the palette; 0 where there is none."""
+    def strangers(self, array: Array) -> NDArray[np.bool_]:
+        """Tell which pixels (H, W) stand for no class of the palette: none without a palette."""
         if not self.palette:
-            return 0.0
-        if self._is_numbered:
-            return float((self._classes(array) == len(self.palette)).mean())
-        return labels.far_share(array[..., : len(self.palette[0])], self.palette)
+            return np.zeros(array.shape[:2], np.bool_)
+        if self.is_numbered:
+            return np.asarray(self._classes(array) == len(self.palette))
+        return labels.far_from(array[..., : len(self.palette[0])], self.palette)
 
     def resize(self, array: Array, size: tuple[int, int]) -> Array:
         """Resize to (height, width)."""
@@ -125,7 +126,7 @@ class Encoding:
             case "onehot":
                 classes = torch.from_numpy(self._classes(array))
                 return torch.full((self.nc + 1, *classes.shape), -1.0).scatter_(0, classes[None], 1.0)[: self.nc]
-        if self._is_numbered:
+        if self.is_numbered:
             array = labels.paint(self._classes(array), self.palette)
         return to_tensor(array[..., : self.nc], *self._range)
 
@@ -184,7 +185,8 @@ class Encoding:
         return cls(**{**stored, "low": low, "high": high, "palette": palette})
 
     @property
-    def _is_numbered(self) -> bool:
+    def is_numbered(self) -> bool:
+        """Whether files hold class numbers, places in the palette."""
         return bool(self.palette) and self.channels < len(self.palette[0])
 
     @property
@@ -199,15 +201,15 @@ class Encoding:
     def _range(self) -> Range:
         """What becomes -1 and 1 in photos and labels: of the colours that are painted, their 8 bits."""
         width = len(self.palette[0]) if self.palette else self.channels
-        return ((0.0,), (255.0,)) if self._is_numbered else (self.low[:width], self.high[:width])
+        return ((0.0,), (255.0,)) if self.is_numbered else (self.low[:width], self.high[:width])
 
     def _classes(self, array: Array) -> labels.Classes:
-        if self._is_numbered:
+        if self.is_numbered:
             return labels.known_class(array, len(self.palette))
         return labels.nearest_class(array[..., : len(self.palette[0])], self.palette)
 
     def _of_classes(self, classes: labels.Classes) -> Array:
-        if self._is_numbered:
+        if self.is_numbered:
             return classes[..., np.newaxis].astype(self.dtype)
         return labels.paint(classes, self.palette).astype(self.dtype)
 

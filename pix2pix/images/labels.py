@@ -29,10 +29,11 @@ def nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
     return np.concatenate(classes).reshape(image.shape[:2])
 
 
-def far_share(image: Array, palette: Sequence[Colour]) -> float:
-    """Return the share of pixels (H, W, C) that are of no colour of the palette, nor near one."""
+def far_from(image: Array, palette: Sequence[Colour]) -> NDArray[np.bool_]:
+    """Tell which pixels (H, W) of (H, W, C) are of no colour of the palette, nor near one."""
     nearest = np.array(palette, np.float64)[nearest_class(image, palette)]
-    return float((((image - nearest) ** 2).sum(axis=2) > _FAR**2).mean())
+    far: NDArray[np.bool_] = ((image - nearest) ** 2).sum(axis=2) > _FAR**2
+    return far
 
 
 def known_class(numbers: Array, count: int) -> Classes:

@@ -136,8 +136,10 @@ def _pages(tiff: TiffFile) -> Iterator[TiffPage]:
 
 def _is_ordinary(page: TiffPage) -> bool:
     extra = page.samplesperpixel - _COLOURS.get(page.photometric, 0)
-    has_alpha = (
-        extra == 1 and page.photometric in (_GREY, _RGB) and page.extrasamples[:1] in [(kind,) for kind in _ALPHA]
+    kinds = [(kind,) for kind in _ALPHA]
+    has_alpha = extra == 1 and (
+        (page.photometric in (_GREY, _RGB) and page.extrasamples[:1] in kinds)
+        or (page.photometric == _RGB and not page.extrasamples)  # as OpenCV writes it
     )
     return page.bitspersample in (1, 2, 4, 8) and page.sampleformat == 1 and (extra == 0 or has_alpha)
 

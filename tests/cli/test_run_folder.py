@@ -270,3 +270,20 @@ def test_data_that_changed_since_is_remarked(tiny):
     tiny.write_pair(tiny.home / "data" / "train" / "3.png", 3)
     assert tiny.resume() == 0
     assert "the data has changed: 3 training pairs then, 4 now" in said(tiny)
+
+
+def test_a_run_goes_on_without_an_image_that_went_bad_whatever_it_began_with(tiny, error):
+    for folder, number in (("train", 0), ("train", 1), ("train", 2), ("val", 3)):
+        tiny.write_pair(tiny.home / "data" / folder / f"{number}.png", number)
+    assert tiny.train("run", "--dataroot", tiny.home / "data", "--skip_bad", "--stop_at", 2) == 0
+    (tiny.home / "data" / "train" / "1.png").write_text("text")
+    line = error(2, tiny.resume)
+    assert line.endswith("or take it away; or leave it out by --resume --skip_bad")
+    assert tiny.resume("run", "--skip_bad") == 0
+    assert tiny.content()["description"]["skipped"]["train"] == ["1"]
+    assert "left out: " in (tiny.folder() / "train.log").read_text()
+
+
+def test_a_dry_run_of_a_resume_is_refused_before_anything_is_asked_for(tiny, error):
+    line = error(2, tiny.resume, "run", "--dry_run")
+    assert line == "--dry_run tries the options of a new run: leave --resume out"

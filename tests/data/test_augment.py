@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pix2pix.data.augment import Augment, resized
 from pix2pix.data.records import RawPair
 from pix2pix.errors import UserError
-from pix2pix.images import Codec, Encoding, ImageError
+from pix2pix.images import Codec, Encoding
 from pix2pix.options import Transform
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "uint32", "float32")
@@ -110,7 +110,7 @@ def test_a_height_never_falls_to_nothing():
 
 @pytest.mark.parametrize("size", [(7, 20), (20, 7)])
 def test_an_image_smaller_than_the_crop_is_refused_by_name(size):
-    with pytest.raises(ImageError) as caught:
+    with pytest.raises(UserError) as caught:
         Augment("crop", (8, 9), True, 0)(coordinates(*size), 0, 0)
     assert str(caught.value) == (
         f"pair: {size[0]}x{size[1]} is too small for --crop_size 8x9: "
@@ -571,9 +571,9 @@ def test_what_a_transform_breaks_is_refused(change, message):
 
 def test_less_than_the_crop_after_the_transforms_is_refused():
     augment = Augment("crop", (8, 8), True, 0, PHOTOS, [CROP])
-    with pytest.raises(ImageError, match="pair: 4x3 is too small for --crop_size 8x8: choose a smaller one"):
+    with pytest.raises(UserError, match="pair: 4x3 is too small for --crop_size 8x8: choose a smaller one"):
         augment.try_on(pair_of(PHOTOS, 20, 20))
-    with pytest.raises(ImageError, match="4x3 is too small"):
+    with pytest.raises(UserError, match="4x3 is too small"):
         augment(pair_of(PHOTOS, 20, 20), 0, 0)
 
 

@@ -154,6 +154,7 @@ def test_label_maps_lose_their_alpha_and_nothing_else(tmp_path):
     assert open_(tmp_path, source_kind="labels", input_nc=3).read(0).source.shape == (4, 6, 3)
     with pytest.raises(ImageError, match=r"trainA/1\.png: labels of 4 channels do not become 1, which would mix"):
         open_(tmp_path, source_kind="labels", input_nc=1).read(0)
+    assert open_(tmp_path, target_kind="labels").of(Codec(rgb, Encoding("labels", 4))).read(0).target.shape == (4, 6, 4)
     with pytest.raises(ImageError, match=r"trainB/1\.png: labels of 3 channels, where the training has 1: make them"):
         open_(tmp_path, target_kind="labels").of(Codec(rgb, Encoding("labels", 1))).read(0)
 

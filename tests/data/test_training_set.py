@@ -357,7 +357,11 @@ def test_labels_without_a_class_for_most_pixels_are_refused(tmp_path):
 def test_labels_with_some_pixels_of_no_class_are_remarked_on(tmp_path):
     two_folders(tmp_path, a=lambda n: np.where(image(n, 1) < 80, 255, image(n, 1) % 12).astype(np.uint8))
     (remark,) = open_(tmp_path, source_onehot="facades").remarks
-    assert remark.endswith("% of the sources' pixels are of no class of the palette")
+    assert remark.endswith("% of the sources' pixels are of no class of the palette; its numbers are 0 to 11")
+    two_folders(tmp_path / "mostly", a=lambda n: np.where(image(n, 1) < 220, 255, image(n, 1) % 12).astype(np.uint8))
+    assert len(open_(tmp_path / "mostly", source_onehot="facades").remarks) == 1
+    two_folders(tmp_path / "ids", a=lambda n: image(n, 1, high=34))
+    assert "of the sources' pixels are of no class" in refusal(tmp_path / "ids", source_onehot="facades")
     two_folders(tmp_path / "clean", a=facades)
     assert open_(tmp_path / "clean", source_onehot="facades").remarks == ()
 

@@ -298,3 +298,9 @@ def test_what_pil_cannot_hold_is_refused(dtype, channels):
 def test_a_pil_image_with_a_value_that_is_no_number_is_refused():
     with pytest.raises(ImageError, match="NaN"):
         from_pil(Image.fromarray(np.full((2, 2), np.nan, np.float32)))
+
+
+def test_the_alpha_that_opencv_writes_into_tiff_files_without_naming_it_is_read(tmp_path):
+    image = noise(6, 5, 4)
+    assert cv2.imwrite(str(tmp_path / "a.tif"), image[..., [2, 1, 0, 3]])
+    assert np.array_equal(read(tmp_path / "a.tif"), image)
