@@ -76,13 +76,6 @@ class Encoding:
         return len(self.palette[0]) if self.palette else self.channels
 
     @property
-    def file_channels(self) -> int:
-        """Channels of what `decode` returns."""
-        if self.kind in ("lightness", "chroma"):
-            return 1 if self.kind == "lightness" else 3
-        return min(self.channels, len(self.palette[0])) if self.palette else self.channels
-
-    @property
     def is_labels(self) -> bool:
         """Whether values are classes, which no resizing may mix."""
         return self.kind in ("labels", "onehot")

@@ -43,7 +43,7 @@ def there_and_back(encoding, array):
     assert -1 <= tensor.min() <= tensor.max() <= 1
     back = encoding.decode(tensor, tensor)
     assert back.dtype == encoding.dtype
-    assert back.shape == (*array.shape[:2], encoding.file_channels)
+    assert back.shape[:2] == array.shape[:2]
     return back
 
 
@@ -159,7 +159,6 @@ def test_alpha_of_labels_is_passed_over(kind):
     _, labels = generate(0, 0, (32, 32))
     encoding = Encoding(kind, 4, palette=FACADES)
     image = np.dstack([labels, noise(32, 32, 1)])
-    assert encoding.file_channels == 3
     assert np.array_equal(there_and_back(encoding, image), labels)
     assert torch.equal(encoding.encode(image), KINDS[kind].encode(labels))
 
@@ -284,7 +283,7 @@ def test_tensors_may_be_halves_and_carry_gradients(kind):
     encoding = KINDS[kind]
     image = torch.zeros(1, encoding.nc, 4, 4, dtype=torch.float16, requires_grad=True)
     x = torch.zeros(1, 1, 4, 4, requires_grad=True)
-    assert encoding.decode(image[0], x[0]).shape == (4, 4, encoding.file_channels)
+    assert encoding.decode(image[0], x[0]).shape[:2] == (4, 4)
     assert encoding.picture(image, x).shape == (1, 3, 4, 4)
 
 
