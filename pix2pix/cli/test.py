@@ -63,7 +63,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
 
     data = translator.options.data
     preprocess = options.preprocess or data.preprocess
-    here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels}
+    here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels or data.max_pixels}
     pairs = open_pairs(data.model_copy(update=here | {"skip_bad": options.skip_bad}), options.phase)
     pairs = pairs.first(options.num_test).of(translator.codec)
     if len(pairs) == 0:
@@ -109,7 +109,7 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
 
     def task(file: Path, name: str) -> Task:
         def source() -> "tuple[Array, None]":
-            image = read(file, options.max_pixels)
+            image = read(file, options.max_pixels or translator.options.data.max_pixels)
             try:
                 return translator.accept(image), None
             except UserError as error:

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -57,9 +58,10 @@ def _open_phase(data: DataOptions, phase: Phase) -> tuple[Pairs, tuple[str, ...]
     if data.dataroot == "generated":
         return _Generated(phase, data.load_size, photos), (), False
     root = Path(data.dataroot)
-    is_split = phase != "test" and list_pairs(root, "val", photos=photos) is None
+    val = None if phase == "test" else list_pairs(root, "val", photos=photos, max_pixels=data.max_pixels)
+    is_split = phase != "test" and val is None
     folder = "train" if is_split else phase
-    listing = list_pairs(root, folder, photos=photos, max_pixels=data.max_pixels)
+    listing = val if folder == "val" else list_pairs(root, folder, photos=photos, max_pixels=data.max_pixels)
     if listing is None and photos:
         raise UserError(f"--dataroot {shown(root)}: no {folder} photos found: put photos into {folder}/")
     if listing is None:
@@ -122,7 +124,7 @@ class PhasePairs:
     faults: tuple[str, ...] = ()
     codec: Codec | None = field(default=None)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the pairs."""
         return tuple(self.pairs.names[index] for index in self.indices)
@@ -159,7 +161,8 @@ class PhasePairs:
 
     def without(self, names: Collection[str]) -> "PhasePairs":
         """Leave out the pairs of these names."""
-        kept = tuple(index for index in self.indices if self.pairs.names[index] not in names)
+        left_out = set(names)
+        kept = tuple(index for index in self.indices if self.pairs.names[index] not in left_out)
         return replace(self, indices=kept)
 
     def of(self, codec: Codec) -> "PhasePairs":

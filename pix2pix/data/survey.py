@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,10 +179,9 @@ def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Code
     target = _encoding(data.target_kind, targets, data.target_range, suffixes[1])
     if data.source_onehot is not None:
         colours = load_palette(data.source_onehot).colours
-        source = Encoding("onehot", source.channels, source.dtype, source.low, source.high, colours, source.suffix)
+        source = replace(source, kind="onehot", palette=colours)
     if data.target_kind == "labels":
-        palette = _palette(data, targets)
-        target = Encoding("labels", target.channels, target.dtype, target.low, target.high, palette, target.suffix)
+        target = replace(target, palette=_palette(data, targets))
     return Codec(source, target)
 
 

@@ -67,7 +67,7 @@ def open_training_set(data: DataOptions, progress: Progress) -> TrainingSet:
 def reopen_training_set(data: DataOptions, codec: Codec, skipped: Mapping[str, Sequence[str]]) -> TrainingSet:
     """Open the pairs of a run that is resumed: what was measured and left out at its start stays so."""
     train, val = (
-        pairs.without(set(skipped.get(phase, ()))).of(codec)
+        pairs.without(skipped.get(phase, ())).of(codec)
         for phase, pairs in zip(("train", "val"), _open_both(data), strict=True)
     )
     return TrainingSet(train, val, codec, skipped)

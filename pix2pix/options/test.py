@@ -35,7 +35,7 @@ class TestOptions(Record):
         None, description="none keeps the size of pairs; not given, they are resized to the training's crop_size"
     )
     num_test: int | None = Field(None, gt=0, description="translate only so many; none: all")
-    max_pixels: int = Field(2**26, gt=0, description="larger images are refused undecoded")
+    max_pixels: int | None = Field(None, gt=0, description="larger images are refused undecoded; none: as in training")
     skip_bad: bool = Field(False, description="leave faulty images out instead of refusing")
     statistics: Statistics | None = Field(
         None, description="normalise by image or running statistics; none: as recorded"

@@ -294,3 +294,11 @@ def test_a_phase_without_pairs_is_told(ready, tiny, error):
         tiny.write_pair(tiny.home / "few" / "train" / f"{number}.png", number)
     assert tiny.train("few", "--dataroot", tiny.home / "few", "--val_fraction", 0, "--stop_at", 1) == 0
     assert error(2, tiny.test, "few", "--phase", "val").startswith("--phase val: the training kept no pair out")
+
+
+def test_images_may_be_as_large_as_in_training_unless_said(tiny, error):
+    assert tiny.train("run", "--max_pixels", 800) == 0  # side by side, 20 x 40
+    large = tiny.home / "large.png"
+    tiny.write_pair(large, 0, size=(21, 20))
+    assert "21x40 are more than 800 pixels" in error(2, tiny.test, "run", "--input", large)
+    assert tiny.test("run", "--input", large, "--max_pixels", 840) == 0
