@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pix2pix import checkpoint, images
 from pix2pix.errors import UserError
-from pix2pix.layers import switched
+from pix2pix.layers import fold_norms, switched
 from pix2pix.methods import METHODS
 from pix2pix.methods.base import codec_of
-from pix2pix.options import Pix2PixOptions, from_dict
+from pix2pix.options import Pix2PixOptions, from_dict, speedups
 from pix2pix.options.records import leaves
 from pix2pix.runtime import Precision, Runtime
 
@@ -33,13 +33,15 @@ class LoadedTranslator:
         checkpoint.restore(self.method.generator, content["ema"] or content["networks"]["G"], "G")
         with switched(self.method.generator, statistics=options.test.statistics, dropout=False):
             pass  # statistics that the network does not keep are refused here, not at the first image
+        if options.test.statistics == "running" and "fold" in runtime.fast:
+            fold_norms(self.method.generator)
 
     def translate(self, image: AnyImage, *, name: str = "", sample: int = 0) -> AnyImage:
         """Translate one image of any size, or a batch of them as a tensor; the answer is of the same kind and size.
 
         A PIL image; an array (H, W, C) of the depth and channels of the training's sources, answered in those of its
         targets; a tensor (C, H, W) or (N, C, H, W) in [-1, 1], as `codec.source.encode` makes it of an array. `name`
-        and `sample` choose the dropout; images of a batch are translated one by one and never influence each other.
+        and `sample` choose the dropout; images of a batch never influence each other.
 
         Raises:
             UserError: the image has another number of channels or dimensions, another depth, or no pixels.
@@ -63,7 +65,8 @@ class LoadedTranslator:
             shape = tuple(image.shape)
             raise UserError(f"got a tensor {image.dtype} {shape}; float ([N,] {channels}, H, W) in [-1, 1] is needed")
         batch = image if image.ndim == 4 else image[None]
-        outputs = [self.method.translate(one[None].float(), name=name, sample=sample) for one in batch]
+        parts = torch.split(batch, 1) if self.options.test.dropout == "on" else [batch]  # each has a dropout of its own
+        outputs = [self.method.translate(part.float(), name=name, sample=sample) for part in parts]
         output = torch.cat(outputs).to(image.device)
         return output if image.ndim == 4 else output[0]
 
@@ -87,6 +90,8 @@ def load(
     epoch: str = "latest",
     device: str = "auto",
     precision: Precision = "fp32",
+    fast: str = "auto",
+    compile: bool = False,
     statistics: Literal["image", "running"] | None = None,
     dropout: Literal["on", "off"] | None = None,
     seed: int | None = None,
@@ -94,7 +99,7 @@ def load(
     """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
 
     `epoch` is "latest", "best" or a step. `statistics`, `dropout` and `seed` are those recorded in training unless
-    given. Averaged weights (EMA) are used where the run kept them.
+    given; `precision`, `fast` and `compile` are the options of those names. Averaged weights (EMA) are used where the run kept them.
 
     Raises:
         CheckpointError: there is no such run or checkpoint, or it is damaged.
@@ -102,15 +107,16 @@ def load(
     """
     content = checkpoint.read(checkpoint.resolve(Path(run), str(epoch)))
     options = from_dict(Pix2PixOptions, content["options"])
-    asked = {"device": device, "precision": precision, "statistics": statistics, "dropout": dropout, "seed": seed}
+    of_run = {"device": device, "precision": precision, "fast": fast, "compile": compile, "seed": seed}
+    asked = of_run | {"statistics": statistics, "dropout": dropout}
     given = {
         name: leaves(Pix2PixOptions)[name].check(value, f"load: {name}")
         for name, value in asked.items()
         if value is not None
     }
     of_test: dict[str, Any] = {name: given[name] for name in ("statistics", "dropout") if name in given}
-    of_run: dict[str, Any] = {name: given[name] for name in ("device", "precision", "seed") if name in given}
-    options = options.model_copy(
-        update={"test": options.test.model_copy(update=of_test), "run": options.run.model_copy(update=of_run)}
-    )
-    return LoadedTranslator(content, options, Runtime(options.run.device, options.run.precision))
+    test = options.test.model_copy(update=of_test)
+    here = options.run.model_copy(update={name: value for name, value in given.items() if name in of_run})
+    options = options.model_copy(update={"test": test, "run": here})
+    runtime = Runtime(here.device, here.precision, speedups(here.fast), compiled=here.compile)
+    return LoadedTranslator(content, options, runtime)

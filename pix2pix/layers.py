@@ -98,6 +98,26 @@ def switched(network: nn.Module, *, statistics: Statistics, dropout: bool) -> It
             layer.active = old_active
 
 
+@torch.no_grad()
+def fold_norms(network: nn.Module) -> None:
+    """Put each norm with running statistics into the convolution before it, in place: the same function with fewer layers.
+
+    Both are affine: s (w * x + b - mean) + bias = (s w) * x + (s (b - mean) + bias), where s = weight / deviation.
+    """
+    for layers in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        for i in range(1, len(layers)):
+            before, norm = layers[i - 1], layers[i]
+            convolution = before[-1] if isinstance(before, nn.Sequential) else before
+            if not isinstance(norm, Norm) or not isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            outputs = 0 if isinstance(convolution, nn.Conv2d) else 1
+            convolution.weight.mul_(scale.view([-1 if d == outputs else 1 for d in range(4)]))
+            bias = 0 if convolution.bias is None else convolution.bias
+            convolution.bias = nn.Parameter(scale * (bias - norm.running_mean) + norm.bias)
+            layers[i] = nn.Identity()
+
+
 def initialise(network: nn.Module, init_type: InitType, gain: float, generator: torch.Generator) -> None:
     """Draw all weights anew: convolutions by `init_type`, norm weights from N(1, gain), every bias 0.
 

@@ -19,7 +19,7 @@ from pix2pix.images import shown
 from pix2pix.methods.base import Method, Scalars
 from pix2pix.monitor import Monitor
 from pix2pix.options import Pix2PixOptions, as_dict
-from pix2pix.runtime import NonFiniteError, all_finite, step_seed
+from pix2pix.runtime import NonFiniteError, all_finite, optimizer_state, restore_optimizer, set_rate, step_seed
 
 GRID_ROWS = 4  # validation pairs shown on TensorBoard
 HIGHER_IS_BETTER = {"val/psnr", "val/ssim"}
@@ -140,7 +140,7 @@ def save(method: Method[Any], options: Pix2PixOptions, progress: Progress, folde
         "options": as_dict(options),
         "description": method.description,
         "networks": networks,
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in method.optimizers.items()},
+        "optimizers": {name: optimizer_state(optimizer) for name, optimizer in method.optimizers.items()},
         "ema": progress.ema,
         "best": progress.best,
         "window": progress.window,
@@ -160,7 +160,7 @@ def resume(method: Method[Any], content: dict[str, Any], options: Pix2PixOptions
     """
     for name, network in method.networks.items():
         checkpoint.restore(network, content["networks"][name], name)
-        method.optimizers[name].load_state_dict(content["optimizers"][name])
+        restore_optimizer(method.optimizers[name], content["optimizers"][name])
     device = next(method.generator.parameters()).device
     ema = content["ema"] and {name: value.to(device, copy=True) for name, value in content["ema"].items()}
     same_measure = content["options"]["run"]["best_metric"] == options.run.best_metric
@@ -187,8 +187,7 @@ def _located(what: str, step: int, names: list[str]) -> NonFiniteError:
 def _set_rate(method: Method[Any], step: int, total: int) -> float:
     rate = method.learning_rate(step, total)
     for optimizer in method.optimizers.values():
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(optimizer, rate)
     return rate
 
 

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from pix2pix.errors import UserError
-from pix2pix.layers import Dropout, Norm, initialise, norm_layer, switched
+from pix2pix.layers import Dropout, Norm, fold_norms, initialise, norm_layer, switched
+from pix2pix.networks.generators import build_generator
 
 
 def test_a_norm_by_image_standardises_each_image():
@@ -88,3 +89,17 @@ def test_the_same_seed_draws_the_same_weights():
     for network in networks:
         initialise(network, "normal", 0.02, torch.Generator().manual_seed(7))
     assert torch.equal(networks[0].weight, networks[1].weight)
+
+
+@pytest.mark.parametrize("upsample", ["transpose", "nearest"])
+@pytest.mark.parametrize("name", ["unet_8", "encoder_decoder_16", "resnet_6blocks"])
+def test_folded_norms_leave_a_network_the_same_function(name, upsample):
+    network = build_generator(name, 3, 2, ngf=4, norm="batch", upsample=upsample, dropout=True).double()
+    initialise(network, "normal", 0.3, torch.Generator().manual_seed(0))
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    network(x)  # moves the running averages
+    with switched(network, statistics="running", dropout=False):
+        expected = network(x)
+        fold_norms(network)
+        assert torch.allclose(network(x), expected, rtol=0, atol=1e-12)
+    assert not any(isinstance(module, Norm) for module in network.modules())

@@ -4,9 +4,22 @@ import pytest
 import torch
 from torch import nn
 
+from pix2pix.convolution import Conv
 from pix2pix.errors import UserError
 from pix2pix.losses import adversarial, pixel
-from pix2pix.runtime import NonFiniteError, Runtime, all_finite, name_seed, seeded, step_seed
+from pix2pix.options.fields import SPEEDUPS
+from pix2pix.runtime import (
+    NonFiniteError,
+    Runtime,
+    all_finite,
+    fastest,
+    keep_freed_memory,
+    name_seed,
+    optimizer_state,
+    restore_optimizer,
+    seeded,
+    step_seed,
+)
 
 CPU = torch.device("cpu")
 
@@ -195,3 +208,52 @@ def test_a_seeded_block_leaves_a_gpus_state_as_it_was():
     with seeded(1, device):
         torch.rand(4, device=device)
     assert torch.equal(torch.cuda.get_rng_state(), outside)
+
+
+def test_what_is_fast_depends_on_device_and_precision():
+    assert fastest("cpu", "fp32") == ("memory", "products", "one_pass", "fold")
+    assert fastest("cpu", "bf16") == ("memory", "channels_last", "products", "one_pass", "fold")
+    assert fastest("cuda", "bf16") == ("channels_last", "one_pass", "fold", "graph")
+    assert {name for kind in ("cpu", "cuda", "mps") for name in fastest(kind, "bf16")} == set(SPEEDUPS)
+
+
+def test_a_runtime_gives_networks_the_form_that_is_asked_for():
+    for fast in ((), ("products",), ("channels_last",)):
+        network = Runtime("cpu", fast=fast).prepare(nn.Sequential(Conv(2, 3, 4, 2, 1), nn.Conv2d(3, 4, 3)))
+        assert network[0].by_product == ("products" in fast)
+        for layer in network:
+            assert layer.weight.is_contiguous(memory_format=torch.channels_last) == ("channels_last" in fast)
+        image = Runtime("cpu", fast=fast).place(torch.zeros(2, 3, 4, 4))
+        assert image.is_contiguous(memory_format=torch.channels_last) == ("channels_last" in fast)
+
+
+def test_weights_that_are_read_as_matrices_keep_their_order():
+    network = Runtime("cpu", fast=("products", "channels_last")).prepare(Conv(2, 3, 4, 2, 1))
+    assert network.weight.is_contiguous()
+
+
+def test_cuda_graphs_are_refused_without_cuda():
+    with pytest.raises(UserError, match="--fast graph records CUDA graphs, and the device is cpu: leave graph out"):
+        Runtime("cpu", fast=("graph",))
+
+
+def test_a_state_of_a_recorded_optimiser_is_that_of_any_other():
+    layer = nn.Linear(2, 1)
+    recorded = torch.optim.Adam(layer.parameters(), lr=torch.tensor(0.1), fused=True, capturable=True)
+    state = optimizer_state(recorded)
+    (group,) = state["param_groups"]
+    assert (type(group["lr"]), group["capturable"]) == (float, False)
+    plain = adam(layer, lr=0.3)
+    restore_optimizer(plain, state)
+    assert plain.param_groups[0]["lr"] == pytest.approx(0.1)
+    rate = recorded.param_groups[0]["lr"]
+    plain.param_groups[0]["lr"] = 0.7
+    restore_optimizer(recorded, optimizer_state(plain))
+    assert recorded.param_groups[0]["lr"] is rate  # a graph reads it where it lies
+    assert (rate.item(), recorded.param_groups[0]["capturable"]) == (pytest.approx(0.7), True)
+
+
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    keep_freed_memory()
+    monkeypatch.setattr("sys.platform", "darwin")
+    keep_freed_memory()

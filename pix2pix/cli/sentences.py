@@ -31,6 +31,7 @@ def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix"
         f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
         f"norm: {method.norm}, because {reason}",
         f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{_slow(method.runtime)}",
+        f"fast: {_fast(method.runtime)}",
         f"steps: {step + 1} to {train.steps} ({epochs:.1f} epochs)"
         + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
     ]
@@ -59,6 +60,11 @@ def _slow(runtime: "Runtime") -> str:
     if runtime.device.type == "cpu" and runtime.precision == "bf16" and not processor.startswith("AVX512"):
         return f" (this processor, {processor}, has no bfloat16 arithmetic: --precision fp32 is many times as fast)"
     return ""
+
+
+def _fast(runtime: "Runtime") -> str:
+    ways = ["compiled"] * runtime.compiled + list(runtime.fast)
+    return f"{', '.join(ways)} (--fast none is without)" if runtime.fast else ", ".join(ways) or "nothing"
 
 
 def conclusion(options: Pix2PixOptions, folder: Path | None, step: int, interrupted: bool) -> str:

@@ -39,6 +39,8 @@ def test(argv: Sequence[str]) -> int:
         epoch=str(options.epoch),
         device=options.device,
         precision=options.precision,
+        fast=options.fast,
+        compile=options.compile,
         statistics=options.statistics,
         dropout=options.dropout,
         seed=parsed.given.get("seed"),

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from pix2pix.cli.sentences import conclusion, introduction
 from pix2pix.errors import UserError
 from pix2pix.lock import locked
-from pix2pix.options import Parsed, Pix2PixOptions, as_dict, check_resume, from_dict, load_yaml, parse, to_yaml
+from pix2pix.options import (
+    Parsed,
+    Pix2PixOptions,
+    as_dict,
+    check_resume,
+    from_dict,
+    load_yaml,
+    parse,
+    speedups,
+    to_yaml,
+)
 
 if TYPE_CHECKING:
     from pix2pix.data.records import Pair
@@ -105,7 +115,8 @@ def _train(
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress, fit, resume
 
-    runtime = Runtime(options.run.device, options.run.precision)
+    run = options.run
+    runtime = Runtime(run.device, run.precision, speedups(run.fast), compiled=run.compile)
     data = _data(options, content, read_again)
     options = _with_steps(options, len(data.train), dry=folder is None)
     method = METHODS[options.model](options, data.codec, runtime)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from pix2pix.data.records import Pair
 from pix2pix.errors import UserError
@@ -58,7 +58,10 @@ class Pix2Pix:
             initialise(generator, network.init_type, network.init_gain, weights)
         self.generator: nn.Module = runtime.prepare(generator)
         self.networks: dict[str, nn.Module] = {"G": self.generator}
-        self.optimizers: dict[str, Optimizer] = {"G": self._adam(self.generator)} if training else {}
+        self.optimizers: dict[str, Optimizer] = {}
+        adam: dict[str, Any] = {"lr": options.train.lr, "betas": (options.train.beta1, options.train.beta2)}
+        if training:
+            self.optimizers["G"] = runtime.adam(self.generator, **adam)
 
         self.discriminator: PatchGAN | None = None
         if training and loss.gan_mode != "none":
@@ -68,7 +71,9 @@ class Pix2Pix:
             initialise(discriminator, network.init_type, network.init_gain, weights)
             self.discriminator = runtime.prepare(discriminator)
             self.networks["D"] = self.discriminator
-            self.optimizers["D"] = self._adam(self.discriminator)
+            self.optimizers["D"] = runtime.adam(self.discriminator, **adam)
+
+        self._step = runtime.recorded(self._update)
 
         self.description: dict[str, Any] = {
             "method": "pix2pix",
@@ -84,8 +89,10 @@ class Pix2Pix:
     def training_step(self, batch: Pair) -> Scalars:
         """Update D, then G, on one batch."""
         self._check_size(batch)
-        x = batch.source.to(self.runtime.device, non_blocking=True)
-        y = batch.target.to(self.runtime.device, non_blocking=True)
+        return self._step(self.runtime.place(batch.source), self.runtime.place(batch.target))
+
+    def _update(self, x: Tensor, y: Tensor) -> Scalars:
+        """Update D, then G; it never waits for the device, so that it can be recorded."""
         loss = self.options.loss
         scalars: Scalars = {}
         with self.runtime.autocast():
@@ -93,9 +100,7 @@ class Pix2Pix:
 
         loss_g = torch.zeros((), device=x.device)
         if self.discriminator is not None and loss.gan_mode != "none":
-            with self.runtime.autocast():
-                real_logits = self.discriminator(self._judged(x, y))
-                fake_logits = self.discriminator(self._judged(x, fake.detach()))
+            real_logits, fake_logits = self._judgements(self._judged(x, y), self._judged(x, fake.detach()))
             loss_d = adversarial.discriminator_loss(real_logits, fake_logits, loss.gan_mode)
             scalars["grad_norm/D"] = self.runtime.update(self.optimizers["D"], loss_d, "loss/D")
             with self.runtime.autocast():
@@ -137,8 +142,7 @@ class Pix2Pix:
         Dropout is drawn from the run's seed, `name` and `sample`.
         """
         test = self.options.test
-        image = image.to(self.runtime.device)
-        padded, (rows, columns) = reflect_to_multiple(image, self.multiple)
+        padded, (rows, columns) = reflect_to_multiple(self.runtime.place(image), self.multiple)
         seed = name_seed(self.options.run.seed, name, sample)
         with (
             seeded(seed, self.runtime.device),
@@ -159,9 +163,14 @@ class Pix2Pix:
         """Show D the output beside its source, or the output alone for the unconditional GAN."""
         return torch.cat([x, y], dim=1) if self.options.loss.conditional else y
 
-    def _adam(self, network: nn.Module) -> Adam:
-        train = self.options.train
-        return Adam(network.parameters(), lr=train.lr, betas=(train.beta1, train.beta2), fused=True)
+    def _judgements(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Let D judge both: in one pass if that is wished and its norms don't let images see each other."""
+        assert self.discriminator is not None
+        with self.runtime.autocast():
+            if "one_pass" in self.runtime.fast and self.norm != "batch":
+                real_logits, fake_logits = self.discriminator(torch.cat([real, fake])).chunk(2)
+                return real_logits, fake_logits
+            return self.discriminator(real), self.discriminator(fake)
 
     def _check_sizes(self, multiple: int, who: str, smallest: int = 1) -> None:
         """Refuse a crop that the networks cannot take, before any training."""

@@ -6,6 +6,7 @@ Isola, Zhu, Zhou, Efros: Image-to-image translation with conditional adversarial
 import torch
 from torch import Tensor, nn
 
+from pix2pix.convolution import Conv
 from pix2pix.layers import Dropout, NormKind, norm_layer
 from pix2pix.networks.upsampling import Upsample, doubling
 
@@ -35,9 +36,9 @@ class UNet(nn.Module):
         widths = [ngf * min(2**i, 8) for i in range(depth)]
         bias = norm == "none"  # useless before a norm; the reference leaves it out in the two layers without one, too
 
-        self.encoder = nn.ModuleList([nn.Conv2d(input_nc, widths[0], 4, 2, 1, bias=bias)])
+        self.encoder = nn.ModuleList([Conv(input_nc, widths[0], 4, 2, 1, bias=bias)])
         for i in range(1, depth):
-            layer = [nn.LeakyReLU(0.2), nn.Conv2d(widths[i - 1], widths[i], 4, 2, 1, bias=bias)]
+            layer = [nn.LeakyReLU(0.2), Conv(widths[i - 1], widths[i], 4, 2, 1, bias=bias)]
             if i < depth - 1:  # a norm on the 1x1 bottleneck would erase it (erratum of the paper)
                 layer.append(norm_layer(widths[i], norm))
             self.encoder.append(nn.Sequential(*layer))

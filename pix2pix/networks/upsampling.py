@@ -4,6 +4,8 @@ from typing import Literal
 
 from torch import nn
 
+from pix2pix.convolution import Conv, ConvTranspose
+
 Upsample = Literal["transpose", "nearest", "bilinear"]
 
 
@@ -15,5 +17,5 @@ def doubling(inputs: int, outputs: int, upsample: Upsample, *, kernel: int, bias
     """
     if upsample == "transpose":
         output_padding = kernel % 2  # an odd kernel comes out one pixel short
-        return nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1, output_padding, bias=bias)
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode=upsample), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
+        return ConvTranspose(inputs, outputs, kernel, 2, 1, output_padding, bias=bias)
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode=upsample), Conv(inputs, outputs, 3, 1, 1, bias=bias))

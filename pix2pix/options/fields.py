@@ -86,6 +86,24 @@ def _generator(name: str) -> str:
     return name
 
 
+def _fast(value: object) -> object:
+    """Check a list of speed-ups, and write each once, in the order in which they are known."""
+    if value in ("auto", "none"):
+        return value
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(FAST.words + " is needed")
+    for name in names:
+        if name not in SPEEDUPS:
+            raise ValueError(FAST.words + " is needed" + did_you_mean(str(name), SPEEDUPS))
+    return ",".join(name for name in SPEEDUPS if name in names)
+
+
+def speedups(fast: str) -> tuple[str, ...] | None:
+    """Return the names in a value of --fast; None leaves the choice to the program."""
+    return None if fast == "auto" else () if fast == "none" else tuple(fast.split(","))
+
+
 _POWERS = tuple(2**n for n in range(3, 13))
 GENERATORS = (
     *("unet_256", "encoder_decoder", "resnet_9blocks", "resnet_6blocks"),
@@ -94,6 +112,8 @@ GENERATORS = (
 GENERATOR = Needs(
     "unet_N, encoder_decoder, encoder_decoder_N (N a power of two from 8 to 4096), resnet_9blocks or resnet_6blocks"
 )
+SPEEDUPS = ("memory", "channels_last", "products", "one_pass", "fold", "graph")
+FAST = Needs(f"auto, none, or some of {','.join(SPEEDUPS)}")
 SIZE = Needs("N or HxW with sides from 1 to 65535")
 RANGE = Needs("LO,HI, two numbers of which the first is smaller,")
 RUN_NAME = Needs("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
@@ -108,6 +128,7 @@ Palette = Annotated[str, AfterValidator(_path), Needs("facades, cityscapes, camv
 Generator = Annotated[str, AfterValidator(_generator), GENERATOR]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"), DEVICE]
 Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], CHECKPOINT]
+Fast = Annotated[str, BeforeValidator(_fast), FAST]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Channels = Annotated[int, Field(gt=0, le=1024), Needs("a whole number from 1 to 1024 or none")]
 Statistics = Literal["image", "running"]

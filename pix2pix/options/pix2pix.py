@@ -9,6 +9,7 @@ from pix2pix.options.fields import (
     Channels,
     Device,
     Dropout,
+    Fast,
     Generator,
     Mark,
     Palette,
@@ -160,6 +161,10 @@ class RunOptions(Record):
     seed: Seed = Field(0, description="same seed, same run")
     device: Annotated[Device, MAY_CHANGE] = Field("auto", description="what to run on; auto: cuda, else mps, else cpu")
     precision: Precision = Field("fp32", description="arithmetic of the networks; losses are fp32 always")
+    fast: Annotated[Fast, MAY_CHANGE] = Field(
+        "auto", description="speed-ups of docs/performance.md; auto: those that pay"
+    )
+    compile: Annotated[bool, MAY_CHANGE] = Field(False, description="compile the networks: a slower start, then faster")
     log_every: Annotated[int, MAY_CHANGE] = Field(50, gt=0, description="steps between logged losses")
     val_every: Annotated[int, MAY_CHANGE] = Field(1000, gt=0, description="steps between validations and pictures")
     save_every: Annotated[int, MAY_CHANGE] = Field(1000, gt=0, description="steps between checkpoints")

@@ -8,6 +8,7 @@ from pix2pix.options.fields import (
     Checkpoint,
     Device,
     Dropout,
+    Fast,
     Path,
     Phase,
     Precision,
@@ -45,6 +46,8 @@ class TestOptions(Record):
     seed: Seed = Field(0, description="seed of the dropout, together with the file name")
     device: Device = Field("auto", description="what to run on; auto: cuda, else mps, else cpu")
     precision: Precision = Field("fp32", description="arithmetic of the network")
+    fast: Fast = Field("auto", description="speed-ups of docs/performance.md; auto: those that pay")
+    compile: bool = Field(False, description="compile the network: a slower start, then faster")
 
     @model_validator(mode="after")
     def _paired_or_not(self) -> Self:

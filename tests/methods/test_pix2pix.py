@@ -289,3 +289,37 @@ def test_for_translating_alone_there_is_no_discriminator_and_no_optimiser():
     assert model.optimizers == {}
     assert model.discriminator is None
     assert model.description == method().description
+
+
+FAST = ("products", "one_pass", "channels_last")
+
+
+def steps(fast, dtype, norm, size, count):
+    """The gradients of the last of so many steps, the weights after it, and G's L1 in each."""
+    given = options(norm=norm, generator="unet_32", ngf=8, ndf=4, load_size=32, crop_size=32, batch_size=size)
+    model = Pix2Pix(given, codec(), Runtime("cpu", fast=fast))
+    for network in model.networks.values():
+        network.to(dtype)
+    generator = torch.Generator().manual_seed(1)
+    losses = []
+    for step in range(count):
+        x, y = (torch.rand(size, 3, 32, 32, generator=generator).to(dtype) * 2 - 1 for _ in range(2))
+        torch.manual_seed(step)
+        losses.append(model.training_step(Pair(x, y, ["a"] * size))["loss/G_l1"].item())
+    weights = [weight for network in model.networks.values() for weight in network.parameters()]
+    return torch.cat([w.grad.flatten() for w in weights]), torch.cat([w.detach().flatten() for w in weights]), losses
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize("size", [1, 2])
+def test_in_float64_what_is_fast_computes_the_same(norm, size):
+    plain, fast = (steps(fast, torch.float64, norm, size, 1) for fast in ((), FAST))
+    for expected, got in zip(plain[:2], fast[:2], strict=True):
+        assert (got - expected).abs().max() < 1e-9
+
+
+def test_in_float32_what_is_fast_differs_by_rounding_alone():
+    plain, fast = (steps(fast, torch.float32, "instance", 1, 1)[0] for fast in ((), FAST))
+    assert (fast - plain).norm() < 1e-4 * plain.norm()
+    plain_l1, fast_l1 = (steps(fast, torch.float32, "instance", 1, 50)[2] for fast in ((), FAST))
+    assert sum(fast_l1) == pytest.approx(sum(plain_l1), rel=0.005)
