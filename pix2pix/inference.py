@@ -99,7 +99,8 @@ def load(
     """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
 
     `epoch` is "latest", "best" or a step. `statistics`, `dropout` and `seed` are those recorded in training unless
-    given; `precision`, `fast` and `compile` are the options of those names. Averaged weights (EMA) are used where the run kept them.
+    given; `precision`, `fast` and `compile` are the options of these names. Averaged weights (EMA) are used where the
+    run kept them.
 
     Raises:
         CheckpointError: there is no such run or checkpoint, or it is damaged.

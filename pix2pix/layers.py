@@ -100,7 +100,7 @@ def switched(network: nn.Module, *, statistics: Statistics, dropout: bool) -> It
 
 @torch.no_grad()
 def fold_norms(network: nn.Module) -> None:
-    """Put each norm with running statistics into the convolution before it, in place: the same function with fewer layers.
+    """Put each norm with running statistics into the convolution before it, in place: the same function, faster.
 
     Both are affine: s (w * x + b - mean) + bias = (s w) * x + (s (b - mean) + bias), where s = weight / deviation.
     """

@@ -193,11 +193,18 @@ def test_the_recorded_switches_hold_unless_others_are_given(tmp_path):
 
 
 def test_running_statistics_are_those_of_the_run(batch_run):
-    translator = load(batch_run, statistics="running", dropout="off")
+    translator = load(batch_run, statistics="running", dropout="off", fast="none")
     norm = next(module for module in translator.method.generator.modules() if isinstance(module, Norm))
     assert norm.running_mean.eq(torch.tensor(0.3)).all()
     image = noise(3, 16, 16)
     assert not torch.equal(translator.translate(image), load(batch_run, dropout="off").translate(image))
+
+
+def test_running_statistics_are_folded_into_the_convolutions_unless_told_otherwise(batch_run):
+    plain, folded = (load(batch_run, statistics="running", dropout="off", fast=fast) for fast in ("none", "auto"))
+    assert not any(isinstance(module, Norm) for module in folded.method.generator.modules())
+    image = noise(3, 16, 16)
+    assert torch.allclose(folded.translate(image), plain.translate(image), atol=1e-5)
 
 
 def test_running_statistics_are_refused_where_the_run_has_none(run):
