@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import ours, reference
 from benchmarks.measure import Call, Memory, alternate, launches, peak_memory, ratio, spread, waiting_for
-from benchmarks.report import Bar, chart, conditions, table, write_json
+from benchmarks.report import Bar, chart, conditions, milliseconds, table, write_json
 from benchmarks.roofline import Peaks, flops, has_bf16, peaks
 from pix2pix.errors import UserError
 from pix2pix.runtime import Runtime
@@ -54,10 +54,9 @@ def build(variant: str, case: Case, place: Place) -> Call:
         return reference.training_step(place.directory, case.norm, pairs, place.device)
     if variant == REFERENCE:
         return reference.translation(place.directory, pairs, place.device)
-    chosen = next(known for known in ours.VARIANTS if known == variant)
     if case.training:
-        return ours.training_step(case.norm, case.batch, case.size, chosen, place.device)
-    translate = ours.translator(place.run, chosen, place.device, statistics="running")
+        return ours.training_step(case.norm, case.batch, case.size, variant, place.device)
+    translate = ours.translator(place.run, variant, place.device, statistics="running")
     return lambda: translate(pairs.source)
 
 
@@ -90,8 +89,7 @@ def _errors(variants: Sequence[str], case: Case, place: Place) -> dict[str, floa
     source = ours.facades(1, case.size, place.device).source
     outputs = {
         variant: ours.translator(place.run, variant, place.device, statistics="running")(source)
-        for variant in ours.VARIANTS
-        if variant in ("plain", *variants)
+        for variant in {"plain", *variants}
     }
     return {variant: ours.error(output, outputs["plain"]) for variant, output in outputs.items()}
 
@@ -112,15 +110,15 @@ def _long_runs(calls: Mapping[str, Call], steps: int, wait: Call) -> dict[str, f
 def row(record: Mapping[str, Any], limits: Mapping[str, Peaks]) -> list[str]:
     """Return a record as a line of the table."""
     times, faster = record["spread"], record["ratio"]
-    peak = limits["bf16" if record["variant"] == "bf16" else "fp32"].conv if limits else None
+    peak = limits[arithmetic(record["variant"])].conv
     memory = Memory(**record["memory"]) if record["memory"] else None
     return [
         record["case"],
         record["variant"],
-        f"{1000 * times['median']:.4g}",
-        f"{1000 * times['lower']:.4g} - {1000 * times['upper']:.4g}",
+        milliseconds(times["median"]),
+        f"{milliseconds(times['lower'])} - {milliseconds(times['upper'])}",
         f"{faster['medians']:.2f} / {faster['rounds']:.2f} / {faster['least']:.2f}",
-        f"{100 * record['flops'] / times['median'] / peak:.0f} %" if peak else "",
+        f"{100 * record['flops'] / times['median'] / peak:.0f} %",
         f"{memory.peak / 1e9:.2f} / {memory.growth / 1e9:.2f}" if memory else "",
         f"{record['error']:.1e}" if record["error"] is not None else "",
         *(f"{record['launches'][name]}" for name in ("kernels", "calls") if record["launches"]),
@@ -128,15 +126,20 @@ def row(record: Mapping[str, Any], limits: Mapping[str, Peaks]) -> list[str]:
     ]
 
 
+def arithmetic(variant: str) -> str:
+    """Return "float32" or "bfloat16"; the reference has the first."""
+    dtype = torch.float32 if variant == REFERENCE else ours.VARIANTS[variant].dtype
+    return str(dtype).removeprefix("torch.")
+
+
 HEAD = ("case", "variant", "ms", "quartiles", "ratio: medians / rounds / least", "of the peak", "GB: peak / growth")
 
 
 def measure(asked: argparse.Namespace, place: Place) -> None:
     """Run what was asked, print a table line for each record, and keep JSON and plot up to date after every case."""
-    native = has_bf16(place.device)
-    variants = asked.variants or ["fp32", "bf16"] if native else asked.variants or ["fp32"]
-    precisions = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    limits = {name: peaks(place.device, dtype) for name, dtype in precisions.items() if name in ("fp32", *variants)}
+    variants = asked.variants or (["fp32", "bf16"] if has_bf16(place.device) else ["fp32"])
+    dtypes = {torch.float32, *(ours.VARIANTS[variant].dtype for variant in variants)}
+    limits = {str(dtype).removeprefix("torch."): peaks(place.device, dtype) for dtype in dtypes}
     surroundings = conditions() | {"device": str(place.device)}
     surroundings["peaks"] = {name: limit._asdict() for name, limit in limits.items()}
     for name, limit in limits.items():
@@ -168,7 +171,7 @@ def plot(records: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line, and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against_reference", description=__doc__)
     parser.add_argument("--reference", type=Path, required=True, help="checkout of the reference")
@@ -182,7 +185,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--json", type=Path, help="file for all figures and their conditions")
     parser.add_argument("--plot", type=Path, help="SVG file for a bar chart of the ratios")
-    asked = parser.parse_args()
+    asked = parser.parse_args(argv)
     try:
         directory, device = reference.checked(asked.reference.resolve()), Runtime(asked.device).device
         with tempfile.TemporaryDirectory() as folder:

@@ -95,9 +95,10 @@ def waiting_for(device: torch.device) -> Call:
 
 
 def peak_memory(build: Callable[..., Call], *args: object) -> Memory | None:
-    """Build a call in a fresh process by a function of a module, and return the memory that the call needs there.
+    """Build a call in a fresh process by a function of a module, and return the memory that two runs of it need there.
 
-    What building it took, such as reading a checkpoint, does not count. None where the system does not tell: only
+    The first of them may make what stays, as Adam's moments. What building took, such as reading a checkpoint, does
+    not count. None where the system does not tell: only
     Linux does of the CPU's memory.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
@@ -110,7 +111,8 @@ def _memory(threads: int, build: Callable[..., Call], *args: object) -> Memory |
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        call()
+        for _ in range(2):
+            call()
         return Memory(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_allocated() - before)
     forget = Path("/proc/self/clear_refs")
     try:
@@ -118,7 +120,8 @@ def _memory(threads: int, build: Callable[..., Call], *args: object) -> Memory |
     except OSError:
         return None
     before = _kilobytes("VmRSS")
-    call()
+    for _ in range(2):
+        call()
     peak = _kilobytes("VmHWM")
     return Memory(peak * 1024, (peak - before) * 1024)
 

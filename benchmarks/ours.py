@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,10 +18,20 @@ from pix2pix.options import Pix2PixOptions, from_dict
 from pix2pix.runtime import Runtime
 from pix2pix.training import Progress, save
 
-Variant = Literal["plain", "fp32", "bf16"]
-VARIANTS: tuple[Variant, ...] = ("plain", "fp32", "bf16")  # plain: fp32 with every speed-up off
-PLAIN_TRAINING: dict[str, Any] = {}  # options of train.py that turn the speed-ups off
-PLAIN_LOADING: dict[str, Any] = {}  # arguments of pix2pix.load that do
+
+class Variant(NamedTuple):
+    """A way to run it: options of train.py, arguments of `pix2pix.load`, and the arithmetic that both mean."""
+
+    options: dict[str, Any]
+    loading: dict[str, Any]
+    dtype: torch.dtype = torch.float32
+
+
+VARIANTS = {
+    "plain": Variant({}, {}),  # every speed-up off: the network as it is written
+    "fp32": Variant({}, {}),
+    "bf16": Variant({"precision": "bf16"}, {"precision": "bf16"}, torch.bfloat16),
+}
 CODEC = Codec(Encoding("photo", 3), Encoding("photo", 3))
 
 
@@ -33,20 +43,20 @@ def facades(count: int, size: int, device: torch.device) -> Pair:
     return Pair(x.to(device), y.to(device), [str(index) for index in range(count)])
 
 
-def training_step(norm: str, batch: int, size: int, variant: Variant, device: torch.device) -> Call:
+def training_step(norm: str, batch: int, size: int, variant: str, device: torch.device) -> Call:
     """Return one step of training the U-Net 256 and the 70x70 PatchGAN, on a batch that stays the same."""
-    chosen = PLAIN_TRAINING if variant == "plain" else {}
-    given = {"dataroot": "", "name": "bench", "norm": norm, "batch_size": batch, **chosen}
+    given = {"dataroot": "datasets", "name": "bench", "norm": norm, "batch_size": batch, "device": str(device)}
     sizes = {"load_size": size, "crop_size": size}
-    options = from_dict(Pix2PixOptions, {**given, **sizes, "precision": precision(variant)})
-    method = Pix2Pix(options, CODEC, Runtime(str(device), precision(variant)))
+    options = from_dict(Pix2PixOptions, given | sizes | VARIANTS[variant].options)
+    method = Pix2Pix(options, CODEC, Runtime(options.run.device, options.run.precision))
     pairs = facades(batch, size, device)
     return lambda: method.training_step(pairs)
 
 
 def write_random_run(folder: Path) -> Path:
     """Write the run of an untrained U-Net 256 with BatchNorm, whose running statistics are those of a facade."""
-    options = from_dict(Pix2PixOptions, {"dataroot": "", "name": folder.name, "norm": "batch", "device": "cpu"})
+    given = {"dataroot": "datasets", "name": folder.name, "norm": "batch", "statistics": "running", "device": "cpu"}
+    options = from_dict(Pix2PixOptions, given)
     method = Pix2Pix(options, CODEC, Runtime("cpu"))
     for module in method.generator.modules():
         if isinstance(module, Norm):
@@ -59,16 +69,10 @@ def write_random_run(folder: Path) -> Path:
     return folder
 
 
-def translator(run: Path, variant: Variant, device: torch.device, **given: Any) -> Callable[[Tensor], Tensor]:
+def translator(run: Path, variant: str, device: torch.device, **given: Any) -> Callable[[Tensor], Tensor]:
     """Return what translates (N, 3, H, W) by the run's network, without dropout; `given` goes to `pix2pix.load`."""
-    chosen = PLAIN_LOADING if variant == "plain" else {}
-    loaded = pix2pix.load(run, device=str(device), precision=precision(variant), dropout="off", **chosen, **given)
+    loaded = pix2pix.load(run, device=str(device), dropout="off", **VARIANTS[variant].loading, **given)
     return lambda image: loaded.translate(image)
-
-
-def precision(variant: Variant) -> Literal["fp32", "bf16"]:
-    """Return the arithmetic of a variant."""
-    return "bf16" if variant == "bf16" else "fp32"
 
 
 def error(output: Tensor, exact: Tensor) -> float:

@@ -50,6 +50,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def milliseconds(seconds: float) -> str:
+    """Return seconds as milliseconds of three digits or more."""
+    return f"{1000 * seconds:,.{max(0, 2 - len(str(int(1000 * seconds))) + 1)}f}"
+
+
 class Bar(NamedTuple):
     """A bar of the chart, from 0 to `value`; `low` and `high` are the ends of its whisker."""
 

@@ -84,7 +84,7 @@ def watch(command: Sequence[str], metrics: Path, interval: float, log: Path) -> 
     return list(samples.values())
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Soak, print the growth, and write the samples where --json says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--steps", type=int, default=10_000, help="training steps (10000)")
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=0.2, help="seconds between samples (0.2)")
     parser.add_argument("--json", type=Path, help="file for the samples and conditions")
     parser.add_argument("flags", nargs="*", help="further flags of train.py, after --")
-    asked = parser.parse_args()
+    asked = parser.parse_args(argv)
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
