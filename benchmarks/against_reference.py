@@ -13,7 +13,7 @@ import torch
 from benchmarks import ours, reference
 from benchmarks.measure import Call, Memory, alternate, launches, peak_memory, ratio, spread, waiting_for
 from benchmarks.report import Bar, chart, conditions, milliseconds, table, write_json
-from benchmarks.roofline import Peaks, flops, has_bf16, peaks
+from benchmarks.roofline import Peaks, flops, has_bf16, higher, peaks
 from pix2pix.errors import UserError
 from pix2pix.runtime import Runtime
 
@@ -126,37 +126,45 @@ def row(record: Mapping[str, Any], limits: Mapping[str, Peaks]) -> list[str]:
     ]
 
 
+def dtype_of(variant: str) -> torch.dtype:
+    """Return the arithmetic of a variant; the reference has float32 alone."""
+    return torch.float32 if variant == REFERENCE else ours.VARIANTS[variant].dtype
+
+
 def arithmetic(variant: str) -> str:
-    """Return "float32" or "bfloat16"; the reference has the first."""
-    dtype = torch.float32 if variant == REFERENCE else ours.VARIANTS[variant].dtype
-    return str(dtype).removeprefix("torch.")
+    """Return "float32" or "bfloat16"."""
+    return str(dtype_of(variant)).removeprefix("torch.")
 
 
 HEAD = ("case", "variant", "ms", "quartiles", "ratio: medians / rounds / least", "of the peak", "GB: peak / growth")
 
 
 def measure(asked: argparse.Namespace, place: Place) -> None:
-    """Run what was asked, print a table line for each record, and keep JSON and plot up to date after every case."""
+    """Run what was asked, print a table line for each record, and keep JSON and plot up to date after every case.
+
+    Peaks are measured anew before every case and the highest counts, since other processes may lower one of them.
+    """
     variants = asked.variants or (["fp32", "bf16"] if has_bf16(place.device) else ["fp32"])
-    dtypes = {torch.float32, *(ours.VARIANTS[variant].dtype for variant in variants)}
-    limits = {str(dtype).removeprefix("torch."): peaks(place.device, dtype) for dtype in dtypes}
+    dtypes = {arithmetic(variant): dtype_of(variant) for variant in (REFERENCE, *variants)}
+    limits = {name: Peaks(0, 0, 0) for name in dtypes}
     surroundings = conditions() | {"device": str(place.device)}
-    surroundings["peaks"] = {name: limit._asdict() for name, limit in limits.items()}
-    for name, limit in limits.items():
-        gemm, conv, copy = (figure / 1e9 for figure in limit)
-        print(f"{name}: GEMM {gemm:.0f} GFLOP/s, convolution {conv:.0f} GFLOP/s, copy {copy:.1f} GB/s")
     extra = ("kernels", "launches") if place.device.type == "cuda" else ()
     hours = ("80,000 steps",) if asked.steps else ()
     print(table([*HEAD, "error", *extra, *hours], []))
     records: list[dict[str, Any]] = []
     for name in asked.cases or (ON_GPU if place.device.type == "cuda" else ON_CPU):
+        limits = {kind: higher(limits[kind], peaks(place.device, dtype)) for kind, dtype in dtypes.items()}
         for record in compare(name, variants, place, asked):
             records.append(record)
             print(f"| {' | '.join(row(record, limits))} |", flush=True)
         if asked.json:
-            write_json(asked.json, surroundings | {"results": records})
+            found = {kind: limit._asdict() for kind, limit in limits.items()}
+            write_json(asked.json, surroundings | {"peaks": found, "results": records})
         if asked.plot:
             asked.plot.write_text(plot(records), encoding="utf-8")
+    for kind, limit in limits.items():
+        gemm, conv, copy = (figure / 1e9 for figure in limit)
+        print(f"peaks, {kind}: GEMM {gemm:.0f} GFLOP/s, convolution {conv:.0f} GFLOP/s, copy {copy:.1f} GB/s")
 
 
 def plot(records: Sequence[Mapping[str, Any]]) -> str:

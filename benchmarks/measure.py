@@ -95,18 +95,18 @@ def waiting_for(device: torch.device) -> Call:
 
 
 def peak_memory(build: Callable[..., Call], *args: object) -> Memory | None:
-    """Build a call in a fresh process by a function of a module, and return the memory that two runs of it need there.
+    """Do what `memory` does in a fresh process, where nothing else has used any; `build` is a function of a module."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        process.submit(torch.set_num_threads, torch.get_num_threads())
+        return process.submit(memory, build, *args).result()
+
+
+def memory(build: Callable[..., Call], *args: object) -> Memory | None:
+    """Build a call, and return the memory that two runs of it need.
 
     The first of them may make what stays, as Adam's moments. What building took, such as reading a checkpoint, does
-    not count. None where the system does not tell: only
-    Linux does of the CPU's memory.
+    not count. None where the system does not tell: only Linux does of the CPU's memory.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(_memory, torch.get_num_threads(), build, *args).result()
-
-
-def _memory(threads: int, build: Callable[..., Call], *args: object) -> Memory | None:
-    torch.set_num_threads(threads)
     call = build(*args)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
@@ -138,6 +138,8 @@ def launches(call: Call) -> Launches:
         call()
         torch.cuda.synchronize()
     on_gpu = [event for event in profile.events() if event.device_type.name == "CUDA"]
-    kernels = [event for event in on_gpu if not (event.is_user_annotation or event.name.startswith(("Mem", "mem")))]
+    kernels = [
+        event for event in on_gpu if not (event.is_user_annotation or event.name.startswith(("Memcpy", "Memset")))
+    ]
     starts = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch")
     return Launches(len(kernels), sum(event.name.startswith(starts) for event in profile.events()))
