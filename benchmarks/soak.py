@@ -64,7 +64,8 @@ def sample(pid: int, metrics: Path) -> Sample | None:
 
 
 def _kilobytes(file: Path, field: str) -> int:
-    return next(int(line.split()[1]) for line in file.read_text().splitlines() if line.startswith(field + ":"))
+    fields = dict(line.partition(":")[::2] for line in file.read_text().splitlines())
+    return int(fields[field].split()[0])  # a process that has just ended has none
 
 
 def watch(command: Sequence[str], metrics: Path, interval: float, log: Path) -> list[Sample]:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ import pytest
 import torch
 
 from benchmarks import against_reference, inference, ours, soak
-from benchmarks.soak import Sample, growth
+from benchmarks.soak import Sample, growth, sample
 
 ROOT = Path(ours.__file__).parent.parent
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
 # The interface of the reference that is called, around one weight.
 STAND_IN = """
@@ -100,6 +102,22 @@ def test_growth_compares_the_end_with_the_steps_after_the_warm_up():
 def test_too_few_samples_are_told():
     with pytest.raises(ValueError, match="1 samples of 100 steps are too few; sample more often"):
         growth([Sample(100, 1, 1, 1)], "rss")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
+def test_a_process_is_looked_at_while_it_runs_and_not_after_its_end(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    with subprocess.Popen([sys.executable, "-c", "print('up', flush=True); input()"], **PIPES) as process:
+        process.stdout.readline()
+        assert sample(process.pid, metrics) is None  # no step is logged yet
+        metrics.write_text('{"step": 1}\n{"step": 50}\n')
+        seen = sample(process.pid, metrics)
+        assert (seen.step, seen.files) == (50, 3)
+        assert seen.rss >= seen.pss > 1e6
+        process.stdin.close()
+        process.stdout.read()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
+        assert sample(process.pid, metrics) is None
 
 
 @pytest.mark.slow
