@@ -1,0 +1,209 @@
+"""This package beside junyanz/pytorch-CycleGAN-and-pix2pix, in turn in one process: training steps and translations."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks import ours, reference
+from benchmarks.measure import Call, Memory, alternate, launches, peak_memory, ratio, spread, waiting_for
+from benchmarks.report import Bar, chart, conditions, milliseconds, table, write_json
+from benchmarks.roofline import Peaks, flops, has_bf16, higher, peaks
+from pix2pix.errors import UserError
+from pix2pix.runtime import Runtime
+
+REFERENCE = "reference"
+FACADES_STEPS = 80_000  # 200 epochs of 400 pairs, the paper's training
+
+
+class Case(NamedTuple):
+    """What is measured: a training step or a translation, with which norm, batch and size."""
+
+    training: bool
+    norm: str
+    batch: int
+    size: int
+
+
+CASES = {
+    **{f"in_b{batch}": Case(True, "instance", batch, 256) for batch in (1, 4, 16)},
+    **{f"bn_b{batch}": Case(True, "batch", batch, 256) for batch in (1, 4, 16)},
+    **{f"translate_{size}": Case(False, "batch", 1, size) for size in (256, 512, 1024)},
+}
+ON_CPU = ("in_b1", "bn_b1", "bn_b4", "in_b4", "translate_256", "translate_512", "translate_1024")
+ON_GPU = ("in_b1", "bn_b1", "in_b16", "bn_b16", "translate_256", "translate_512", "translate_1024")
+
+
+class Place(NamedTuple):
+    """Where things are and run: the reference's checkout, a run of ours to translate with, and a device."""
+
+    directory: Path
+    run: Path
+    device: torch.device
+
+
+def build(variant: str, case: Case, place: Place) -> Call:
+    """Return the call of one side."""
+    pairs = ours.facades(case.batch, case.size, place.device)
+    if variant == REFERENCE and case.training:
+        return reference.training_step(place.directory, case.norm, pairs, place.device)
+    if variant == REFERENCE:
+        return reference.translation(place.directory, pairs, place.device)
+    if case.training:
+        return ours.training_step(case.norm, case.batch, case.size, variant, place.device)
+    translate = ours.translator(place.run, variant, place.device, statistics="running")
+    return lambda: translate(pairs.source)
+
+
+def compare(name: str, variants: Sequence[str], place: Place, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Measure a case: its variants in turn, then the memory of each in a process of its own; yield a record each."""
+    case = CASES[name]
+    calls = {variant: build(variant, case, place) for variant in (REFERENCE, *variants)}
+    work = flops(calls[REFERENCE])
+    wait = waiting_for(place.device)
+    seconds = alternate(calls, asked.rounds, warm_up=asked.warm_up, synchronise=wait)
+    errors = {} if case.training else _errors(variants, case, place)
+    on_gpu = {variant: launches(call) for variant, call in calls.items()} if place.device.type == "cuda" else {}
+    long = _long_runs(calls, asked.steps, wait) if case.training and asked.steps else {}
+    del calls
+    for variant, measured in seconds.items():
+        memory = peak_memory(build, variant, case, place) if asked.memory else None
+        yield {
+            **{"case": name, "variant": variant, "flops": work, "seconds": measured},
+            "spread": spread(measured)._asdict(),
+            "ratio": ratio(seconds[REFERENCE], measured)._asdict(),
+            "memory": memory and memory._asdict(),
+            "error": errors.get(variant),
+            "launches": on_gpu[variant]._asdict() if variant in on_gpu else None,
+            "hours_of_facades": long.get(variant),
+        }
+
+
+def _errors(variants: Sequence[str], case: Case, place: Place) -> dict[str, float]:
+    """Return how far each variant's output is from that of the plain network."""
+    source = ours.facades(1, case.size, place.device).source
+    outputs = {
+        variant: ours.translator(place.run, variant, place.device, statistics="running")(source)
+        for variant in {"plain", *variants}
+    }
+    return {variant: ours.error(output, outputs["plain"]) for variant, output in outputs.items()}
+
+
+def _long_runs(calls: Mapping[str, Call], steps: int, wait: Call) -> dict[str, float]:
+    """Return the hours that the paper's training on facades would take, by the time of `steps` steps on end."""
+    hours = {}
+    for variant, call in calls.items():
+        wait()
+        began = time.perf_counter()
+        for _ in range(steps):
+            call()
+        wait()
+        hours[variant] = (time.perf_counter() - began) / steps * FACADES_STEPS / 3600
+    return hours
+
+
+def row(record: Mapping[str, Any], limits: Mapping[str, Peaks]) -> list[str]:
+    """Return a record as a line of the table."""
+    times, faster = record["spread"], record["ratio"]
+    peak = limits[arithmetic(record["variant"])].conv
+    memory = Memory(**record["memory"]) if record["memory"] else None
+    return [
+        record["case"],
+        record["variant"],
+        milliseconds(times["median"]),
+        f"{milliseconds(times['lower'])} - {milliseconds(times['upper'])}",
+        f"{faster['medians']:.2f} / {faster['rounds']:.2f} / {faster['least']:.2f}",
+        f"{100 * record['flops'] / times['median'] / peak:.0f} %",
+        f"{memory.peak / 1e9:.2f} / {memory.growth / 1e9:.2f}" if memory else "",
+        f"{record['error']:.1e}" if record["error"] is not None else "",
+        *(f"{record['launches'][name]}" for name in ("kernels", "calls") if record["launches"]),
+        *([f"{record['hours_of_facades']:.1f} h"] if record["hours_of_facades"] else []),
+    ]
+
+
+def dtype_of(variant: str) -> torch.dtype:
+    """Return the arithmetic of a variant; the reference has float32 alone."""
+    return torch.float32 if variant == REFERENCE else ours.VARIANTS[variant].dtype
+
+
+def arithmetic(variant: str) -> str:
+    """Return "float32" or "bfloat16"."""
+    return str(dtype_of(variant)).removeprefix("torch.")
+
+
+HEAD = ("case", "variant", "ms", "quartiles", "ratio: medians / rounds / least", "of the peak", "GB: peak / growth")
+
+
+def measure(asked: argparse.Namespace, place: Place) -> None:
+    """Run what was asked, print a table line for each record, and keep JSON and plot up to date after every case.
+
+    Peaks are measured anew before every case and the highest counts, since other processes may lower one of them.
+    """
+    variants = asked.variants or (["fp32", "bf16"] if has_bf16(place.device) else ["fp32"])
+    dtypes = {arithmetic(variant): dtype_of(variant) for variant in (REFERENCE, *variants)}
+    limits = {name: Peaks(0, 0, 0) for name in dtypes}
+    surroundings = conditions() | {"device": str(place.device)}
+    extra = ("kernels", "launches") if place.device.type == "cuda" else ()
+    hours = ("80,000 steps",) if asked.steps else ()
+    print(table([*HEAD, "error", *extra, *hours], []))
+    records: list[dict[str, Any]] = []
+    for name in asked.cases or (ON_GPU if place.device.type == "cuda" else ON_CPU):
+        limits = {kind: higher(limits[kind], peaks(place.device, dtype)) for kind, dtype in dtypes.items()}
+        for record in compare(name, variants, place, asked):
+            records.append(record)
+            print(f"| {' | '.join(row(record, limits))} |", flush=True)
+        if asked.json:
+            found = {kind: limit._asdict() for kind, limit in limits.items()}
+            write_json(asked.json, surroundings | {"peaks": found, "results": records})
+        if asked.plot:
+            asked.plot.write_text(plot(records), encoding="utf-8")
+    for kind, limit in limits.items():
+        gemm, conv, copy = (figure / 1e9 for figure in limit)
+        print(f"peaks, {kind}: GEMM {gemm:.0f} GFLOP/s, convolution {conv:.0f} GFLOP/s, copy {copy:.1f} GB/s")
+
+
+def plot(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the ratios of all but the reference as an SVG file."""
+    return chart(
+        "times as fast as the reference (median of the rounds, quartiles)",
+        [
+            Bar(f"{one['case']} {one['variant']}", *(one["ratio"][name] for name in ("rounds", "lower", "upper")))
+            for one in records
+            if one["variant"] != REFERENCE
+        ],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line, and measure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.against_reference", description=__doc__)
+    parser.add_argument("--reference", type=Path, required=True, help="checkout of the reference")
+    parser.add_argument("--cases", nargs="+", choices=CASES, metavar="CASE", help=f"some of {', '.join(CASES)}")
+    parser.add_argument("--variants", nargs="+", choices=ours.VARIANTS, help="of ours; default: fp32, bf16 if native")
+    parser.add_argument("--rounds", type=int, default=15, help="alternations that count (15)")
+    parser.add_argument("--warm_up", type=int, default=2, help="alternations before (2)")
+    parser.add_argument("--run", type=Path, help="a run of unet_256 with BatchNorm to translate with; else untrained")
+    parser.add_argument("--steps", type=int, help="also time so many steps on end and extrapolate to 80,000")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    parser.add_argument("--json", type=Path, help="file for all figures and their conditions")
+    parser.add_argument("--plot", type=Path, help="SVG file for a bar chart of the ratios")
+    asked = parser.parse_args(argv)
+    try:
+        directory, device = reference.checked(asked.reference.resolve()), Runtime(asked.device).device
+        with tempfile.TemporaryDirectory() as folder:
+            run = asked.run or ours.write_random_run(Path(folder) / "random")
+            measure(asked, Place(directory, run, device))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

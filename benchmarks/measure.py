@@ -1,0 +1,145 @@
+"""How things are measured: variants in turn, medians and quartiles, ratios, peak memory, kernels of a step.
+
+Machines drift by a factor of several over minutes, so that only ratios of things run in turn in one process count.
+"""
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+Call = Callable[[], object]
+
+
+class Spread(NamedTuple):
+    """Least, lower quartile, median and upper quartile of some measurements."""
+
+    least: float
+    lower: float
+    median: float
+    upper: float
+
+
+class Ratio(NamedTuple):
+    """How many times as fast as another: by the medians, by the median of each round's ratio, by the least times.
+
+    `lower` and `upper` are the quartiles of the rounds' ratios.
+    """
+
+    medians: float
+    rounds: float
+    least: float
+    lower: float
+    upper: float
+
+
+class Memory(NamedTuple):
+    """Bytes at the peak of a call, and by how much that is more than before it: of the process, or of the GPU's."""
+
+    peak: int
+    growth: int
+
+
+class Launches(NamedTuple):
+    """What a step asks of a GPU: kernels that ran, and calls of the host that started them (a graph is one)."""
+
+    kernels: int
+    calls: int
+
+
+def alternate(
+    variants: Mapping[str, Call], rounds: int, *, warm_up: int = 2, synchronise: Call = lambda: None
+) -> dict[str, list[float]]:
+    """Run each variant once a round and return the seconds of each by name, one per round.
+
+    Every round begins with another variant than the one before. `warm_up` rounds go before and are not counted.
+    `synchronise` waits for the device; it is called before and after each run.
+    """
+    names = list(variants)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-warm_up, rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            synchronise()
+            began = time.perf_counter()
+            variants[name]()
+            synchronise()
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def spread(seconds: Sequence[float]) -> Spread:
+    """Summarise measurements; of a single one all figures are the same."""
+    quartiles = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else [seconds[0]] * 3
+    return Spread(min(seconds), *quartiles)
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Ratio:
+    """Return how many times as fast `ours` is as `theirs`, seconds of the same rounds."""
+    each = spread([a / b for a, b in zip(theirs, ours, strict=True)])
+    a, b = spread(theirs), spread(ours)
+    return Ratio(a.median / b.median, each.median, a.least / b.least, each.lower, each.upper)
+
+
+def waiting_for(device: torch.device) -> Call:
+    """Return what waits until the device has done all that it was told."""
+    if device.type == "cuda":
+        return lambda: torch.cuda.synchronize(device)
+    return torch.mps.synchronize if device.type == "mps" else lambda: None
+
+
+def peak_memory(build: Callable[..., Call], *args: object) -> Memory | None:
+    """Do what `memory` does in a fresh process, where nothing else has used any; `build` is a function of a module."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        process.submit(torch.set_num_threads, torch.get_num_threads())
+        return process.submit(memory, build, *args).result()
+
+
+def memory(build: Callable[..., Call], *args: object) -> Memory | None:
+    """Build a call, and return the memory that two runs of it need.
+
+    The first of them may make what stays, as Adam's moments. What building took, such as reading a checkpoint, does
+    not count. None where the system does not tell: only Linux does of the CPU's memory.
+    """
+    call = build(*args)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        for _ in range(2):
+            call()
+        return Memory(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_allocated() - before)
+    forget = Path("/proc/self/clear_refs")
+    try:
+        forget.write_text("5", encoding="ascii")  # forget the peak so far
+    except OSError:
+        return None
+    before = _kilobytes("VmRSS")
+    for _ in range(2):
+        call()
+    peak = _kilobytes("VmHWM")
+    return Memory(peak * 1024, (peak - before) * 1024)
+
+
+def _kilobytes(field: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+
+def launches(call: Call) -> Launches:
+    """Count what a call asks of a GPU; copies and fills are not kernels."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        call()
+        torch.cuda.synchronize()
+    on_gpu = [event for event in profile.events() if event.device_type.name == "CUDA"]
+    kernels = [
+        event for event in on_gpu if not (event.is_user_annotation or event.name.startswith(("Memcpy", "Memset")))
+    ]
+    starts = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch")
+    return Launches(len(kernels), sum(event.name.startswith(starts) for event in profile.events()))

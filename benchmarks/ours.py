@@ -1,0 +1,80 @@
+"""This package as the benchmarks run it, by the same doors as train.py and test.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import pix2pix
+from benchmarks.measure import Call
+from pix2pix.data.generated import generate
+from pix2pix.data.records import Pair
+from pix2pix.images import Codec, Encoding
+from pix2pix.layers import Norm, switched
+from pix2pix.methods.pix2pix import Pix2Pix
+from pix2pix.options import Pix2PixOptions, from_dict
+from pix2pix.runtime import Runtime
+from pix2pix.training import Progress, save
+
+
+class Variant(NamedTuple):
+    """A way to run it: options of train.py, arguments of `pix2pix.load`, and the arithmetic that both mean."""
+
+    options: dict[str, Any]
+    loading: dict[str, Any]
+    dtype: torch.dtype = torch.float32
+
+
+VARIANTS = {
+    "plain": Variant({}, {}),  # every speed-up off: the network as it is written
+    "fp32": Variant({}, {}),
+    "bf16": Variant({"precision": "bf16"}, {"precision": "bf16"}, torch.bfloat16),
+}
+CODEC = Codec(Encoding("photo", 3), Encoding("photo", 3))
+
+
+def facades(count: int, size: int, device: torch.device) -> Pair:
+    """Return generated facades, labels to photos: (count, 3, size, size)."""
+    drawn = [generate(0, index, (size, size)) for index in range(count)]
+    x = torch.stack([CODEC.source.encode(labels) for _, labels in drawn])
+    y = torch.stack([CODEC.target.encode(photo) for photo, _ in drawn])
+    return Pair(x.to(device), y.to(device), [str(index) for index in range(count)])
+
+
+def training_step(norm: str, batch: int, size: int, variant: str, device: torch.device) -> Call:
+    """Return one step of training the U-Net 256 and the 70x70 PatchGAN, on a batch that stays the same."""
+    given = {"dataroot": "datasets", "name": "bench", "norm": norm, "batch_size": batch, "device": str(device)}
+    sizes = {"load_size": size, "crop_size": size}
+    options = from_dict(Pix2PixOptions, given | sizes | VARIANTS[variant].options)
+    method = Pix2Pix(options, CODEC, Runtime(options.run.device, options.run.precision))
+    pairs = facades(batch, size, device)
+    return lambda: method.training_step(pairs)
+
+
+def write_random_run(folder: Path) -> Path:
+    """Write the run of an untrained U-Net 256 with BatchNorm, whose running statistics are those of a facade."""
+    given = {"dataroot": "datasets", "name": folder.name, "norm": "batch", "statistics": "running", "device": "cpu"}
+    options = from_dict(Pix2PixOptions, given)
+    method = Pix2Pix(options, CODEC, Runtime("cpu"))
+    for module in method.generator.modules():
+        if isinstance(module, Norm):
+            module.momentum = 1.0
+    with torch.no_grad(), switched(method.generator, statistics="batch", dropout=False):
+        method.generator(facades(1, 256, torch.device("cpu")).source)
+    method.networks, method.optimizers = {"G": method.generator}, {}
+    folder.mkdir(parents=True, exist_ok=True)
+    save(method, options, Progress(step=1), folder, best=False)
+    return folder
+
+
+def translator(run: Path, variant: str, device: torch.device, **given: Any) -> Callable[[Tensor], Tensor]:
+    """Return what translates (N, 3, H, W) by the run's network, without dropout; `given` goes to `pix2pix.load`."""
+    loaded = pix2pix.load(run, device=str(device), dropout="off", **VARIANTS[variant].loading, **given)
+    return lambda image: loaded.translate(image)
+
+
+def error(output: Tensor, exact: Tensor) -> float:
+    """Return the norm of the difference as a share of the norm of what is exact."""
+    return float((output.double() - exact.double()).norm() / exact.double().norm())

@@ -1,0 +1,155 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import against_reference, inference, ours, soak
+from benchmarks.soak import Sample, growth, sample
+
+ROOT = Path(ours.__file__).parent.parent
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+
+# The interface of the reference that is called, around one weight.
+STAND_IN = """
+import torch
+
+class Pix2PixModel:
+    def __init__(self, opt):
+        assert (opt.netG, opt.netD, opt.norm, opt.gan_mode) == ("unet_256", "basic", opt.norm, "vanilla")
+        self.weight = torch.nn.Parameter(torch.ones(3, 3, 1, 1))
+        print("built")
+
+    def set_input(self, input):
+        self.source, self.target = input["A"], input["B"]
+
+    def optimize_parameters(self):
+        (torch.nn.functional.conv2d(self.source, self.weight) - self.target).abs().mean().backward()
+
+    def eval(self):
+        pass
+
+    def test(self):
+        torch.nn.functional.conv2d(self.source, self.weight)
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    models = tmp_path / "checkout" / "models"
+    models.mkdir(parents=True)
+    (models / "pix2pix_model.py").write_text(STAND_IN)
+    return models.parent
+
+
+@pytest.mark.parametrize("script", [against_reference, inference, soak])
+def test_help_tells_what_is_measured(script, capsys):
+    with pytest.raises(SystemExit) as ended:
+        script.main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"python -m {script.__name__}" in shown
+    assert " ".join(script.__doc__.split()) in " ".join(shown.split())
+
+
+def test_a_folder_that_is_no_checkout_of_the_reference_is_refused(tmp_path, capsys):
+    assert against_reference.main(["--reference", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --reference {tmp_path} has no models/pix2pix_model.py; a checkout of "
+        "junyanz/pytorch-CycleGAN-and-pix2pix is needed, see benchmarks/README.md\n"
+    )
+
+
+def test_a_run_that_does_not_exist_is_refused(tmp_path, capsys):
+    flags = ["--run", str(tmp_path / "none"), "--sizes", "256", "--batches", "1", "--no-memory"]
+    assert inference.main(flags) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_line_of_the_table_tells_time_ratio_share_and_memory():
+    record = {
+        **{"case": "in_b1", "variant": "fp32", "flops": 2e9, "error": None, "launches": None},
+        "spread": {"least": 0.1, "lower": 0.15, "median": 0.2, "upper": 0.25},
+        "ratio": {"medians": 2.0, "rounds": 2.5, "least": 3.0, "lower": 2.0, "upper": 3.0},
+        "memory": {"peak": 2e9, "growth": 1e9},
+        "hours_of_facades": None,
+    }
+    limits = {"float32": against_reference.Peaks(gemm=50e9, conv=40e9, copy=1e9)}
+    assert against_reference.row(record, limits) == [
+        *("in_b1", "fp32", "200", "150 - 250", "2.00 / 2.50 / 3.00", "25 %", "2.00 / 1.00", "")
+    ]
+    assert "in_b1 fp32" in against_reference.plot([record])
+
+
+def test_the_error_is_a_share_of_the_exact_norm():
+    assert ours.error(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0])) == pytest.approx(1 / 5)
+
+
+def samples(*values):
+    return [Sample(step, value, value, 7) for step, value in enumerate(values, 1)]
+
+
+def test_growth_compares_the_end_with_the_steps_after_the_warm_up():
+    flat = samples(*[50] * 20, *[100] * 80)
+    grown = samples(*[50] * 19, *[100] * 20, *[110] * 61)
+    assert (growth(flat, "rss"), growth(flat, "files")) == (0, 0)
+    assert growth(grown, "rss") == pytest.approx(0.1)
+
+
+def test_too_few_samples_are_told():
+    with pytest.raises(ValueError, match="1 samples of 100 steps are too few; sample more often"):
+        growth([Sample(100, 1, 1, 1)], "rss")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
+def test_a_process_is_looked_at_while_it_runs_and_not_after_its_end(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    with subprocess.Popen([sys.executable, "-c", "print('up', flush=True); input()"], **PIPES) as process:
+        process.stdout.readline()
+        assert sample(process.pid, metrics) is None  # no step is logged yet
+        metrics.write_text('{"step": 1}\n{"step": 50}\n')
+        seen = sample(process.pid, metrics)
+        assert (seen.step, seen.files) == (50, 3)
+        assert seen.rss >= seen.pss > 1e6
+        process.stdin.close()
+        process.stdout.read()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
+        assert sample(process.pid, metrics) is None
+
+
+@pytest.mark.slow
+def test_both_sides_are_measured_and_told(stand_in, tmp_path):
+    files = ("--json", tmp_path / "found.json", "--plot", tmp_path / "found.svg")
+    flags = ("--cases", "in_b1", "translate_256", "--rounds", 1, "--warm_up", 0, "--steps", 1, "--device", "cpu")
+    command = [sys.executable, "-m", "benchmarks.against_reference", "--reference", stand_in, *flags, *files]
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [(one["case"], one["variant"]) for one in found["results"]] == [
+        (case, variant) for case in ("in_b1", "translate_256") for variant in ("reference", "fp32")
+    ]
+    assert found["results"][0]["flops"] == 2 * (2 * 3 * 3 * 256 * 256)
+    assert found["results"][1]["hours_of_facades"] > 0
+    assert found["results"][3]["error"] < 1e-3
+    assert (tmp_path / "found.svg").read_text().startswith("<svg")
+    assert "| in_b1 | fp32 | " in done.stdout
+
+
+@pytest.mark.slow
+def test_translation_is_measured_by_size(tmp_path):
+    flags = ("--random", "--sizes", 256, "--batches", 1, 2, "--rounds", 1, "--json", tmp_path / "found.json")
+    assert inference.main(list(map(str, flags))) == 0
+    found = json.loads((tmp_path / "found.json").read_text())["results"]
+    assert [(one["size"], one["batch"]) for one in found] == [(256, 1), (256, 2)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ten_thousand_steps_grow_less_than_three_percent_and_keep_their_files(tmp_path):
+    soak.main(["--json", str(tmp_path / "found.json")])
+    grown = json.loads((tmp_path / "found.json").read_text())["growth"]
+    assert grown["rss"] < 0.03
+    assert grown["files"] == 0
