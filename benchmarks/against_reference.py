@@ -1,17 +1,17 @@
-"""This package beside junyanz/pytorch-CycleGAN-and-pix2pix, in turn in one process: training steps and translations."""
+"""This package beside junyanz/pytorch-CycleGAN-and-pix2pix, in turn: training steps and translations."""
 
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks import ours, reference
-from benchmarks.measure import Call, Memory, alternate, launches, peak_memory, ratio, spread, waiting_for
+from benchmarks.measure import Apart, Call, Memory, alternate, launches, peak_memory, ratio, seconds_of, spread
 from benchmarks.report import Bar, chart, conditions, milliseconds, table, write_json
 from benchmarks.roofline import Peaks, flops, has_bf16, higher, peaks
 from pix2pix.errors import UserError
@@ -61,27 +61,30 @@ def build(variant: str, case: Case, place: Place) -> Call:
 
 
 def compare(name: str, variants: Sequence[str], place: Place, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Measure a case: its variants in turn, then the memory of each in a process of its own; yield a record each."""
-    case = CASES[name]
-    calls = {variant: build(variant, case, place) for variant in (REFERENCE, *variants)}
-    work = flops(calls[REFERENCE])
-    wait = waiting_for(place.device)
-    seconds = alternate(calls, asked.rounds, warm_up=asked.warm_up, synchronise=wait)
+    """Measure a case, its variants in turn, each in a process of its own; yield a record of each."""
+    case, device = CASES[name], place.device
+    sides = {variant: Apart(build, variant, case, place) for variant in (REFERENCE, *variants)}
+    memory = {variant: side.run(peak_memory) for variant, side in sides.items()}
+    timed = {variant: partial(side.run, seconds_of, device) for variant, side in sides.items()}
+    seconds = alternate(timed, asked.rounds, warm_up=asked.warm_up)
+    work = sides[REFERENCE].run(flops)
     errors = {} if case.training else _errors(variants, case, place)
-    on_gpu = {variant: launches(call) for variant, call in calls.items()} if place.device.type == "cuda" else {}
-    long = _long_runs(calls, asked.steps, wait) if case.training and asked.steps else {}
-    del calls
     for variant, measured in seconds.items():
-        memory = peak_memory(build, variant, case, place) if asked.memory else None
+        on_gpu = sides[variant].run(launches) if device.type == "cuda" else None
+        peak = memory[variant]
         yield {
             **{"case": name, "variant": variant, "flops": work, "seconds": measured},
             "spread": spread(measured)._asdict(),
             "ratio": ratio(seconds[REFERENCE], measured)._asdict(),
-            "memory": memory and memory._asdict(),
+            "memory": peak and peak._asdict(),
             "error": errors.get(variant),
-            "launches": on_gpu[variant]._asdict() if variant in on_gpu else None,
-            "hours_of_facades": long.get(variant),
+            "launches": on_gpu and on_gpu._asdict(),
+            "hours_of_facades": sides[variant].run(_hours, asked.steps, device)
+            if case.training and asked.steps
+            else None,
         }
+    for side in sides.values():
+        side.close()
 
 
 def _errors(variants: Sequence[str], case: Case, place: Place) -> dict[str, float]:
@@ -94,17 +97,9 @@ def _errors(variants: Sequence[str], case: Case, place: Place) -> dict[str, floa
     return {variant: ours.error(output, outputs["plain"]) for variant, output in outputs.items()}
 
 
-def _long_runs(calls: Mapping[str, Call], steps: int, wait: Call) -> dict[str, float]:
+def _hours(call: Call, steps: int, device: torch.device) -> float:
     """Return the hours that the paper's training on facades would take, by the time of `steps` steps on end."""
-    hours = {}
-    for variant, call in calls.items():
-        wait()
-        began = time.perf_counter()
-        for _ in range(steps):
-            call()
-        wait()
-        hours[variant] = (time.perf_counter() - began) / steps * FACADES_STEPS / 3600
-    return hours
+    return seconds_of(lambda: [call() for _ in range(steps)], device) / steps * FACADES_STEPS / 3600
 
 
 def row(record: Mapping[str, Any], limits: Mapping[str, Peaks]) -> list[str]:
@@ -189,7 +184,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--warm_up", type=int, default=2, help="alternations before (2)")
     parser.add_argument("--run", type=Path, help="a run of unet_256 with BatchNorm to translate with; else untrained")
     parser.add_argument("--steps", type=int, help="also time so many steps on end and extrapolate to 80,000")
-    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--json", type=Path, help="file for all figures and their conditions")
     parser.add_argument("--plot", type=Path, help="SVG file for a bar chart of the ratios")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks import ours
-from benchmarks.measure import Call, alternate, peak_memory, spread, waiting_for
+from benchmarks.measure import Apart, Call, alternate, peak_memory, seconds_of, spread
 from benchmarks.report import conditions, milliseconds, table, write_json
 from benchmarks.roofline import has_bf16
 from pix2pix.errors import UserError
@@ -46,18 +46,20 @@ def by_size(
     translators = {name: ours.translator(setting.run, name, setting.device, **given) for name in {"plain", *variants}}
     exact = translators["plain"](source)
     errors = {variant: ours.error(translators[variant](source), exact) for variant in variants}
-    calls = {
-        f"{variant} {batch}": functools.partial(translators[variant], source.repeat(batch, 1, 1, 1))
-        for variant in variants
-        for batch in batches
+    sides = {
+        f"{variant} {batch}": Apart(build, variant, size, batch, setting) for variant in variants for batch in batches
     }
-    seconds = alternate(calls, asked.rounds, warm_up=1, synchronise=waiting_for(setting.device))
+    memory = {name: side.run(peak_memory) for name, side in sides.items()}
+    timed = {name: functools.partial(side.run, seconds_of, setting.device) for name, side in sides.items()}
+    seconds = alternate(timed, asked.rounds, warm_up=1)
+    for side in sides.values():
+        side.close()
     for variant, batch in itertools.product(variants, batches):
         each = [measured / batch for measured in seconds[f"{variant} {batch}"]]
-        memory = peak_memory(build, variant, size, batch, setting) if asked.memory else None
+        peak = memory[f"{variant} {batch}"]
         yield {
             **{"size": size, "batch": batch, "variant": variant, "seconds_per_image": each},
-            **{"spread": spread(each)._asdict(), "memory": memory and memory._asdict(), "error": errors[variant]},
+            **{"spread": spread(each)._asdict(), "memory": peak and peak._asdict(), "error": errors[variant]},
         }
 
 
@@ -85,7 +87,6 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--max_pixels", type=int, default=2048**2, help="leave out larger batches (2048 x 2048)")
     parser.add_argument("--variants", nargs="+", choices=ours.VARIANTS, help="default: fp32, and bf16 if native")
     parser.add_argument("--rounds", type=int, default=15, help="alternations that count (15)")
-    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--json", type=Path, help="file for all figures and their conditions")
     return parser.parse_args(argv)

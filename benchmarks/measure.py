@@ -1,6 +1,7 @@
 """How things are measured: variants in turn, medians and quartiles, ratios, peak memory, kernels of a step.
 
-Machines drift by a factor of several over minutes, so that only ratios of things run in turn in one process count.
+Machines drift by a factor of several over minutes, so that only ratios of things run in turn count. Each side has a
+process of its own, since the memory that a process keeps, and how it keeps it, is one side's matter; the others wait.
 """
 
 import multiprocessing
@@ -9,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
 Call = Callable[[], object]
+T = TypeVar("T")
 
 
 class Spread(NamedTuple):
@@ -52,25 +54,57 @@ class Launches(NamedTuple):
     calls: int
 
 
-def alternate(
-    variants: Mapping[str, Call], rounds: int, *, warm_up: int = 2, synchronise: Call = lambda: None
-) -> dict[str, list[float]]:
-    """Run each variant once a round and return the seconds of each by name, one per round.
+class Apart:
+    """A call in a process of its own; `build` is a function of a module, and makes the call there."""
+
+    def __init__(self, build: Callable[..., Call], *args: object):
+        self.process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        self.process.submit(torch.set_num_threads, torch.get_num_threads())
+        self.process.submit(_keep, build, args).result()
+
+    def run(self, function: Callable[..., T], *args: object) -> T:
+        """Return what a function of a module makes of the call, there."""
+        return self.process.submit(_with_kept, function, args).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.shutdown()
+
+
+_kept: list[Call] = []
+
+
+def _keep(build: Callable[..., Call], args: tuple[object, ...]) -> None:
+    _kept.append(build(*args))
+
+
+def _with_kept(function: Callable[..., T], args: tuple[object, ...]) -> T:
+    return function(_kept[0], *args)
+
+
+def seconds_of(call: Call, device: torch.device) -> float:
+    """Return how long a call takes, until the device has done all that it was told."""
+    synchronise = waiting_for(device)
+    synchronise()
+    began = time.perf_counter()
+    call()
+    synchronise()
+    return time.perf_counter() - began
+
+
+def alternate(timed: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: int = 2) -> dict[str, list[float]]:
+    """Run each variant, which returns its seconds, once a round; return them all by name, one per round.
 
     Every round begins with another variant than the one before. `warm_up` rounds go before and are not counted.
-    `synchronise` waits for the device; it is called before and after each run.
     """
-    names = list(variants)
+    names = list(timed)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(-warm_up, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            synchronise()
-            began = time.perf_counter()
-            variants[name]()
-            synchronise()
+            measured = timed[name]()
             if number >= 0:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(measured)
     return seconds
 
 
@@ -94,20 +128,12 @@ def waiting_for(device: torch.device) -> Call:
     return torch.mps.synchronize if device.type == "mps" else lambda: None
 
 
-def peak_memory(build: Callable[..., Call], *args: object) -> Memory | None:
-    """Do what `memory` does in a fresh process, where nothing else has used any; `build` is a function of a module."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        process.submit(torch.set_num_threads, torch.get_num_threads())
-        return process.submit(memory, build, *args).result()
+def peak_memory(call: Call) -> Memory | None:
+    """Return the memory that two runs of a call need.
 
-
-def memory(build: Callable[..., Call], *args: object) -> Memory | None:
-    """Build a call, and return the memory that two runs of it need.
-
-    The first of them may make what stays, as Adam's moments. What building took, such as reading a checkpoint, does
-    not count. None where the system does not tell: only Linux does of the CPU's memory.
+    The first of them may make what stays, as Adam's moments. What was taken before does not count, such as a checkpoint
+    that was read. None where the system does not tell: only Linux does of the CPU's memory.
     """
-    call = build(*args)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

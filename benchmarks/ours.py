@@ -14,7 +14,7 @@ from pix2pix.data.records import Pair
 from pix2pix.images import Codec, Encoding
 from pix2pix.layers import Norm, switched
 from pix2pix.methods.pix2pix import Pix2Pix
-from pix2pix.options import Pix2PixOptions, from_dict
+from pix2pix.options import Pix2PixOptions, RunOptions, from_dict, speedups
 from pix2pix.runtime import Runtime
 from pix2pix.training import Progress, save
 
@@ -28,8 +28,9 @@ class Variant(NamedTuple):
 
 
 VARIANTS = {
-    "plain": Variant({}, {}),  # every speed-up off: the network as it is written
+    "plain": Variant({"fast": "none"}, {"fast": "none"}),  # every speed-up off: the network as it is written
     "fp32": Variant({}, {}),
+    "compiled": Variant({"compile": True}, {"compile": True}),
     "bf16": Variant({"precision": "bf16"}, {"precision": "bf16"}, torch.bfloat16),
 }
 CODEC = Codec(Encoding("photo", 3), Encoding("photo", 3))
@@ -48,9 +49,14 @@ def training_step(norm: str, batch: int, size: int, variant: str, device: torch.
     given = {"dataroot": "datasets", "name": "bench", "norm": norm, "batch_size": batch, "device": str(device)}
     sizes = {"load_size": size, "crop_size": size}
     options = from_dict(Pix2PixOptions, given | sizes | VARIANTS[variant].options)
-    method = Pix2Pix(options, CODEC, Runtime(options.run.device, options.run.precision))
+    method = Pix2Pix(options, CODEC, runtime(options.run))
     pairs = facades(batch, size, device)
     return lambda: method.training_step(pairs)
+
+
+def runtime(run: RunOptions) -> Runtime:
+    """Return the runtime that train.py makes of the options."""
+    return Runtime(run.device, run.precision, speedups(run.fast), compiled=run.compile)
 
 
 def write_random_run(folder: Path) -> Path:

@@ -1,12 +1,13 @@
 import functools
 import operator
+import os
 import sys
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks.measure import Memory, Ratio, Spread, alternate, memory, peak_memory, ratio, spread
+from benchmarks.measure import Apart, Memory, Ratio, Spread, alternate, peak_memory, ratio, seconds_of, spread
 from benchmarks.roofline import Peaks, flops, has_bf16, higher, least_time, peaks
 from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import PatchGAN
@@ -14,26 +15,38 @@ from pix2pix.networks.patchgan import PatchGAN
 CPU = torch.device("cpu")
 
 
+def timed(ran, name):
+    ran.append(name)
+    return 1.0
+
+
 def test_each_variant_runs_once_a_round_and_every_round_begins_with_another():
     ran = []
-    variants = {name: functools.partial(ran.append, name) for name in "abc"}
+    variants = {name: functools.partial(timed, ran, name) for name in "abc"}
     seconds = alternate(variants, 3, warm_up=0)
     assert "".join(ran) == "abcbcacab"
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3, "c": 3}
-    assert all(time >= 0 for times in seconds.values() for time in times)
 
 
 def test_warm_up_runs_and_does_not_count():
     ran = []
-    seconds = alternate({"a": lambda: ran.append("a")}, 2, warm_up=3)
+    seconds = alternate({"a": lambda: timed(ran, "a")}, 2, warm_up=3)
     assert len(ran) == 5
     assert len(seconds["a"]) == 2
 
 
-def test_the_device_is_waited_for_before_and_after_each_run():
+def test_the_device_is_waited_for_before_and_after_each_run(monkeypatch):
     told = []
-    alternate({"a": lambda: told.append("run")}, 1, warm_up=0, synchronise=lambda: told.append("wait"))
+    monkeypatch.setattr("benchmarks.measure.waiting_for", lambda device: lambda: told.append("wait"))
+    assert seconds_of(lambda: told.append("run"), CPU) >= 0
     assert told == ["wait", "run", "wait"]
+
+
+def test_a_call_has_a_process_of_its_own():
+    apart = Apart(functools.partial, os.getpid)
+    assert apart.run(operator.call) != os.getpid()
+    assert apart.run(seconds_of, CPU) >= 0
+    apart.close()
 
 
 def test_a_spread_is_least_quartiles_and_median():
@@ -51,9 +64,8 @@ def test_drift_that_slows_both_leaves_the_rounds_ratio():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-@pytest.mark.parametrize("measured", [memory, pytest.param(peak_memory, marks=pytest.mark.slow)])
-def test_memory_is_that_of_the_call(measured):
-    found = measured(functools.partial, operator.mul, b"x", 200_000_000)
+def test_memory_is_that_of_the_call():
+    found = peak_memory(functools.partial(operator.mul, b"x", 200_000_000))
     assert isinstance(found, Memory)
     assert found.growth == pytest.approx(200e6, rel=0.05)
     assert found.peak > found.growth

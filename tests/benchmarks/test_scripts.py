@@ -64,7 +64,7 @@ def test_a_folder_that_is_no_checkout_of_the_reference_is_refused(tmp_path, caps
 
 
 def test_a_run_that_does_not_exist_is_refused(tmp_path, capsys):
-    flags = ["--run", str(tmp_path / "none"), "--sizes", "256", "--batches", "1", "--no-memory"]
+    flags = ["--run", str(tmp_path / "none"), "--sizes", "256", "--batches", "1"]
     assert inference.main(flags) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
