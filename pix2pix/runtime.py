@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pix2pix import ranks
 from pix2pix.errors import UserError
+from pix2pix.layers import synchronise
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Precision = Literal["fp32", "bf16"]
@@ -27,15 +29,34 @@ class Runtime:
 
     `deferred` says when a non-finite gradient is noticed. On a CPU at once: `update` raises. On a GPU that would cost a
     synchronisation per step, so the update is skipped on the device and the caller finds NaN or Inf in the norm later.
+    With `sync_batchnorm`, BatchNorm in training normalises by the batches of all processes.
+
+    Raises:
+        UserError: there is no such device, or it cannot do that.
     """
 
-    def __init__(self, device: str = "auto", precision: Precision = "fp32", *, deferred: bool | None = None):
-        self.device = _resolved(device)
+    def __init__(
+        self,
+        device: str = "auto",
+        precision: Precision = "fp32",
+        *,
+        deferred: bool | None = None,
+        sync_batchnorm: bool = False,
+    ):
+        self.device = _resolved(ranks.own_device(device))
+        if sync_batchnorm and self.device.type != "cuda":
+            raise UserError(
+                f"--sync_batchnorm works on CUDA devices alone, and this is {self.device}: leave it out, "
+                "or choose --norm instance, which needs no other images"
+            )
+        self.sync_batchnorm = sync_batchnorm
         self.precision = precision
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
 
     def prepare(self, module: AnyModule) -> AnyModule:
         """Move a network to the device."""
+        if self.sync_batchnorm and ranks.count() > 1:
+            synchronise(module)
         return module.to(self.device)
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -45,6 +66,8 @@ class Runtime:
     def update(self, optimizer: torch.optim.Optimizer, loss: Tensor, name: str) -> Tensor:
         """Differentiate `loss` by the optimiser's own weights only, step, and return the gradients' norm, a scalar.
 
+        Loss and gradients are averaged over all processes, which so make the same step or refuse it together.
+
         The optimiser is fused: on the device it skips a step whose gradients are not finite.
 
         Raises:
@@ -52,20 +75,21 @@ class Runtime:
         """
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss, inputs=weights)
+        mean = ranks.backward(loss, weights)
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-        finite = torch.isfinite(norm + loss.detach())
+        finite = torch.isfinite(norm + mean)
         if self.deferred:
             optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # read by fused optimisers
         elif not finite:
-            raise NonFiniteError(f"{name} is {loss.item():g} and the norm of its gradients is {norm.item():g}")
+            raise NonFiniteError(f"{name} is {mean.item():g} and the norm of its gradients is {norm.item():g}")
         optimizer.step()
         return norm
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Give the seed of everything random in a training step."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Give the seed of everything random in a training step of one process."""
+    of_rank = (rank,) if rank else ()
+    return int(np.random.SeedSequence([seed, step], spawn_key=of_rank).generate_state(1, np.uint64)[0])
 
 
 def name_seed(seed: int, name: str, sample: int = 0) -> int:
