@@ -117,7 +117,6 @@ def _train(
     """
     from pix2pix import ranks
     from pix2pix.methods import METHODS
-    from pix2pix.monitor import DryMonitor, RunMonitor
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress, fit, resume
 
@@ -133,14 +132,7 @@ def _train(
 
     with ExitStack() as stack:
         stack.enter_context(closing(batches))
-        monitor: Monitor
-        if folder is None or not ranks.is_first():
-            monitor = DryMonitor()
-        else:
-            _clear(folder, replaced)
-            _describe(options, folder)
-            monitor = stack.enter_context(closing(RunMonitor(folder, progress.step, options.train.steps or 0)))
-            monitor.hparams(_flat(options))
+        monitor = _monitor(options, folder if ranks.is_first() else None, replaced, progress.step, stack)
         for sentence in [*remarks, *introduction(options, data, method, progress)]:
             monitor.say(sentence)
         received = fit(method, batches, validation, options, monitor, folder, progress)
@@ -200,13 +192,22 @@ def _batches(
     return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, **part, limit=1 if dry else None)
 
 
-def _clear(folder: Path, replaced: Sequence[Path]) -> None:
-    """Remove the run that is replaced, and what a killed process left."""
+def _monitor(
+    options: Pix2PixOptions, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
+) -> "Monitor":
+    """Begin to write into the folder, if there is one, without the run that is replaced and what a killed one left."""
     from pix2pix import checkpoint
+    from pix2pix.monitor import DryMonitor, RunMonitor
 
+    if folder is None:
+        return DryMonitor()
     checkpoint.sweep(folder)
     for path in replaced:
         path.unlink()
+    _describe(options, folder)
+    monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
+    monitor.hparams(_flat(options))
+    return monitor
 
 
 def _check_ends(options: Pix2PixOptions, step: int) -> None:

@@ -70,8 +70,9 @@ def joined() -> Iterator[None]:
             raise SystemExit(error.exit_status) from error
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
         _joined = False
+        if not _apart:
+            signal.signal(signal.SIGTERM, before)
 
 
 def gather(value: T) -> list[T]:
@@ -170,6 +171,8 @@ def collective() -> Iterator[None]:
     global _apart
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         _apart = True
         raise ApartError(

@@ -17,7 +17,7 @@ from pix2pix.methods.base import Method
 from pix2pix.monitor import Monitor
 from pix2pix.options import Pix2PixOptions
 from pix2pix.runtime import NonFiniteError, step_seed
-from pix2pix.training.progress import Batch, Progress, located, means, read
+from pix2pix.training.progress import Batch, Progress, located, logged
 from pix2pix.training.saving import save, saved_when_broken_off
 from pix2pix.training.stops import Steps, signals
 from pix2pix.training.validation import validate
@@ -50,23 +50,17 @@ def fit(
         steps = Steps(batches, received, last - progress.step)
         for step in range(progress.step + 1, last + 1):
             with pace.step():
-                rate = _set_rate(method, step, total)
-                with pace.wait():
-                    batch = steps.take()
-                _make(step, method, batch, options, progress)
-            pace.images += len(batch.name) * ranks.count()
+                rate = _make(step, method, pace.awaited(steps), options, progress)
             monitor.step(step)
             if step % run.log_every == 0 or step == total:
-                monitor.scalars(step, means(read(progress)) | {"lr": rate} | pace.lap())
-                progress.window.clear()
+                monitor.scalars(step, logged(progress) | {"lr": rate} | pace.lap())
             is_time = step % run.val_every == 0 or step == total
             improved = is_time and validate(method, validation(), options, monitor, progress)
-            received_signal = steps.stop()
-            if folder and (step % run.save_every == 0 or improved or step == last or received_signal):
-                read(progress)
+            stopped_by = steps.stop()
+            if folder is not None and (step % run.save_every == 0 or improved or step == last or stopped_by):
                 save(method, options, progress, folder, best=improved)
-            if received_signal:
-                return received_signal
+            if stopped_by:
+                return stopped_by
     return None
 
 
@@ -85,12 +79,12 @@ class Pace:
         yield
         self.seconds += time.monotonic() - began
 
-    @contextmanager
-    def wait(self) -> Iterator[None]:
-        """Count the block as waiting for data."""
+    def awaited(self, steps: Steps[Batch]) -> Batch:
+        """Take the next batch, and count the time that this needs as waiting."""
         began = time.monotonic()
-        yield
-        self.waited += time.monotonic() - began
+        batch = steps.take()
+        self.waited, self.images = self.waited + time.monotonic() - began, self.images + len(batch.name) * ranks.count()
+        return batch
 
     def lap(self) -> dict[str, float]:
         """Return images per second, of all processes, and the share of the time (0 to 1) spent waiting; begin anew."""
@@ -107,8 +101,9 @@ def _begin_alike(method: Method[Any], options: Pix2PixOptions, progress: Progres
         progress.ema = {name: value.detach().clone() for name, value in method.generator.state_dict().items()}
 
 
-def _make(step: int, method: Method[Batch], batch: Batch, options: Pix2PixOptions, progress: Progress) -> None:
-    """Make one step."""
+def _make(step: int, method: Method[Batch], batch: Batch, options: Pix2PixOptions, progress: Progress) -> float:
+    """Make one step; return its learning rate."""
+    rate = _set_rate(method, step, options.train.steps or 0)
     torch.manual_seed(step_seed(options.run.seed, step, ranks.rank()))
     try:
         scalars = method.training_step(batch)
@@ -124,6 +119,7 @@ def _make(step: int, method: Method[Batch], batch: Batch, options: Pix2PixOption
         _average(progress.ema, method.generator.state_dict(), min(options.train.ema, step / (step + 10)))
     progress.step = step
     progress.shown += len(batch.name) * ranks.count()
+    return rate
 
 
 def _set_rate(method: Method[Any], step: int, total: int) -> float:

@@ -52,6 +52,13 @@ def read(progress: Progress) -> list[dict[str, float]]:
     return progress.window
 
 
+def logged(progress: Progress) -> dict[str, float]:
+    """Return the means of the steps since this was last asked."""
+    values = means(read(progress))
+    progress.window.clear()
+    return values
+
+
 def means(window: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of each value over records that name the same ones."""
     return {name: sum(values[name] for values in window) / len(window) for name in window[0]}

@@ -19,8 +19,9 @@ from pix2pix.training.progress import Progress, read
 def save(method: Method[Any], options: Pix2PixOptions, progress: Progress, folder: Path, *, best: bool) -> None:
     """Write the checkpoint of this step, let `latest` (and `best`) name it, and delete what --keep lets go.
 
-    Of several processes, whose weights are the same, the first one writes.
+    Of several processes, whose weights are the same, the first one writes; all read what is on their devices.
     """
+    read(progress)
     if not ranks.is_first():
         return
     networks = {name: network.state_dict() for name, network in method.networks.items()}
@@ -74,6 +75,5 @@ def saved_when_broken_off(
     except UserError as error:
         of_images = not isinstance(error, NonFiniteError | checkpoint.CheckpointError | ranks.ApartError)
         if of_images and folder is not None and progress.step > start:
-            read(progress)
             save(method, options, progress, folder, best=False)
         raise
