@@ -46,8 +46,8 @@ class Runtime:
         self.device = _resolved(ranks.own_device(device))
         if sync_batchnorm and self.device.type != "cuda":
             raise UserError(
-                f"--sync_batchnorm works on CUDA devices alone, and this is {self.device}: leave it out, "
-                "or choose --norm instance, which needs no other images"
+                f"--sync_batchnorm works on CUDA devices alone, and this is {self.device}: "
+                "add --sync_batchnorm false, or choose --norm instance, which needs no other images"
             )
         self.sync_batchnorm = sync_batchnorm
         self.precision = precision

@@ -185,8 +185,8 @@ def test_batch_norm_is_synchronised_on_gpus_alone():
     with pytest.raises(UserError) as caught:
         Runtime("cpu", sync_batchnorm=True)
     assert str(caught.value) == (
-        "--sync_batchnorm works on CUDA devices alone, and this is cpu: leave it out, "
-        "or choose --norm instance, which needs no other images"
+        "--sync_batchnorm works on CUDA devices alone, and this is cpu: "
+        "add --sync_batchnorm false, or choose --norm instance, which needs no other images"
     )
 
 

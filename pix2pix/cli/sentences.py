@@ -35,21 +35,22 @@ def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix"
         f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
         f"norm: {method.norm}, because {reason}",
         f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{_slow(method.runtime)}",
-        *_of_processes(method.norm, train.batch_size, train.sync_batchnorm, ranks.count()),
+        *_of_processes(options, method, ranks.count()),
         f"steps: {progress.step + 1} to {train.steps} ({epochs:.1f} epochs)"
         + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
     ]
 
 
-def _of_processes(norm: str, batch_size: int, sync_batchnorm: bool, count: int) -> list[str]:
+def _of_processes(options: Pix2PixOptions, method: "Pix2Pix", count: int) -> list[str]:
     """Say how many processes share a step, and what each does by itself."""
     if count == 1:
         return []
-    own = "each process normalises by its own pairs" + ("; --sync_batchnorm: by those of all" if batch_size > 1 else "")
-    return [
-        f"processes: {count}, each with {batch_size} of the {batch_size * count} pairs in a step",
-        *([f"BatchNorm: {own}"] if norm == "batch" and not sync_batchnorm else []),
-    ]
+    batch_size = options.train.batch_size
+    said = [f"processes: {count}, each with {batch_size} of the {batch_size * count} pairs in a step"]
+    if method.norm == "batch" and not options.train.sync_batchnorm:
+        way = "; --sync_batchnorm: by those of all" if method.runtime.device.type == "cuda" else ""
+        said += [f"BatchNorm: each process normalises by its own pairs{way}"]
+    return said
 
 
 def changes(content: dict[str, Any], pairs: int, processes: int) -> list[str]:

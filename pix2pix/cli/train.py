@@ -30,8 +30,6 @@ RUN_FILES = (
 
 def train(argv: Sequence[str]) -> int:
     """Train, or continue, the run that the arguments name; return the exit status."""
-    from pix2pix import ranks
-
     parsed = parse(argv, Pix2PixOptions, program="train.py")
     if parsed.value("dry_run") and parsed.value("resume"):
         raise UserError("--dry_run tries the options of a new run: leave --resume out")
@@ -43,6 +41,8 @@ def train(argv: Sequence[str]) -> int:
         _ = parsed.options  # every mistake in them is told before anything is touched
     if resuming and not folder.is_dir():
         raise UserError(f"there is no run {folder} to resume; leave --resume out to begin it, or mend --name")
+    from pix2pix import ranks
+
     try:
         with ExitStack() as held:
             ranks.by_first(lambda: _hold(folder, held))
@@ -83,7 +83,7 @@ def _resume(parsed: Parsed[Pix2PixOptions], folder: Path) -> int:
     from pix2pix import checkpoint, ranks
 
     content, complaints = checkpoint.newest_sound(folder)
-    if len(found := set(ranks.gather(content and content["step"]))) > 1:
+    if len(set(found := ranks.gather(content and content["step"]))) > 1:
         raise UserError(
             f"{folder} holds checkpoints of different steps on different machines ({', '.join(map(str, found))}): "
             "give a --checkpoints_dir that all of them share"

@@ -131,7 +131,7 @@ class TrainOptions(Record):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment")
     lr_policy: Literal["linear", "constant"] = Field("linear", description="the rate in the decay epochs")
-    sync_batchnorm: bool = Field(
+    sync_batchnorm: Annotated[bool, MAY_CHANGE] = Field(
         False, description="BatchNorm normalises by the pairs of all processes together; on CUDA GPUs alone"
     )
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the running average of G's weights; none: off")
