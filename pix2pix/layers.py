@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn.modules._functions import SyncBatchNorm
 
 from pix2pix.errors import UserError
 
@@ -20,7 +22,8 @@ class Norm(nn.Module):
 
     `statistics` says by what: "batch" (mean and variance over N, H, W; moves the running averages), "image" (over H, W
     of each image: instance norm) or "running" (the averages, which only a norm built for batches keeps). At N = 1 the
-    first two are the same function. Input and output: (N, C, H, W).
+    first two are the same function. A `synchronised` one takes the batches of all processes as one, on CUDA alone.
+    Input and output: (N, C, H, W).
     """
 
     running_mean: Tensor
@@ -32,6 +35,7 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.eps, self.momentum, self.kind = eps, momentum, kind
         self.statistics: Statistics = "batch" if kind == "batch" else "image"
+        self.synchronised = False
         if kind == "batch":
             self.register_buffer("running_mean", torch.zeros(channels))
             self.register_buffer("running_var", torch.ones(channels))
@@ -42,6 +46,8 @@ class Norm(nn.Module):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if self.statistics == "batch" and self.kind == "batch":
             means, variances = self.running_mean, self.running_var
+            if self.synchronised:
+                return _over_all_processes(x, self.weight, self.bias, means, variances, self.eps, self.momentum)
             return F.batch_norm(x, means, variances, self.weight, self.bias, True, self.momentum, self.eps)
         if len(x) == 1:  # the same function, without instance_norm's copies
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
@@ -68,6 +74,23 @@ class Dropout(nn.Module):
 def norm_layer(channels: int, kind: NormKind) -> nn.Module:
     """Build the normalisation of `channels` channels, or the identity for "none"."""
     return nn.Identity() if kind == "none" else Norm(channels, kind)
+
+
+def synchronise(network: nn.Module) -> None:
+    """Let every BatchNorm in `network` normalise by the batches of all processes when it trains."""
+    for module in network.modules():
+        if isinstance(module, Norm):
+            module.synchronised = module.kind == "batch"
+
+
+def _over_all_processes(
+    x: Tensor, weight: Tensor, bias: Tensor, means: Tensor, variances: Tensor, eps: float, momentum: float
+) -> Tensor:
+    """Do what nn.SyncBatchNorm does in training."""
+    group = dist.group.WORLD
+    assert group is not None
+    output: Tensor = SyncBatchNorm.apply(x, weight, bias, means, variances, eps, momentum, group, group.size())
+    return output
 
 
 @contextmanager

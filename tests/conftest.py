@@ -58,7 +58,8 @@ class Tiny:
     def metrics(self, name="run"):
         """The lines of metrics.jsonl, without what the clock on the wall decides."""
         lines = (self.folder(name) / "metrics.jsonl").read_text().splitlines()
-        return [{key: value for key, value in json.loads(line).items() if key != "images_per_second"} for line in lines]
+        by_clock = ("images_per_second", "data_wait")
+        return [{key: value for key, value in json.loads(line).items() if key not in by_clock} for line in lines]
 
     def files(self, name="run"):
         """What a run's folder holds: every file's bytes by its path; LOCK tells who used it last, and is left out."""

@@ -1,9 +1,10 @@
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from pix2pix.errors import UserError
-from pix2pix.layers import Dropout, Norm, fold_norms, initialise, norm_layer, switched
+from pix2pix.layers import Dropout, Norm, fold_norms, initialise, norm_layer, switched, synchronise
 from pix2pix.networks.generators import build_generator
 
 
@@ -21,6 +22,27 @@ def test_a_norm_by_batch_is_torchs_batch_norm_in_training_and_in_evaluation():
         assert torch.allclose(norm(x), oracle(x), atol=1e-6)
     norm.statistics = "running"
     assert torch.allclose(norm(x), oracle.eval()(x), atol=1e-6)
+
+
+def test_batch_norms_are_synchronised_and_no_others():
+    network = nn.Sequential(Norm(2, "batch"), Norm(2, "instance"), nn.Identity())
+    synchronise(network)
+    assert [layer.synchronised for layer in network[:2]] == [True, False]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_synchronised_norm_of_one_process_is_batch_norm():
+    x = torch.randn(4, 3, 5, 5, device="cuda") * 2 + 1
+    norms = [Norm(3, "batch").cuda() for _ in range(2)]
+    synchronise(norms[1])
+    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    inputs = [x.clone().requires_grad_() for _ in norms]
+    for norm, own in zip(norms, inputs, strict=True):
+        norm(own).pow(3).sum().backward()
+    dist.destroy_process_group()
+    torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
+    for name, value in norms[0].state_dict().items():
+        torch.testing.assert_close(norms[1].state_dict()[name], value)
 
 
 def test_statistics_of_the_image_do_not_depend_on_the_rest_of_the_batch():

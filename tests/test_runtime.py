@@ -112,12 +112,13 @@ def test_deferred_and_direct_updates_are_the_same():
 def test_seeds_are_the_same_numbers_forever():
     assert step_seed(0, 1) == 5836529245451711556
     assert step_seed(1, 1) == 77803131892610477
+    assert step_seed(0, 1, rank=1) == 7789721593315801384
     assert name_seed(0, "a") == 2405753322735776509
     assert name_seed(0, "a", sample=1) == 6044322510808171999
 
 
 def test_seeds_of_different_things_differ():
-    seeds = [step_seed(seed, step) for seed in range(20) for step in range(1, 50)]
+    seeds = [step_seed(seed, step, rank) for seed in range(20) for step in range(1, 50) for rank in range(4)]
     seeds += [
         name_seed(seed, name, sample) for seed in range(20) for name in ("", "a", "b", "é") for sample in range(9)
     ]
@@ -191,6 +192,15 @@ def test_an_absent_device_is_refused_with_those_there_are(monkeypatch, cuda, ask
     with pytest.raises(UserError) as caught:
         Runtime(asked)
     assert str(caught.value) == message
+
+
+def test_batch_norm_is_synchronised_on_gpus_alone():
+    with pytest.raises(UserError) as caught:
+        Runtime("cpu", sync_batchnorm=True)
+    assert str(caught.value) == (
+        "--sync_batchnorm works on CUDA devices alone, and this is cpu: "
+        "add --sync_batchnorm false, or choose --norm instance, which needs no other images"
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -1,6 +1,7 @@
 import copy
 import itertools
 import math
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -154,6 +155,20 @@ def test_the_logged_rate_is_constant_then_falls_and_is_never_zero(tiny):
     tiny.train("run", "--lr", 1e-3)
     rates = [line["lr"] for line in tiny.metrics() if "lr" in line]
     assert rates == pytest.approx([1e-3] * 4 + [0.8e-3, 0.6e-3, 0.4e-3, 0.2e-3])
+
+
+def test_the_log_tells_how_much_of_the_time_was_spent_waiting_for_data(tiny):
+    options, method = built(tiny, "--log_every", 4)
+    monitor = Notes()
+
+    def slow():
+        for batch in noise():
+            time.sleep(0.1)
+            yield batch
+
+    for batches, low, high in ((slow(), 0.2, 1), (noise(), 0, 0.5)):
+        training.fit(method, batches, lambda: [], options, monitor, None, training.Progress())
+        assert all(low <= values["data_wait"] <= high for values in monitor.values.values())
 
 
 def test_a_hundred_epochs_and_a_hundred_of_decay_have_the_shape_of_the_paper():

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from pix2pix.errors import UserError
 
@@ -33,9 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(arguments)
+        with _together():
+            return _run(arguments)
     except Answer as answer:
-        _print_long(str(answer))
+        if os.environ.get("RANK", "0") == "0":
+            _print_long(str(answer))
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,6 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _together() -> AbstractContextManager[None]:
+    """Join the other processes that torchrun started; without it nothing is imported."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return nullcontext()
+    from pix2pix.ranks import joined
+
+    return joined()
 
 
 def _run(arguments: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pix2pix.options import Pix2PixOptions
 
@@ -11,16 +11,20 @@ if TYPE_CHECKING:
     from pix2pix.images import Encoding
     from pix2pix.methods.pix2pix import Pix2Pix
     from pix2pix.runtime import Runtime
+    from pix2pix.training import Progress
 
 
-def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix", step: int) -> list[str]:
-    """Say what is trained on what; `step` is the last one made."""
+def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix", progress: "Progress") -> list[str]:
+    """Say what is trained on what; `progress` is what was made before."""
+    from pix2pix import ranks
+
     train, network = options.train, options.network
     sizes = {name: sum(w.numel() for w in module.parameters()) / 1e6 for name, module in method.networks.items()}
     judge = f", D {network.patch}x{network.patch} PatchGAN {sizes['D']:.3f} M" if "D" in sizes else ", no D"
     batch = f"the batch size is {train.batch_size}"
     reason = f"{batch}, and the paper's rule is --norm auto" if network.norm == "auto" else "--norm says so"
-    epochs = (train.steps or 0) * train.batch_size / len(data.train)
+    to_come = ((train.steps or 0) - progress.step) * train.batch_size * ranks.count()
+    epochs = (progress.shown + to_come) / len(data.train)
     left_out = [f"left out: {fault}" for fault in data.faults]
     return [
         *left_out,
@@ -32,9 +36,35 @@ def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix"
         f"norm: {method.norm}, because {reason}",
         f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{_slow(method.runtime)}",
         f"fast: {_fast(method.runtime)}",
-        f"steps: {step + 1} to {train.steps} ({epochs:.1f} epochs)"
+        *_of_processes(options, method, ranks.count()),
+        f"steps: {progress.step + 1} to {train.steps} ({epochs:.1f} epochs)"
         + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
     ]
+
+
+def _of_processes(options: Pix2PixOptions, method: "Pix2Pix", count: int) -> list[str]:
+    """Say how many processes share a step, and what each does by itself."""
+    if count == 1:
+        return []
+    batch_size = options.train.batch_size
+    said = [f"processes: {count}, each with {batch_size} of the {batch_size * count} pairs in a step"]
+    if method.norm == "batch" and not options.train.sync_batchnorm:
+        way = "; --sync_batchnorm: by those of all" if method.runtime.device.type == "cuda" else ""
+        said += [f"BatchNorm: each process normalises by its own pairs{way}"]
+    return said
+
+
+def changes(content: dict[str, Any], pairs: int, processes: int) -> list[str]:
+    """Say what is no more as it was when the checkpoint was written: the number of pairs, and of processes."""
+    said = []
+    if (then := content["description"].get("pairs", pairs)) != pairs:
+        said += [f"the data has changed: {then} training pairs then, {pairs} now, and another order"]
+    if (then := content.get("processes", 1)) != processes:
+        said += [
+            f"the number of processes has changed: {then} then, {processes} now; a step has {processes}/{then} of the "
+            "pairs that it had, in the same order"
+        ]
+    return said
 
 
 def _in_words(encoding: "Encoding") -> str:

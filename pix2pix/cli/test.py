@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -134,11 +135,9 @@ def _write(
     tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
 ) -> Path:
     """Translate every task, write images and page, and let them replace those of an earlier test when all went well."""
+    from pix2pix import ranks
     from pix2pix.gallery import write_gallery
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".new-*"):  # by a test that was killed
-        shutil.rmtree(left)
     test = translator.options.test
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
@@ -149,9 +148,11 @@ def _write(
         "scores": "of the images as written, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
         "command": shlex.join(["python", *sys.argv]),
     }
-    with TemporaryDirectory(prefix=".new-", dir=folder) as place:
-        new = Path(place)
+    with ExitStack() as made:
+        new = ranks.by_first(lambda: _made_new(folder, made))
         items = _items(tasks, translator, new, options)
+        if not ranks.is_first():
+            return folder / "index.html"
         facts["images"] = str(len(items)) + (f", {len(tasks) - len(items)} left out" if len(items) < len(tasks) else "")
         write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts)
         _replace(folder, new)
@@ -162,22 +163,38 @@ def _write(
     return folder / "index.html"
 
 
+def _made_new(folder: Path, made: ExitStack) -> Path:
+    """Make a folder for new results inside that of the old ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".new-*"):  # by a test that was killed
+        shutil.rmtree(left)
+    return Path(made.enter_context(TemporaryDirectory(prefix=".new-", dir=folder)))
+
+
 def _items(
     tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions
 ) -> "list[GalleryItem]":
-    """Translate every task; with --skip_bad, those whose images cannot be used are told and left out."""
+    """Translate every task, each process its share; with --skip_bad, tell those that cannot be used and go on."""
     from tqdm import tqdm
 
-    items = []
-    for task in tqdm(tasks, unit="image", disable=None):
+    from pix2pix import ranks
+
+    share: list[GalleryItem | None] = []
+    faults: list[str] = []
+    for task in tqdm(tasks[ranks.rank() :: ranks.count()], unit="image", disable=None):
         try:
             source, target = task.read()
         except UserError as error:
             if not options.skip_bad:
                 raise
-            tqdm.write(f"left out: {error}", file=sys.stderr)
+            faults.append(f"left out: {error}")
+            tqdm.write(faults[-1], file=sys.stderr)
+            share.append(None)
             continue
-        items.append(translated(task.name, task.seed_name, source, target, translator, folder, options.samples))
+        share.append(translated(task.name, task.seed_name, source, target, translator, folder, options.samples))
+    for fault in (fault for others in ranks.gather(faults)[1:] for fault in others):
+        print(fault, file=sys.stderr)
+    items = [item for item in ranks.merged(ranks.gather(share)) if item is not None]
     if not items:
         raise UserError("--skip_bad left no image to translate")
     return items

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pix2pix.cli.sentences import conclusion, introduction
+from pix2pix.cli.sentences import changes, conclusion, introduction
 from pix2pix.errors import UserError
 from pix2pix.lock import locked
 from pix2pix.options import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pix2pix.data.survey import Seen
     from pix2pix.data.training_set import TrainingSet
     from pix2pix.monitor import Monitor
+    from pix2pix.training import Progress
 
 # options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
 RUN_FILES = (
@@ -50,14 +51,21 @@ def train(argv: Sequence[str]) -> int:
         _ = parsed.options  # every mistake in them is told before anything is touched
     if resuming and not folder.is_dir():
         raise UserError(f"there is no run {folder} to resume; leave --resume out to begin it, or mend --name")
+    from pix2pix import ranks
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
+        with ExitStack() as held:
+            ranks.by_first(lambda: _hold(folder, held))
             return _resume(parsed, folder) if resuming else _begin(parsed, folder)
     except OSError as error:
         raise UserError(f"the run folder {folder} cannot be written: {error.strerror or error}") from error
     except UserError as error:
         raise _with_a_way_on(error) from error
+
+
+def _hold(folder: Path, held: ExitStack) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    held.enter_context(locked(folder))
 
 
 def _with_a_way_on(error: UserError) -> UserError:
@@ -69,7 +77,9 @@ def _with_a_way_on(error: UserError) -> UserError:
 
 def _begin(parsed: Parsed[Pix2PixOptions], folder: Path) -> int:
     """Start a run in a folder that has none, or whose old one may go."""
-    old = [path for pattern in RUN_FILES for path in folder.glob(pattern)]
+    from pix2pix import ranks
+
+    old = ranks.by_first(lambda: [path for pattern in RUN_FILES for path in folder.glob(pattern)])
     if old and not parsed.value("overwrite"):
         raise UserError(
             f"{folder} holds a run already; continue it with --resume, replace it with --overwrite, "
@@ -80,9 +90,14 @@ def _begin(parsed: Parsed[Pix2PixOptions], folder: Path) -> int:
 
 def _resume(parsed: Parsed[Pix2PixOptions], folder: Path) -> int:
     """Continue from the newest checkpoint that is whole, or from the start where none was written yet."""
-    from pix2pix import checkpoint
+    from pix2pix import checkpoint, ranks
 
     content, complaints = checkpoint.newest_sound(folder)
+    if len(set(found := ranks.gather(content and content["step"]))) > 1:
+        raise UserError(
+            f"{folder} holds checkpoints of different steps on different machines ({', '.join(map(str, found))}): "
+            "give a --checkpoints_dir that all of them share"
+        )
     if content is not None:
         stored = from_dict(Pix2PixOptions, content["options"], "the checkpoint's options")
         complaints = [f"{complaint}: skipped" for complaint in complaints]
@@ -110,35 +125,27 @@ def _train(
 
     A run that is resumed reads its pairs again only where it is told to leave out what went bad since.
     """
+    from pix2pix import ranks
     from pix2pix.methods import METHODS
-    from pix2pix.monitor import DryMonitor, RunMonitor
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress, fit, resume
 
     run = options.run
-    runtime = Runtime(run.device, run.precision, speedups(run.fast), compiled=run.compile)
-    data = _data(options, content, read_again)
+    fast, synchronised = speedups(run.fast), options.train.sync_batchnorm
+    runtime = Runtime(run.device, run.precision, fast, compiled=run.compile, sync_batchnorm=synchronised)
+    data = ranks.by_first(lambda: _data(options, content, read_again))
     options = _with_steps(options, len(data.train), dry=folder is None)
     method = METHODS[options.model](options, data.codec, runtime)
     progress = resume(method, content, options) if content is not None else Progress()
     _check_ends(options, progress.step)
     method.description |= {"pairs": len(data.train), "skipped": data.skipped}
-    if content is not None and content["description"].get("pairs", len(data.train)) != len(data.train):
-        then, now = content["description"]["pairs"], len(data.train)
-        remarks = [*remarks, f"the data has changed: {then} training pairs then, {now} now, and another order"]
-    batches, validation = _batches(options, data, method.multiple, progress.step, dry=folder is None)
+    remarks = [*remarks, *changes(content, len(data.train), ranks.count())] if content is not None else remarks
+    batches, validation = _batches(options, data, method.multiple, progress, dry=folder is None)
 
     with ExitStack() as stack:
         stack.enter_context(closing(batches))
-        monitor: Monitor
-        if folder is None:
-            monitor = DryMonitor()
-        else:
-            _clear(folder, replaced)
-            _describe(options, folder)
-            monitor = stack.enter_context(closing(RunMonitor(folder, progress.step, options.train.steps or 0)))
-            monitor.hparams(_flat(options))
-        for sentence in [*remarks, *introduction(options, data, method, progress.step)]:
+        monitor = _monitor(options, folder if ranks.is_first() else None, replaced, progress.step, stack)
+        for sentence in [*remarks, *introduction(options, data, method, progress)]:
             monitor.say(sentence)
         received = fit(method, batches, validation, options, monitor, folder, progress)
         monitor.say(conclusion(options, folder, progress.step, received is not None))
@@ -165,14 +172,16 @@ def _data(options: Pix2PixOptions, content: dict[str, Any] | None, read_again: b
 
 
 def _batches(
-    options: Pix2PixOptions, data: "TrainingSet", multiple: int, step: int, *, dry: bool
+    options: Pix2PixOptions, data: "TrainingSet", multiple: int, progress: "Progress", *, dry: bool
 ) -> "tuple[Generator[Pair, None, None], Callable[[], Iterator[Pair]]]":
-    """Return the training batches after the step, and what gives the validation pairs (one in a dry run)."""
+    """Return this process's training batches after those made, and its validation pairs (of one in a dry run)."""
+    from pix2pix import ranks
     from pix2pix.data.augment import Augment, resized
     from pix2pix.data.batches import evaluation_pairs, training_batches
 
     given = options.data
     augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
+    part: dict[str, Any] = {"rank": ranks.rank(), "ranks": ranks.count()}
     sizes: dict[str, Any] = {
         "preprocess": given.preprocess,
         "load_size": given.load_size,
@@ -187,19 +196,30 @@ def _batches(
         multiple=multiple,
         batch_size=options.train.batch_size,
         seed=options.run.seed,
-        start_step=step,
+        start_step=progress.step,
+        shown=progress.shown,
+        **part,
         num_workers=given.num_workers,
     )
-    return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, limit=1 if dry else None)
+    return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, **part, limit=1 if dry else None)
 
 
-def _clear(folder: Path, replaced: Sequence[Path]) -> None:
-    """Remove the run that is replaced, and what a killed process left."""
+def _monitor(
+    options: Pix2PixOptions, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
+) -> "Monitor":
+    """Begin to write into the folder, if there is one, without the run that is replaced and what a killed one left."""
     from pix2pix import checkpoint
+    from pix2pix.monitor import DryMonitor, RunMonitor
 
+    if folder is None:
+        return DryMonitor()
     checkpoint.sweep(folder)
     for path in replaced:
         path.unlink()
+    _describe(options, folder)
+    monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
+    monitor.hparams(_flat(options))
+    return monitor
 
 
 def _check_ends(options: Pix2PixOptions, step: int) -> None:
@@ -211,19 +231,22 @@ def _check_ends(options: Pix2PixOptions, step: int) -> None:
 
 def _with_steps(options: Pix2PixOptions, images: int, *, dry: bool) -> Pix2PixOptions:
     """Say in steps how long the run is, so that the checkpoint knows without its data."""
+    from pix2pix import ranks
+
     epochs = options.train.n_epochs + options.train.n_epochs_decay
-    steps = 1 if dry else options.train.steps or math.ceil(epochs * images / options.train.batch_size)
+    steps = 1 if dry else options.train.steps or math.ceil(epochs * images / (options.train.batch_size * ranks.count()))
     return options.model_copy(update={"train": options.train.model_copy(update={"steps": steps})})
 
 
 def _describe(options: Pix2PixOptions, folder: Path) -> None:
     """Write options.yaml and env.json."""
+    from pix2pix import ranks
     from pix2pix.environment import environment
 
     temporary = folder / ".options.yaml.tmp"
     temporary.write_text(to_yaml(options), encoding="utf-8")
     temporary.replace(folder / "options.yaml")
-    command = {"command": shlex.join(sys.argv)}
+    command = {"command": shlex.join(sys.argv), "processes": ranks.count()}
     (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
 
 

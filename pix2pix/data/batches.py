@@ -40,13 +40,13 @@ class Sample(NamedTuple):
     pair: int
 
 
-def samples(step: int, batch_size: int, count: int, seed: int) -> list[Sample]:
-    """The samples of the batch of a step (from 0) when there are count pairs.
+def samples(step: int, batch_size: int, count: int, seed: int, offset: int = 0) -> list[Sample]:
+    """The samples of the batch of a step (from 0) when there are count pairs; `offset` is the number of the first.
 
     Batches follow each other through the epochs' permutations and over their borders: every batch is full, and every
     epoch shows each pair once.
     """
-    numbers = range(step * batch_size, (step + 1) * batch_size)
+    numbers = range(offset + step * batch_size, offset + (step + 1) * batch_size)
     return [Sample(n // count, int(_permutation(count, seed, n // count)[n % count])) for n in numbers]
 
 
@@ -67,19 +67,26 @@ def training_batches(
     batch_size: int,
     seed: int,
     start_step: int = 0,
+    shown: int | None = None,
+    rank: int = 0,
+    ranks: int = 1,
     num_workers: int = 0,
 ) -> Generator[Pair, None, None]:
     """Endless augmented batches from start_step on; close() ends the workers.
 
-    What is no multiple of `multiple` in height or width is padded by reflection, so that a network fits.
+    What is no multiple of `multiple` in height or width is padded by reflection, so that a network fits. Of the samples
+    of a step, process `rank` of `ranks` has its slice. They go on after the `shown` first ones; None: after those that
+    the steps before would have shown, were they all like this one.
 
     Raises:
         UserError: on reaching an image that cannot be used, or images of unequal size in one batch.
         LoaderError: if a worker dies or hangs.
     """
+    whole, mine = batch_size * ranks, slice(rank * batch_size, (rank + 1) * batch_size)
+    offset = 0 if shown is None else shown - start_step * whole
     loader = DataLoader(
         _TrainingSet(pairs, codec, augment, preprocess, load_size, crop_size, multiple),
-        batch_sampler=(samples(step, batch_size, len(pairs), seed) for step in itertools.count(start_step)),
+        batch_sampler=(samples(s, whole, len(pairs), seed, offset)[mine] for s in itertools.count(start_step)),
         num_workers=num_workers,
         collate_fn=_collate,
         worker_init_fn=_start_worker,
@@ -114,9 +121,14 @@ def evaluation_pairs(
     load_size: Size,
     crop_size: Size,
     limit: int | None = None,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Iterator[Pair]:
-    """The first pairs (all, without a limit) in order, as batches of one: resized, neither cropped nor flipped."""
-    for index in range(len(pairs))[:limit]:
+    """The first pairs (all, without a limit) in order, as batches of one: resized, neither cropped nor flipped.
+
+    Of these, process `rank` of `ranks` has the share [rank::ranks].
+    """
+    for index in range(len(pairs))[:limit][rank::ranks]:
         yield _to_pair(resized(pairs.read(index), preprocess, load_size, crop_size, training=False, codec=codec), codec)
 
 

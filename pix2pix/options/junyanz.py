@@ -62,7 +62,9 @@ def _gpu_ids(text: str, _: Texts) -> Texts:
     if text == "-1":
         return {"device": "cpu"}
     if not text.isdecimal():
-        raise ValueError(f"got {text!r}; one GPU's number, or -1 for the CPU, is needed: one process drives one GPU")
+        raise ValueError(
+            f"got {text!r}; one GPU's number, or -1 for the CPU, is needed: for several, see torchrun in docs/tips.md"
+        )
     return {"device": f"cuda:{text}"}
 
 
@@ -135,7 +137,7 @@ _TENSORBOARD = _refused("pictures and curves are in TensorBoard: tensorboard --l
 _NO_VISDOM = _only("0", "-1", instead="there is no visdom; pictures and curves are in TensorBoard; leave it out")
 
 _BOTH = {
-    "gpu_ids": Old("`--device`: -1 is cpu, N is cuda:N; several are refused", _gpu_ids),
+    "gpu_ids": Old("`--device`: -1 is cpu, N is cuda:N; several: `torchrun`", _gpu_ids),
     "netG": _named("generator"),
     "netD": Old("`--patch`: basic is 70, pixel is 1, n_layers follows --n_layers_D", _discriminator),
     "n_layers_D": Old("`--patch`, beside --netD n_layers: 1 to 5 are 16, 34, 70, 142, 286", _layers),

@@ -122,7 +122,7 @@ class LossOptions(Record):
 class TrainOptions(Record):
     """How long, and how fast."""
 
-    batch_size: int = Field(1, gt=0, description="pairs in a step")
+    batch_size: int = Field(1, gt=0, description="pairs in a step, of each process")
     n_epochs: int = Field(100, ge=0, description="epochs at the full learning rate")
     n_epochs_decay: int = Field(100, ge=0, description="epochs in which the rate then falls")
     steps: Annotated[int | None, MAY_CHANGE] = Field(
@@ -132,6 +132,9 @@ class TrainOptions(Record):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment")
     lr_policy: Literal["linear", "constant"] = Field("linear", description="the rate in the decay epochs")
+    sync_batchnorm: Annotated[bool, MAY_CHANGE] = Field(
+        False, description="BatchNorm normalises by the pairs of all processes together; on CUDA GPUs alone"
+    )
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the running average of G's weights; none: off")
 
     @model_validator(mode="after")
@@ -202,10 +205,12 @@ class Pix2PixOptions(Record):
     run: RunOptions
 
     @model_validator(mode="after")
-    def _running_statistics_exist(self) -> Self:
+    def _batch_norm_is_there(self) -> Self:
         has_none = self.network.norm in ("instance", "none") or (
             self.network.norm == "auto" and self.train.batch_size == 1
         )
         if self.test.statistics == "running" and has_none:
             raise ValueError("--statistics running: only batch norm keeps running statistics; add --norm batch")
+        if self.train.sync_batchnorm and has_none:
+            raise ValueError("--sync_batchnorm: there is no batch norm to synchronise; add --norm batch")
         return self

@@ -108,6 +108,23 @@ def test_a_run_resumed_at_any_step_sees_the_same_batches(num_workers):
     stream.close()
 
 
+def test_processes_share_the_batch_of_one_in_its_order():
+    whole = list(islice(run(FIVE, batch_size=6), 4))
+    parts = [list(islice(run(FIVE, batch_size=2, rank=rank, ranks=3), 4)) for rank in range(3)]
+    for step, batch in enumerate(whole):
+        assert batch.name == [name for part in parts for name in part[step].name]
+        assert torch.equal(batch.source, torch.cat([part[step].source for part in parts]))
+
+
+def test_the_order_goes_on_after_the_pairs_shown_whatever_the_size_of_a_step_now():
+    names = [name for batch in islice(run(FIVE, batch_size=1), 20) for name in batch.name]
+    for shown, (rank, ranks) in ((6, (0, 1)), (6, (1, 2)), (7, (2, 3))):
+        later = list(islice(run(FIVE, start_step=3, shown=shown, rank=rank, ranks=ranks), 2))
+        first = shown + rank * 2
+        assert later[0].name == names[first : first + 2]
+        assert later[1].name == names[first + 2 * ranks : first + 2 * ranks + 2]
+
+
 def test_global_random_numbers_are_neither_used_nor_drawn():
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -233,6 +250,8 @@ def test_evaluation_goes_through_all_pairs_in_order_without_jitter():
     assert {pair.source.shape for pair in seen} == {(1, 3, 16, 16)}
     assert np.array_equal(to_array(seen[0].target[0]), pairs.read(0).target)
     assert len(list(evaluation_pairs(pairs, RGB, **arguments, limit=2))) == 2
+    shares = [list(evaluation_pairs(pairs, RGB, **arguments, rank=rank, ranks=2)) for rank in range(2)]
+    assert [[pair.name for pair in share] for share in shares] == [[["image_0"], ["image_2"]], [["image_1"]]]
 
 
 def test_a_worker_killed_with_the_shared_lock_in_its_hand_does_not_hang_the_training(monkeypatch):

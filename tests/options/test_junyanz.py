@@ -66,7 +66,7 @@ def test_a_training_flag_is_read_with_its_meaning(line, given):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--gpu_ids 0,1", "--gpu_ids: got '0,1'; one GPU's number, or -1 for the CPU, is needed: one process drives"),
+        ("--gpu_ids 0,1", "--gpu_ids: got '0,1'; one GPU's number, or -1 for the CPU, is needed: for several, see"),
         ("--netG unet_255", "--netG: got 'unet_255'; unet_N, encoder_decoder, "),
         ("--netD multi", "--netD: got 'multi'; basic, n_layers or pixel is needed, or --patch"),
         ("--netD n_layers --n_layers_D 6", "--n_layers_D: got '6'; 1, 2, 3, 4 or 5 is needed: --patch 16, 34, 70, 142"),

@@ -102,6 +102,7 @@ def test_a_mistake_is_one_line_that_names_what_is_allowed(given, message):
         ({"resume": True, "overwrite": True}, "--resume continues the run and --overwrite begins it anew"),
         ({"resume": True, "dry_run": True}, "--dry_run tries the options of a new run: leave --resume out"),
         ({"statistics": "running"}, "--statistics running: only batch norm keeps running statistics; add --norm batch"),
+        ({"sync_batchnorm": True}, "--sync_batchnorm: there is no batch norm to synchronise; add --norm batch"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(given, message):

@@ -1,26 +1,21 @@
-"""Where and how numbers are computed: device, precision, what makes it fast, seeds, and the update of weights."""
+"""Where and how numbers are computed: device, precision, what makes it fast, and the update of weights."""
 
-import ctypes
-import os
-import sys
-import zlib
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, TypeVar
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from pix2pix import ranks
 from pix2pix.convolution import Conv, ConvTranspose
 from pix2pix.errors import UserError
-from pix2pix.replay import Replay, Step
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
+from pix2pix.layers import synchronise
+from pix2pix.runtime.replay import Replay, Step
+from pix2pix.runtime.speed import Precision, fastest, keep_freed_memory
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-Precision = Literal["fp32", "bf16"]
 
 
 class NonFiniteError(UserError):
@@ -43,6 +38,10 @@ class Runtime:
     `compiled` has torch.compile compile the networks.
     `deferred` says when a non-finite gradient is noticed. On a CPU at once: `update` raises. On a GPU that would cost a
     synchronisation per step, so the update is skipped on the device and the caller finds NaN or Inf in the norm later.
+    With `sync_batchnorm`, BatchNorm in training normalises by the batches of all processes.
+
+    Raises:
+        UserError: there is no such device, or it cannot do that.
     """
 
     def __init__(
@@ -53,19 +52,30 @@ class Runtime:
         *,
         compiled: bool = False,
         deferred: bool | None = None,
+        sync_batchnorm: bool = False,
     ):
-        self.device = _resolved(device)
+        self.device = _resolved(ranks.own_device(device))
+        if sync_batchnorm and self.device.type != "cuda":
+            raise UserError(
+                f"--sync_batchnorm works on CUDA devices alone, and this is {self.device}: "
+                "add --sync_batchnorm false, or choose --norm instance, which needs no other images"
+            )
+        self.sync_batchnorm = sync_batchnorm
         self.precision = precision
         self.compiled = compiled
-        self.fast = fastest(self.device.type, precision) if fast is None else tuple(fast)
+        self.fast = fastest(self.device.type, precision, ranks.count()) if fast is None else tuple(fast)
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
         if "graph" in self.fast and self.device.type != "cuda":
             raise UserError(f"--fast graph records CUDA graphs, and the device is {self.device}: leave graph out")
+        if "graph" in self.fast and ranks.count() > 1:
+            raise UserError("--fast graph records the steps of one process, and torchrun started several: leave it out")
         if "memory" in self.fast:
             keep_freed_memory()
 
     def prepare(self, module: AnyModule) -> AnyModule:
         """Move a network to the device and give its layers the form that is fast there."""
+        if self.sync_batchnorm and ranks.count() > 1:
+            synchronise(module)
         for layer in module.modules():
             is_convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
             if isinstance(layer, Conv | ConvTranspose):
@@ -99,6 +109,8 @@ class Runtime:
     def update(self, optimizer: Optimizer, loss: Tensor, name: str) -> Tensor:
         """Differentiate `loss` by the optimiser's own weights only, step, and return the gradients' norm, a scalar.
 
+        Loss and gradients are averaged over all processes, which so make the same step or refuse it together.
+
         The optimiser is fused: on the device it skips a step whose gradients are not finite.
 
         Raises:
@@ -106,85 +118,15 @@ class Runtime:
         """
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss, inputs=weights)
+        mean = ranks.backward(loss, weights)
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-        finite = torch.isfinite(norm + loss.detach())
+        finite = torch.isfinite(norm + mean)
         if self.deferred:
             optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # read by fused optimisers
         elif not finite:
-            raise NonFiniteError(f"{name} is {loss.item():g} and the norm of its gradients is {norm.item():g}")
+            raise NonFiniteError(f"{name} is {mean.item():g} and the norm of its gradients is {norm.item():g}")
         optimizer.step()
         return norm
-
-
-def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give the optimiser another learning rate, in its place if it lies on a device."""
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
-
-def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the optimiser's state as it is on every device: that of one whose steps are not recorded."""
-    state = optimizer.state_dict()
-    groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
-    return {"state": state["state"], "param_groups": groups}
-
-
-def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Give the optimiser a state that `optimizer_state` returned, on whatever device that was."""
-    own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    (rate,) = {group["lr"] for group in optimizer.param_groups}
-    for group, (place, capturable) in zip(optimizer.param_groups, own, strict=True):
-        group |= {"lr": place, "capturable": capturable}
-    set_rate(optimizer, rate)
-
-
-def fastest(device: str, precision: Precision) -> tuple[str, ...]:
-    """Name the speed-ups that are safe and pay on a kind of device: "cpu", "cuda" or "mps".
-
-    In fp32 a CPU's convolutions like channels outermost (measured with AVX2), in bf16 innermost.
-    """
-    if device == "cuda":
-        return ("channels_last", "one_pass", "fold", "graph")
-    if device == "cpu":
-        return ("memory", *(("channels_last",) if precision == "bf16" else ()), "products", "one_pass", "fold")
-    return ("one_pass", "fold")
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next step, where it is glibc: elsewhere this does nothing.
-
-    By default it returns each large block to the system, which then hands out zeroed pages: some 100,000 a step.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**30)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Give the seed of everything random in a training step."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
-
-
-def name_seed(seed: int, name: str, sample: int = 0) -> int:
-    """Give the seed of everything random in translating the image of this name, whatever folder stands before it."""
-    last = zlib.crc32(os.fsencode(name.rpartition("/")[2]))
-    return int(np.random.SeedSequence([seed, last, sample]).generate_state(1, np.uint64)[0])
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from `seed` inside the block, and leave the random state of the CPU and of a CUDA device as it was."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def all_finite(tensors: dict[str, Tensor]) -> bool:

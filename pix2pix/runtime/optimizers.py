@@ -1,0 +1,32 @@
+"""Optimisers whose learning rate and state fit every device."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Give the optimiser another learning rate, in its place if it lies on a device."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the optimiser's state as it is on every device: that of one whose steps are not recorded."""
+    state = optimizer.state_dict()
+    groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
+    return {"state": state["state"], "param_groups": groups}
+
+
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Give the optimiser a state that `optimizer_state` returned, on whatever device that was."""
+    own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    (rate,) = {group["lr"] for group in optimizer.param_groups}
+    for group, (place, capturable) in zip(optimizer.param_groups, own, strict=True):
+        group |= {"lr": place, "capturable": capturable}
+    set_rate(optimizer, rate)

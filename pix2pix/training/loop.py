@@ -1,0 +1,134 @@
+"""The loop owns the clock: batches, rates, averages, logs, validation, checkpoints, signals."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pix2pix import ranks
+from pix2pix.errors import UserError
+from pix2pix.methods.base import Method
+from pix2pix.monitor import Monitor
+from pix2pix.options import Pix2PixOptions
+from pix2pix.runtime import NonFiniteError, set_rate, step_seed
+from pix2pix.training.progress import Batch, Progress, located, logged
+from pix2pix.training.saving import save, saved_when_broken_off
+from pix2pix.training.stops import Steps, signals
+from pix2pix.training.validation import validate
+
+
+def fit(
+    method: Method[Batch],
+    batches: Iterator[Batch],
+    validation: Callable[[], Iterable[Batch]],
+    options: Pix2PixOptions,
+    monitor: Monitor,
+    folder: Path | None,
+    progress: Progress,
+) -> signal.Signals | None:
+    """Train from the step after `progress.step` to the last; return the signal that ended it early, if one did.
+
+    `batches` begins with the batch of the next step. Every random choice of a step is a function of (seed, step, rank),
+    so that a run cut anywhere and resumed equals one that was not. Nothing is written where `folder` is None.
+
+    Raises:
+        NonFiniteError: a loss or gradient is NaN or infinite; names the loss, the step and the batch's files.
+        CheckpointError: a checkpoint cannot be written.
+        UserError: an image cannot be used; the steps before are saved.
+    """
+    run, total = options.run, options.train.steps or 0
+    last = min(total, run.stop_at or total)
+    _begin_alike(method, options, progress)
+    pace = Pace()
+    with signals() as received, saved_when_broken_off(method, options, progress, folder):
+        steps = Steps(batches, received, last - progress.step)
+        for step in range(progress.step + 1, last + 1):
+            with pace.step():
+                rate = _make(step, method, pace.awaited(steps), options, progress)
+            monitor.step(step)
+            if step % run.log_every == 0 or step == total:
+                monitor.scalars(step, logged(progress) | {"lr": rate} | pace.lap())
+            is_time = step % run.val_every == 0 or step == total
+            improved = is_time and validate(method, validation(), options, monitor, progress)
+            stopped_by = steps.stop()
+            if folder is not None and (step % run.save_every == 0 or improved or step == last or stopped_by):
+                save(method, options, progress, folder, best=improved)
+            if stopped_by:
+                return stopped_by
+    return None
+
+
+@dataclass
+class Pace:
+    """How fast the steps are since the last line of the log."""
+
+    images: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Count the block as a step."""
+        began = time.monotonic()
+        yield
+        self.seconds += time.monotonic() - began
+
+    def awaited(self, steps: Steps[Batch]) -> Batch:
+        """Take the next batch, and count the time that this needs as waiting."""
+        began = time.monotonic()
+        batch = steps.take()
+        self.waited, self.images = self.waited + time.monotonic() - began, self.images + len(batch.name) * ranks.count()
+        return batch
+
+    def lap(self) -> dict[str, float]:
+        """Return images per second, of all processes, and the share of the time (0 to 1) spent waiting; begin anew."""
+        speed = {"images_per_second": self.images / self.seconds, "data_wait": self.waited / self.seconds}
+        self.images, self.seconds, self.waited = 0, 0.0, 0.0
+        return speed
+
+
+def _begin_alike(method: Method[Any], options: Pix2PixOptions, progress: Progress) -> None:
+    """Let all processes have the same weights, and begin their average."""
+    for network in method.networks.values():
+        ranks.share(network.state_dict().values())
+    if options.train.ema is not None and progress.ema is None:
+        progress.ema = {name: value.detach().clone() for name, value in method.generator.state_dict().items()}
+
+
+def _make(step: int, method: Method[Batch], batch: Batch, options: Pix2PixOptions, progress: Progress) -> float:
+    """Make one step; return its learning rate."""
+    rate = _set_rate(method, step, options.train.steps or 0)
+    torch.manual_seed(step_seed(options.run.seed, step, ranks.rank()))
+    try:
+        scalars = method.training_step(batch)
+    except NonFiniteError as error:  # in all processes
+        names = [name for names in ranks.gather(batch.name) for name in names]
+        raise located(str(error), step, names) from error
+    except UserError as error:
+        if ranks.count() == 1:
+            raise
+        raise ranks.ApartError(str(error)) from error  # the others wait in the middle of this step
+    progress.unread.append((step, batch.name, scalars))
+    if progress.ema is not None and options.train.ema is not None:
+        _average(progress.ema, method.generator.state_dict(), min(options.train.ema, step / (step + 10)))
+    progress.step = step
+    progress.shown += len(batch.name) * ranks.count()
+    return rate
+
+
+def _set_rate(method: Method[Any], step: int, total: int) -> float:
+    rate = method.learning_rate(step, total)
+    for optimizer in method.optimizers.values():
+        set_rate(optimizer, rate)
+    return rate
+
+
+@torch.no_grad()
+def _average(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
+    torch._foreach_lerp_([ema[name] for name in weights], list(weights.values()), 1 - decay)

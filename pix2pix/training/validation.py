@@ -1,0 +1,74 @@
+"""Validation: pairs translated as at test time, by all processes, each its share."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pix2pix import ranks
+from pix2pix.methods.base import Method
+from pix2pix.monitor import Monitor
+from pix2pix.options import Pix2PixOptions
+from pix2pix.training.progress import Batch, Progress, means
+
+GRID_ROWS = 4  # validation pairs shown on TensorBoard
+HIGHER_IS_BETTER = {"val/psnr", "val/ssim"}
+
+
+class Outcome(NamedTuple):
+    """What validating a pair gave: measures, and rows of images (C, H, W)."""
+
+    values: dict[str, float]
+    rows: dict[str, list[Tensor]]
+
+
+def validate(
+    method: Method[Batch], pairs: Iterable[Batch], options: Pix2PixOptions, monitor: Monitor, progress: Progress
+) -> bool:
+    """Validate G, or its average, on every pair; return whether the chosen measure is the best so far.
+
+    `pairs` are this process's share of them, [rank::count].
+    """
+    with _weights(method.generator, progress.ema):
+        ranks.share(method.generator.buffers())  # running statistics are of the pairs that a process has seen
+        outcomes = ranks.merged(ranks.by_each(lambda: _outcomes(method, pairs)))
+    if not outcomes:
+        return False
+    rows: dict[str, list[list[Tensor]]] = {}
+    for outcome in outcomes[:GRID_ROWS]:
+        for name, row in outcome.rows.items():
+            rows.setdefault(name, []).append(row)
+    values = means([outcome.values for outcome in outcomes])
+    monitor.scalars(progress.step, values)
+    monitor.images(progress.step, rows)
+    value, best = values[options.run.best_metric], progress.best
+    better = best is None or (value > best if options.run.best_metric in HIGHER_IS_BETTER else value < best)
+    if better:
+        progress.best = value
+    return better
+
+
+def _outcomes(method: Method[Batch], pairs: Iterable[Batch]) -> list[Outcome]:
+    outcomes = []
+    for number, batch in enumerate(pairs):
+        report = method.validation_step(batch)
+        is_shown = number * ranks.count() + ranks.rank() < GRID_ROWS
+        rows = {name: [image[0] for image in images] for name, images in report.images.items()} if is_shown else {}
+        outcomes.append(Outcome({name: value.item() for name, value in report.scalars.items()}, rows))
+    return outcomes
+
+
+@contextmanager
+def _weights(network: torch.nn.Module, weights: dict[str, Tensor] | None) -> Iterator[None]:
+    """Let the network have other weights inside the block; None leaves its own."""
+    if weights is None:
+        yield
+        return
+    own = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    network.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        network.load_state_dict(own)
