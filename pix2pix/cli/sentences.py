@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pix2pix.runtime import Runtime
 
 
-def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix", step: int) -> list[str]:
-    """Say what is trained on what; `step` is the last one made."""
+def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix", step: int, cached: str) -> list[str]:
+    """Say what is trained on what; `step` is the last one made, `cached` says where pairs are kept."""
     train, network = options.train, options.network
     sizes = {name: sum(w.numel() for w in module.parameters()) / 1e6 for name, module in method.networks.items()}
     judge = f", D {network.patch}x{network.patch} PatchGAN {sizes['D']:.3f} M" if "D" in sizes else ", no D"
@@ -27,6 +27,7 @@ def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix"
         *data.remarks,
         f"train: {data.train.layout}: {len(data.train)} pairs",
         f"val: {data.val.layout}: {len(data.val)} pairs" if len(data.val) else "val: none, so no best checkpoint",
+        f"cache: {cached}",
         f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",
         f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
         f"norm: {method.norm}, because {reason}",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pix2pix.data.records import Pair
     from pix2pix.data.survey import Seen
     from pix2pix.data.training_set import TrainingSet
+    from pix2pix.methods.pix2pix import Pix2Pix
     from pix2pix.monitor import Monitor
 
 # options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
@@ -115,7 +116,9 @@ def _train(
     if content is not None and content["description"].get("pairs", len(data.train)) != len(data.train):
         then, now = content["description"]["pairs"], len(data.train)
         remarks = [*remarks, f"the data has changed: {then} training pairs then, {now} now, and another order"]
-    batches, validation = _batches(options, data, method.multiple, progress.step, dry=folder is None)
+    batches, validation, cached = _batches(
+        options, data, method, progress.step, folder, lambda sentence: monitor.say(sentence)
+    )
 
     with ExitStack() as stack:
         stack.enter_context(closing(batches))
@@ -127,7 +130,7 @@ def _train(
             _describe(options, folder)
             monitor = stack.enter_context(closing(RunMonitor(folder, progress.step, options.train.steps or 0)))
             monitor.hparams(_flat(options))
-        for sentence in [*remarks, *introduction(options, data, method, progress.step)]:
+        for sentence in [*remarks, *introduction(options, data, method, progress.step, cached)]:
             monitor.say(sentence)
         received = fit(method, batches, validation, options, monitor, folder, progress)
         monitor.say(conclusion(options, folder, progress.step, received is not None))
@@ -154,32 +157,47 @@ def _data(options: Pix2PixOptions, content: dict[str, Any] | None, read_again: b
 
 
 def _batches(
-    options: Pix2PixOptions, data: "TrainingSet", multiple: int, step: int, *, dry: bool
-) -> "tuple[Generator[Pair, None, None], Callable[[], Iterator[Pair]]]":
-    """Return the training batches after the step, and what gives the validation pairs (one in a dry run)."""
+    options: Pix2PixOptions,
+    data: "TrainingSet",
+    method: "Pix2Pix",
+    step: int,
+    folder: Path | None,
+    say: Callable[[str], None],
+) -> "tuple[Generator[Pair, None, None], Callable[[], Iterator[Pair]], str]":
+    """Return the training batches after the step, what gives the validation pairs (one in a dry run), and the cache.
+
+    Of the cache that is a phrase.
+    """
     from pix2pix.data.augment import Augment, resized
     from pix2pix.data.batches import evaluation_pairs, training_batches
+    from pix2pix.data.caching import open_cache
 
-    given = options.data
+    given, device = options.data, method.runtime.device
     augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
     sizes: dict[str, Any] = {
         "preprocess": given.preprocess,
         "load_size": given.load_size,
         "crop_size": given.crop_size,
     }
-    augment.try_on(resized(data.train.read(0), **sizes, training=True, codec=data.codec))
+    first = resized(data.train.read(0), **sizes, training=True, codec=data.codec)
+    augment.try_on(first)
+    cache, said = open_cache(given, len(data.train), first, data.codec, device, folder)
     batches = training_batches(
         data.train,
         data.codec,
         augment,
         **sizes,
-        multiple=multiple,
+        multiple=method.multiple,
         batch_size=options.train.batch_size,
         seed=options.run.seed,
         start_step=step,
         num_workers=given.num_workers,
+        cache=cache,
+        pinned=device.type == "cuda",
+        say=say,
     )
-    return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, limit=1 if dry else None)
+    limit = 1 if folder is None else None
+    return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, limit=limit), said
 
 
 def _clear(folder: Path, replaced: Sequence[Path]) -> None:
