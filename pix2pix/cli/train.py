@@ -164,9 +164,9 @@ def _batches(
     folder: Path | None,
     say: Callable[[str], None],
 ) -> "tuple[Generator[Pair, None, None], Callable[[], Iterator[Pair]], str]":
-    """Return the training batches after the step, what gives the validation pairs (one in a dry run), and the cache.
+    """Return the training batches after the step, what gives the validation pairs, and a phrase naming the cache.
 
-    Of the cache that is a phrase.
+    Without a folder, in a dry run, there is one validation pair.
     """
     from pix2pix.data.augment import Augment, resized
     from pix2pix.data.batches import evaluation_pairs, training_batches
@@ -174,11 +174,7 @@ def _batches(
 
     given, device = options.data, method.runtime.device
     augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
-    sizes: dict[str, Any] = {
-        "preprocess": given.preprocess,
-        "load_size": given.load_size,
-        "crop_size": given.crop_size,
-    }
+    sizes = given.model_dump(include={"preprocess", "load_size", "crop_size"})
     first = resized(data.train.read(0), **sizes, training=True, codec=data.codec)
     augment.try_on(first)
     cache, said = open_cache(given, len(data.train), first, data.codec, device, folder)

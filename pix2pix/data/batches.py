@@ -66,13 +66,22 @@ def training_batches(
     reader = Resized(pairs, codec, preprocess, load_size, crop_size, cache if isinstance(cache, Cache) else None)
     if isinstance(cache, DeviceCache):
         yield from _from_device(cache, reader, augment, multiple, order, start_step, num_workers)
-    told = False
-    with closing(loaded(Assembly(reader, augment, multiple), order(start_step), num_workers)) as batches:
+    else:
+        assembly = Assembly(reader, augment, multiple)
+        yield from _from_host(assembly, order(start_step), num_workers, pinned, say)
+
+
+def _from_host(
+    assembly: Assembly, order: Iterator[list[Sample]], num_workers: int, pinned: bool, say: Callable[[str], None]
+) -> Iterator[Pair]:
+    """Batches that the loader makes; say once when the cache takes no more."""
+    told, cache = False, assembly.resized.cache
+    with closing(loaded(assembly, order, num_workers)) as batches:
         for batch in batches:
-            if isinstance(cache, Cache) and cache.failed and not told:
+            if cache and cache.failed and not told:
                 told = True
                 say("cache: no room is left for it, so pairs that are not in it yet are read each time")
-            yield _pinned(batch) if pinned else batch
+            yield Pair(batch.source.pin_memory(), batch.target.pin_memory(), batch.name) if pinned else batch
 
 
 def _from_device(
@@ -102,10 +111,6 @@ def _from_device(
                 if cache.is_full:
                     break
     yield from map(made, order(step))
-
-
-def _pinned(batch: Pair) -> Pair:
-    return Pair(batch.source.pin_memory(), batch.target.pin_memory(), batch.name)
 
 
 def evaluation_pairs(

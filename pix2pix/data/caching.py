@@ -1,5 +1,6 @@
 """Where the resized pairs of a training are kept: on the GPU, in memory, on disk, or nowhere."""
 
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def open_cache(
         return Caching(None, "off")
     needed, budget = count * pair_bytes(first), int(data.cache_gb * _GIB)
     one_size, is_auto = data.preprocess == "resize_and_crop", data.cache == "auto"
-    held = f"{count} pairs in {needed / _GIB:.2g} GiB"
+    held = f"{count} pairs in {_gib(needed)}"
     on_host = data.augment or any(encoding.table is None for encoding in codec)
     if is_auto and one_size and not on_host and _fits_on(device, needed):
         return Caching(DeviceCache(count, first, codec, device), f"{held} of the GPU's memory")
@@ -44,12 +45,16 @@ def open_cache(
         folder = folder or Path(tempfile.gettempdir())
         free = shutil.disk_usage(folder).free
         if needed > _OF_THE_DISK * free:
-            place = f"{free / _GIB:.2g} GiB free in {shown(folder)}"
+            place = f"{_gib(free)} free in {shown(folder)}"
             return Caching(None, f"off, as {held} take more than half of the {place}")
         return _made(count, needed, first, f"{held} of disk, until the training ends", folder)
     if one_size and needed <= budget:
         return _made(count, needed, first, f"{held} of memory")
     return _made(count, budget, first, f"as many of {count} pairs as fit in {data.cache_gb:g} GiB of memory")
+
+
+def _gib(size: int) -> str:
+    return f"{math.ceil(size / _GIB * 100) / 100:g} GiB"
 
 
 def _fits_on(device: torch.device, needed: int) -> bool:

@@ -70,4 +70,4 @@ class _Side:
         channel = torch.arange(len(self._table), device=plan.device)[None, :, None, None]
         rows = (top + height)[:, None, :, None]  # (N, 1, H, 1)
         values = self._images[index[..., None, None], channel, rows, columns[:, None, None]]  # (N, nc, H, W)
-        return self._table[channel, values.int()]
+        return self._table[channel, values.long()]
