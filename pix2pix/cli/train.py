@@ -174,7 +174,7 @@ def _batches(
 
     given, device = options.data, method.runtime.device
     augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
-    sizes = given.model_dump(include={"preprocess", "load_size", "crop_size"})
+    sizes: dict[str, Any] = dict(preprocess=given.preprocess, load_size=given.load_size, crop_size=given.crop_size)
     first = resized(data.train.read(0), **sizes, training=True, codec=data.codec)
     augment.try_on(first)
     cache, said = open_cache(given, len(data.train), first, data.codec, device, folder)
