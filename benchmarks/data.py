@@ -1,6 +1,6 @@
 """Pairs per second of the loaders, in one process: the reference's (PIL), ours reading files, ours from each cache.
 
-    python benchmarks/data.py --reference DIR --dataroot DIR [--rounds 15] [--json FILE]
+    python -m benchmarks.data --reference DIR --dataroot DIR [--rounds 15] [--json FILE]
 
 DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix, and a folder of side-by-side pairs in train/. The variants
 take turns, so that what else the machine does meets all of them.
