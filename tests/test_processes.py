@@ -165,6 +165,7 @@ def test_a_second_interrupt_leaves_at_once(start, tiny):
     slow = ("--generator", "unet_256", "--ngf", 64, "--load_size", 256, "--crop_size", 256, "--batch_size", 16)
     training = start(*LONG, *slow)
     wait_until(lambda: (log := training.folder / "train.log").exists() and "steps: 1 to" in log.read_text())
+    time.sleep(1)  # in the first step
     os.kill(training.pid, signal.SIGINT)
     time.sleep(0.5)
     assert os.getpgid(training.pid) == training.pid, "it still runs"

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from pix2pix.training import Progress
 
 
-def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix", progress: "Progress") -> list[str]:
-    """Say what is trained on what; `progress` is what was made before."""
+def introduction(
+    options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix", progress: "Progress", cached: str
+) -> list[str]:
+    """Say what is trained on what; `progress` is what was made before, `cached` says where pairs are kept."""
     from pix2pix import ranks
 
     train, network = options.train, options.network
@@ -31,6 +33,7 @@ def introduction(options: Pix2PixOptions, data: "TrainingSet", method: "Pix2Pix"
         *data.remarks,
         f"train: {data.train.layout}: {len(data.train)} pairs",
         f"val: {data.val.layout}: {len(data.val)} pairs" if len(data.val) else "val: none, so no best checkpoint",
+        f"cache: {cached}",
         f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",
         f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
         f"norm: {method.norm}, because {reason}",

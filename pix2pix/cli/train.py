@@ -1,41 +1,31 @@
 """`python train.py [PRESET.yaml] --option value ...`: train a translator."""
 
-import json
 import math
-import shlex
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pix2pix.cli.run_folder import RUN_FILES, open_monitor
 from pix2pix.cli.sentences import changes, conclusion, introduction
 from pix2pix.errors import UserError
 from pix2pix.lock import locked
 from pix2pix.options import (
     Parsed,
     Pix2PixOptions,
-    as_dict,
     check_resume,
     from_dict,
     load_yaml,
     parse,
     speedups,
-    to_yaml,
 )
 
 if TYPE_CHECKING:
     from pix2pix.data.records import Pair
     from pix2pix.data.survey import Seen
     from pix2pix.data.training_set import TrainingSet
-    from pix2pix.monitor import Monitor
+    from pix2pix.methods.pix2pix import Pix2Pix
     from pix2pix.training import Progress
-
-# options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
-RUN_FILES = (
-    *("step_[0-9]*.pt", "latest", "best", "env.json", "train.log", "metrics.jsonl"),
-    *("tb/events.out.tfevents.*", "options.yaml"),
-)
 
 
 def train(argv: Sequence[str]) -> int:
@@ -140,12 +130,14 @@ def _train(
     _check_ends(options, progress.step)
     method.description |= {"pairs": len(data.train), "skipped": data.skipped}
     remarks = [*remarks, *changes(content, len(data.train), ranks.count())] if content is not None else remarks
-    batches, validation = _batches(options, data, method.multiple, progress, dry=folder is None)
+    batches, validation, cached = _batches(
+        options, data, method, progress, folder, lambda sentence: monitor.say(sentence)
+    )
 
     with ExitStack() as stack:
         stack.enter_context(closing(batches))
-        monitor = _monitor(options, folder if ranks.is_first() else None, replaced, progress.step, stack)
-        for sentence in [*remarks, *introduction(options, data, method, progress)]:
+        monitor = open_monitor(options, folder if ranks.is_first() else None, replaced, progress.step, stack)
+        for sentence in [*remarks, *introduction(options, data, method, progress, cached)]:
             monitor.say(sentence)
         received = fit(method, batches, validation, options, monitor, folder, progress)
         monitor.say(conclusion(options, folder, progress.step, received is not None))
@@ -172,54 +164,47 @@ def _data(options: Pix2PixOptions, content: dict[str, Any] | None, read_again: b
 
 
 def _batches(
-    options: Pix2PixOptions, data: "TrainingSet", multiple: int, progress: "Progress", *, dry: bool
-) -> "tuple[Generator[Pair, None, None], Callable[[], Iterator[Pair]]]":
-    """Return this process's training batches after those made, and its validation pairs (of one in a dry run)."""
+    options: Pix2PixOptions,
+    data: "TrainingSet",
+    method: "Pix2Pix",
+    progress: "Progress",
+    folder: Path | None,
+    say: Callable[[str], None],
+) -> "tuple[Generator[Pair, None, None], Callable[[], Iterator[Pair]], str]":
+    """Return this process's training batches after those made, its validation pairs, and a phrase naming the cache.
+
+    Without a folder, in a dry run, there is one validation pair.
+    """
     from pix2pix import ranks
     from pix2pix.data.augment import Augment, resized
     from pix2pix.data.batches import evaluation_pairs, training_batches
+    from pix2pix.data.caching import open_cache
 
-    given = options.data
+    given, device = options.data, method.runtime.device
     augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
+    sizes: dict[str, Any] = dict(preprocess=given.preprocess, load_size=given.load_size, crop_size=given.crop_size)
+    first = resized(data.train.read(0), **sizes, training=True, codec=data.codec)
+    augment.try_on(first)
     part: dict[str, Any] = {"rank": ranks.rank(), "ranks": ranks.count()}
-    sizes: dict[str, Any] = {
-        "preprocess": given.preprocess,
-        "load_size": given.load_size,
-        "crop_size": given.crop_size,
-    }
-    augment.try_on(resized(data.train.read(0), **sizes, training=True, codec=data.codec))
+    cache, said = open_cache(given, len(data.train), first, data.codec, device, folder)
     batches = training_batches(
         data.train,
         data.codec,
         augment,
         **sizes,
-        multiple=multiple,
+        multiple=method.multiple,
         batch_size=options.train.batch_size,
         seed=options.run.seed,
         start_step=progress.step,
         shown=progress.shown,
         **part,
         num_workers=given.num_workers,
+        cache=cache,
+        pinned=device.type == "cuda",
+        say=say,
     )
-    return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, **part, limit=1 if dry else None)
-
-
-def _monitor(
-    options: Pix2PixOptions, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
-) -> "Monitor":
-    """Begin to write into the folder, if there is one, without the run that is replaced and what a killed one left."""
-    from pix2pix import checkpoint
-    from pix2pix.monitor import DryMonitor, RunMonitor
-
-    if folder is None:
-        return DryMonitor()
-    checkpoint.sweep(folder)
-    for path in replaced:
-        path.unlink()
-    _describe(options, folder)
-    monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
-    monitor.hparams(_flat(options))
-    return monitor
+    limit = 1 if folder is None else None
+    return batches, lambda: evaluation_pairs(data.val, data.codec, **sizes, **part, limit=limit), said
 
 
 def _check_ends(options: Pix2PixOptions, step: int) -> None:
@@ -236,22 +221,3 @@ def _with_steps(options: Pix2PixOptions, images: int, *, dry: bool) -> Pix2PixOp
     epochs = options.train.n_epochs + options.train.n_epochs_decay
     steps = 1 if dry else options.train.steps or math.ceil(epochs * images / (options.train.batch_size * ranks.count()))
     return options.model_copy(update={"train": options.train.model_copy(update={"steps": steps})})
-
-
-def _describe(options: Pix2PixOptions, folder: Path) -> None:
-    """Write options.yaml and env.json."""
-    from pix2pix import ranks
-    from pix2pix.environment import environment
-
-    temporary = folder / ".options.yaml.tmp"
-    temporary.write_text(to_yaml(options), encoding="utf-8")
-    temporary.replace(folder / "options.yaml")
-    command = {"command": shlex.join(sys.argv), "processes": ranks.count()}
-    (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
-
-
-def _flat(options: Pix2PixOptions) -> dict[str, str | int | float | bool]:
-    """Return the options as TensorBoard takes them: one level, no None."""
-    groups = as_dict(options)
-    leaves = {name: value for group in groups.values() if isinstance(group, dict) for name, value in group.items()}
-    return {name: value for name, value in leaves.items() if value is not None}

@@ -8,14 +8,14 @@ from random import Random
 from types import ModuleType
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import ValidationError
 
 from pix2pix.data.records import RawPair
 from pix2pix.data.transforms import Step
+from pix2pix.data.window import Window, random_crop
 from pix2pix.errors import UserError
-from pix2pix.images import Array, Codec, Encoding, resize, shown
+from pix2pix.images import Codec, Encoding, resize
 from pix2pix.options.augmentation import Transform
 from pix2pix.options.records import shown as shown_value
 from pix2pix.options.suggest import did_you_mean
@@ -103,16 +103,26 @@ class Augment:
         Raises:
             UserError: if they are smaller than the crop, or a transform fails on them.
         """
+        if self.steps:  # some of which write into what they are given, where a cache may lie
+            raw = RawPair(raw.source.copy(), raw.target.copy(), raw.name)
         for number, step in enumerate(self.steps):
             draw = np.random.SeedSequence(self.seed, spawn_key=(epoch, index, number))
             raw = step.applied(raw, int(draw.generate_state(1, np.uint64)[0]))
+        return self.window(raw, epoch, index).of(raw)
+
+    def window(self, raw: RawPair, epoch: int, index: int) -> Window:
+        """Draw which part of a pair is shown.
+
+        Raises:
+            UserError: if the pair is smaller than the crop.
+        """
         seeds = np.random.SeedSequence(self.seed, spawn_key=(epoch, index)).generate_state(2, np.uint64)
         draws = [Random(int(seed)) for seed in seeds]
+        height, width = raw.source.shape[:2]
+        rows, columns = slice(0, height), slice(0, width)
         if self.crop_size:
-            raw = _cropped(raw, self.crop_size, draws.pop(0))
-        if self.flip and draws[0].random() < 0.5:
-            raw = RawPair(_mirrored(raw.source), _mirrored(raw.target), raw.name)
-        return raw
+            rows, columns = random_crop(raw, self.crop_size, draws.pop(0))
+        return Window(rows, columns, self.flip and draws[0].random() < 0.5)
 
     def try_on(self, raw: RawPair) -> None:
         """Apply each transform once, whatever its p, to a resized pair, lest a training breaks off at its first.
@@ -123,28 +133,7 @@ class Augment:
         for number, step in enumerate(self.steps):
             raw = step.applied(raw, number, always=True)
         if self.crop_size:
-            _cropped(raw, self.crop_size, Random(0))
-
-
-def _cropped(raw: RawPair, size: Size, draw: Random) -> RawPair:
-    height, width = raw.source.shape[:2]
-    if height < size[0] or width < size[1]:
-        raise UserError(
-            f"{shown(raw.name)}: {height}x{width} is too small for --crop_size {size[0]}x{size[1]}: "
-            "choose a smaller one, or --preprocess resize_and_crop"
-        )
-    top = int((height - size[0] + 1) * draw.random())
-    left = int((width - size[1] + 1) * draw.random())
-    window = slice(top, top + size[0]), slice(left, left + size[1])
-    return RawPair(np.ascontiguousarray(raw.source[window]), np.ascontiguousarray(raw.target[window]), raw.name)
-
-
-def _mirrored(array: Array) -> Array:
-    if array.shape[2] > 4:
-        return array.take(np.arange(array.shape[1])[::-1], axis=1)
-    # OpenCV is far faster at few channels; as bytes, since OpenCV 4 has no uint32
-    mirrored: Array = np.asarray(cv2.flip(np.ascontiguousarray(array).view(np.uint8), 1))
-    return mirrored.view(array.dtype).reshape(array.shape)
+            random_crop(raw, self.crop_size, Random(0))
 
 
 def _step(asked: Transform, codec: Codec) -> Step:

@@ -1,8 +1,9 @@
 """What the files of one side of the pairs hold, and how that becomes a tensor in [-1, 1] and an image again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from pix2pix.images import labels, lightness
 from pix2pix.images.arrays import Array, convert_channels, resize, resize_nearest
 from pix2pix.images.labels import Colour
 from pix2pix.images.refusals import ImageError
-from pix2pix.images.tensors import to_array, to_tensor
+from pix2pix.images.tensors import look_up, to_array, to_tensor
 
 Kind = Literal["photo", "labels", "onehot", "lightness", "chroma"]
 Range = tuple[tuple[float, ...], tuple[float, ...]]
@@ -122,6 +123,20 @@ class Encoding:
         if self.is_numbered:
             array = labels.paint(self._classes(array), self.palette)
         return to_tensor(array[..., : self.nc], *self._range)
+
+    def encode_all(self, arrays: Sequence[Array]) -> Tensor:
+        """Encode images of one size: (N, nc, H, W)."""
+        if self.table is not None:
+            return look_up(arrays, self.table)
+        return torch.stack([self.encode(np.array(array)) for array in arrays])  # copies: views may be read-only
+
+    @cached_property
+    def table(self) -> Tensor | None:
+        """(nc, 256): what each value of each channel becomes, if that depends on nothing else and there are so few."""
+        if self.kind not in ("photo", "labels") or self.dtype != "uint8" or self.is_numbered:
+            return None
+        values = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(self.channels, axis=2)
+        return self.encode(values)[:, 0]
 
     def decode(self, image: Tensor, source: Tensor) -> Array:
         """(nc, H, W) to an array as the files hold it; `source` is the tensor that was translated."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +21,18 @@ def to_tensor(array: Array, low: Sequence[float] = (0.0,), high: Sequence[float]
     half = (torch.tensor(high, dtype=torch.float64) - torch.tensor(low, dtype=torch.float64)) / 2
     half = torch.where(half == 0, torch.inf, half).float().reshape(-1, 1, 1)
     return torch.from_numpy(above.astype(np.float32, copy=False)).div_(half).sub_(1).clamp_(-1, 1)
+
+
+def look_up(arrays: Sequence[Array], table: Tensor) -> Tensor:
+    """8-bit images (H, W, C) of one size to (N, nc, H, W) by a table (nc, 256): the tensors of `to_tensor`, faster."""
+    height, width = arrays[0].shape[:2]
+    made = torch.empty((len(arrays), len(table), height, width))
+    for image, array in zip(made.numpy(), arrays, strict=True):
+        # OpenCV takes channels apart fast, if they are few
+        planes = cv2.split(array) if array.shape[2] <= 4 else np.ascontiguousarray(array.transpose(2, 0, 1))
+        for channel, (plane, values) in enumerate(zip(planes, table.numpy(), strict=False)):
+            cv2.LUT(plane, values, image[channel])
+    return made
 
 
 def to_array(

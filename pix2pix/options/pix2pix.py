@@ -57,6 +57,20 @@ class DataOptions(Record):
     check: Annotated[bool, MAY_CHANGE, SWITCH] = Field(True, description="read every pair once before the first step")
     num_workers: Annotated[int, MAY_CHANGE] = Field(2, ge=0, description="processes that load images; 0: the main one")
 
+    cache: Annotated[Literal["auto", "ram", "disk", "off"], MAY_CHANGE] = Field(
+        "auto", description="where resized pairs are kept; auto: on the GPU, in memory, or on disk, where they fit"
+    )
+    cache_gb: Annotated[float, MAY_CHANGE] = Field(2, gt=0, description="GiB of memory that the cache may take")
+
+    @model_validator(mode="after")
+    def _cache_fits(self) -> Self:
+        if self.cache == "disk" and self.preprocess != "resize_and_crop":
+            raise ValueError(
+                f"--cache disk needs pairs of one size, which --preprocess {self.preprocess} may not give: "
+                "choose --cache ram, or --preprocess resize_and_crop"
+            )
+        return self
+
     @model_validator(mode="after")
     def _kinds_agree(self) -> Self:
         if self.skip_bad and not self.check:

@@ -44,9 +44,9 @@ def fit(
     """
     run, total = options.run, options.train.steps or 0
     last = min(total, run.stop_at or total)
-    _begin_alike(method, options, progress)
     pace = Pace()
     with signals() as received, saved_when_broken_off(method, options, progress, folder):
+        _begin_alike(method, options, progress)
         steps = Steps(batches, received, last - progress.step)
         for step in range(progress.step + 1, last + 1):
             with pace.step():

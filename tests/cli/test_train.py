@@ -179,3 +179,38 @@ def test_running_out_of_memory_gives_a_hint_and_keeps_the_checkpoints(tiny, erro
     monkeypatch.setattr(Pix2Pix, "training_step", greedy)
     assert error(1, tiny.train).startswith("out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, ")
     assert tiny.content()["step"] == 4
+
+
+@pytest.mark.parametrize("cache", ["auto", "disk"])
+def test_the_cache_is_named_changes_no_weight_and_leaves_no_file(tiny, cache):
+    tiny.train("without", "--cache", "off")
+    tiny.train("run", "--cache", cache, "--stop_at", 3)
+    tiny.resume("run", "--cache_gb", 1)
+    log = (tiny.folder() / "train.log").read_text()
+    place = {"auto": "memory", "disk": "disk, until the training ends"}[cache]
+    assert log.count(f"cache: 5 pairs in 0.01 GiB of {place}\n") == 2
+    assert "cache: off\n" in (tiny.folder("without") / "train.log").read_text()
+    ours, theirs = tiny.content()["networks"], tiny.content("without")["networks"]
+    for name in ours:
+        for key, value in ours[name].items():
+            assert torch.equal(value, theirs[name][key])
+    assert {path.parts[0] for path in tiny.files()} == {path.parts[0] for path in tiny.files("without")}
+
+
+def test_a_full_disk_under_the_cache_is_told_once_and_training_goes_on(tiny, monkeypatch):
+    def refuse(file, data, offset):
+        if offset:
+            raise OSError(28, "No space left on device")
+        return len(data)
+
+    monkeypatch.setattr("os.pwrite", refuse)
+    assert tiny.train("run", "--cache", "disk") == 0
+    sentence = "cache: no room is left for it, so pairs that are not in it yet are read each time\n"
+    assert (tiny.folder() / "train.log").read_text().count(sentence) == 1
+
+
+def test_a_cache_on_disk_needs_pairs_of_one_size(tiny, error):
+    assert error(2, tiny.train, "run", "--cache", "disk", "--preprocess", "none").endswith(
+        "--cache disk needs pairs of one size, which --preprocess none may not give: choose --cache ram, "
+        "or --preprocess resize_and_crop"
+    )

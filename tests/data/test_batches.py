@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from pix2pix.data import batches
+from pix2pix.data import loading
 from pix2pix.data.augment import Augment
-from pix2pix.data.batches import LoaderError, evaluation_pairs, samples, training_batches
+from pix2pix.data.batches import evaluation_pairs, samples, training_batches
+from pix2pix.data.loading import LoaderError
 from pix2pix.data.records import RawPair
 from pix2pix.errors import UserError
 from pix2pix.images import Codec, Encoding, ImageError, to_array
@@ -179,7 +180,7 @@ def test_closing_ends_the_workers_and_leaves_the_signals_alone():
 
 
 def test_a_worker_that_dies_is_reported_at_the_next_batch(monkeypatch):
-    monkeypatch.setattr(batches, "_POLL_SECONDS", 0.2)
+    monkeypatch.setattr(loading, "_POLL_SECONDS", 0.2)
     stream = run(FIVE, num_workers=1)
     next(stream)
     (worker,) = multiprocessing.active_children()
@@ -195,14 +196,14 @@ def test_a_worker_that_dies_is_reported_at_the_next_batch(monkeypatch):
 
 
 def test_a_worker_that_leaves_is_reported(monkeypatch):
-    monkeypatch.setattr(batches, "_POLL_SECONDS", 0.2)
+    monkeypatch.setattr(loading, "_POLL_SECONDS", 0.2)
     with pytest.raises(LoaderError, match="died"):
         list(islice(run(replace(FIVE, broken=3, failure=lambda: os._exit(1)), num_workers=1), 5))
 
 
 def test_a_worker_that_hangs_is_reported_and_killed(monkeypatch):
-    monkeypatch.setattr(batches, "_POLL_SECONDS", 0.1)
-    monkeypatch.setattr(batches, "_PATIENCE", 3)
+    monkeypatch.setattr(loading, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(loading, "_PATIENCE", 3)
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)
     stream = run(replace(FIVE, broken=3, failure=lambda: time.sleep(1000)), num_workers=1)
     with pytest.raises(LoaderError, match=r"no batch within 0.3\d* s: see whether the disk of --dataroot answers"):
@@ -235,7 +236,7 @@ def test_batches_can_be_drawn_from_another_thread():
 
 def test_workers_leave_the_processors_to_each_other():
     threads, handler = cv2.getNumThreads(), signal.getsignal(signal.SIGINT)
-    batches._start_worker(0)
+    loading._start_worker(0)
     assert cv2.getNumThreads() == 1
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     cv2.setNumThreads(threads)
@@ -255,7 +256,7 @@ def test_evaluation_goes_through_all_pairs_in_order_without_jitter():
 
 
 def test_a_worker_killed_with_the_shared_lock_in_its_hand_does_not_hang_the_training(monkeypatch):
-    monkeypatch.setattr(batches, "_POLL_SECONDS", 0.2)
+    monkeypatch.setattr(loading, "_POLL_SECONDS", 0.2)
     held = []
 
     class Held(DataLoader):
@@ -264,7 +265,7 @@ def test_a_worker_killed_with_the_shared_lock_in_its_hand_does_not_hang_the_trai
             held.append(iterator._workers_done_event._cond)
             return iterator
 
-    monkeypatch.setattr(batches, "DataLoader", Held)
+    monkeypatch.setattr(loading, "DataLoader", Held)
     stream = run(FIVE, num_workers=1)
     next(stream)
     (worker,) = multiprocessing.active_children()

@@ -53,6 +53,29 @@ def test_a_photo_becomes_a_tensor_and_a_photo_again():
     assert np.array_equal(photo.decode(photo.encode(image), None), image)
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *KINDS.values(),
+        Encoding("photo", 1),
+        Encoding("photo", 4, low=(1, 2, 3, 4), high=(200, 2, 255, 9)),
+        Encoding("photo", 7, low=(30,), high=(90,)),
+        Encoding("labels", 1, palette=FACADES),
+        Encoding("labels", 4, palette=FACADES),
+        Encoding("photo", 2, "uint16", high=(65535.0,)),
+    ],
+)
+def test_many_images_become_what_each_becomes_alone_also_views_that_are_not_to_be_written_to(encoding, flipped):
+    images = [noise(9, 8, encoding.channels, seed).astype(encoding.dtype)[2:, 1:6] for seed in range(3)]
+    if flipped:
+        images = [image[:, ::-1] for image in images]
+    for image in images:
+        image.flags.writeable = False
+    alone = [encoding.encode(image.copy()) for image in images]
+    assert torch.equal(encoding.encode_all(images), torch.stack(alone))
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("kind", ["photo", "labels"])
 @pytest.mark.parametrize("dtype", DTYPES)

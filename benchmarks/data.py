@@ -1,0 +1,163 @@
+"""Pairs per second of the loaders, in one process: the reference's (PIL), ours reading files, ours from each cache.
+
+    python -m benchmarks.data --reference DIR --dataroot DIR [--rounds 15] [--json FILE]
+
+DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix, and a folder of side-by-side pairs in train/. The variants
+take turns, so that what else the machine does meets all of them.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from pix2pix.data.augment import Augment, resized
+from pix2pix.data.batches import training_batches
+from pix2pix.data.cache import Cache, Format, formats, pair_bytes
+from pix2pix.data.on_device import DeviceCache
+from pix2pix.data.pairs import PhasePairs, open_pairs
+from pix2pix.images import Codec, Encoding
+from pix2pix.options import DataOptions
+
+LOAD, CROP = 286, 256
+RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
+OURS: dict[str, Any] = {"preprocess": "resize_and_crop", "load_size": (LOAD, LOAD), "crop_size": (CROP, CROP)}
+
+Variant = Callable[[int], object]  # loads so many batches
+
+
+def reference(checkout: str, dataroot: str, batch: int) -> Variant:
+    """Return the aligned data set of the checkout behind its own kind of DataLoader."""
+    sys.path.insert(0, checkout)
+    from data.aligned_dataset import AlignedDataset  # type: ignore[import-not-found]
+
+    options = SimpleNamespace(
+        dataroot=dataroot,
+        phase="train",
+        max_dataset_size=float("inf"),
+        direction="AtoB",
+        input_nc=3,
+        output_nc=3,
+        preprocess="resize_and_crop",
+        load_size=LOAD,
+        crop_size=CROP,
+        no_flip=False,
+    )
+    loader = torch.utils.data.DataLoader(AlignedDataset(options), batch_size=batch, shuffle=True, num_workers=0)
+    return taking(repeated(loader))
+
+
+def repeated(loader: Any) -> Iterator[Any]:
+    """Go through the loader again and again."""
+    while True:
+        yield from loader
+
+
+def ours(pairs: PhasePairs, batch: int, cache: Cache | DeviceCache | None) -> Variant:
+    """Return our batches; a cache is filled first."""
+    variant = taking(stream(pairs, batch, cache))
+    if cache is not None:
+        variant(len(pairs) // batch + 2)
+    return variant
+
+
+def cold(pairs: PhasePairs, batch: int, room: int, sides: tuple[Format, Format]) -> Variant:
+    """Return our batches of a first epoch, which fill a new cache in memory."""
+    return lambda count: taking(stream(pairs, batch, Cache(len(pairs), room, sides)))(count)
+
+
+def stream(pairs: PhasePairs, batch: int, cache: Cache | DeviceCache | None) -> Iterator[Any]:
+    """Training batches."""
+    augment = Augment("resize_and_crop", (CROP, CROP), flip=True, seed=0)
+    return training_batches(pairs, RGB, augment, **OURS, multiple=1, batch_size=batch, seed=0, cache=cache)
+
+
+def taking(batches: Iterator[Any]) -> Variant:
+    """Return what takes so many from the stream."""
+    return lambda count: list(islice((len(item) for item in batches), count))
+
+
+def alternate(variants: dict[str, Variant], rounds: int, pairs: int, batch: int) -> dict[str, list[float]]:
+    """Pairs per second of each variant in each round; the order moves on by one from round to round."""
+    names = list(variants)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for variant in variants.values():
+        variant(2)
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            count = max(pairs // batch, 1) * (10 if "ours, cache" in name else 1)  # as long as the slow ones, roughly
+            began = time.perf_counter()
+            variants[name](count)
+            found[name].append(count * batch / (time.perf_counter() - began))
+    return found
+
+
+def summary(found: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Medians, quartiles, and the median of the ratios to the reference, round by round."""
+    base = found["reference"]
+    table = {}
+    for name, speeds in found.items():
+        low, middle, high = statistics.quantiles(speeds, n=4, method="inclusive")
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(speeds, base, strict=True))
+        table[name] = {"median": middle, "q1": low, "q3": high, "ms": 1000 / middle, "ratio": ratio}
+    return table
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="pairs per second of the reference's loader and of ours")
+    parser.add_argument("--reference", required=True, help="a checkout of junyanz/pytorch-CycleGAN-and-pix2pix")
+    parser.add_argument("--dataroot", required=True, help="a folder with side-by-side pairs in train/")
+    parser.add_argument("--rounds", type=int, default=15, help="turns that each variant takes")
+    parser.add_argument("--pairs", type=int, default=32, help="pairs in each turn; ten times as many from a cache")
+    parser.add_argument("--batch_size", type=int, nargs="+", default=[1, 16], help="pairs in a batch")
+    parser.add_argument("--json", help="file to write the results to")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print a table for each batch size, and write the results if asked to."""
+    arguments = parsed()
+    pairs = open_pairs(DataOptions(dataroot=arguments.dataroot, val_fraction=0), "train").of(RGB)
+    first = resized(pairs.read(0), **OURS, training=True)
+    room, sides = len(pairs) * pair_bytes(first), formats(first)
+    results: dict[str, Any] = {
+        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "torch": str(torch.__version__),
+        "pairs": len(pairs),
+    }
+    for batch in arguments.batch_size:
+        caches: dict[str, Cache | DeviceCache | None] = {
+            "ours, no cache": None,
+            "ours, cache in memory": Cache(len(pairs), room, sides),
+            "ours, cache on disk": Cache(len(pairs), room, sides, Path(tempfile.gettempdir())),
+        }
+        if torch.cuda.is_available():
+            caches["ours, cache on the GPU"] = DeviceCache(len(pairs), first, RGB, torch.device("cuda"))
+        variants = {"reference": reference(arguments.reference, arguments.dataroot, batch)}
+        variants["ours, first epoch"] = cold(pairs, batch, room, sides)
+        variants |= {name: ours(pairs, batch, cache) for name, cache in caches.items()}
+        table = summary(alternate(variants, arguments.rounds, arguments.pairs, batch))
+        results[f"batch {batch}"] = table
+        print(f"\nbatch {batch}: {LOAD} -> {CROP}, {len(pairs)} pairs, medians of {arguments.rounds} turns")
+        print(f"{'':24}{'pairs/s':>9}  {'quartiles':>15}{'ms/pair':>9}{'ratio':>7}")
+        for name, row in table.items():
+            spread = f"{row['q1']:.0f} to {row['q3']:.0f}"
+            print(f"{name:24}{row['median']:9.0f}  {spread:>15}{row['ms']:9.2f}{row['ratio']:7.2f}")
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

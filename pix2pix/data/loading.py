@@ -1,0 +1,121 @@
+"""Items of a data set in a given order, loaded by worker processes that die, hang and end in good order."""
+
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.process
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pix2pix.errors import UserError
+
+Item = TypeVar("Item")
+
+_POLL_SECONDS = 5  # between looks at the workers while an item is awaited
+_PATIENCE = 12  # looks, then the workers are taken to hang
+
+
+class LoaderError(UserError):
+    """The worker processes that load images died or hang."""
+
+
+def loaded(
+    dataset: Dataset[Item | UserError], order: Iterable[Any], num_workers: int = 0
+) -> Generator[Item, None, None]:
+    """The items under these keys, one after the other; close() ends the workers.
+
+    Raises:
+        UserError: an item is one: returned, as torch would wrap a raised one in a traceback's text.
+        LoaderError: if a worker dies or hangs.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_size=None,  # an item is a batch already
+        sampler=order,
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_start_worker,
+        timeout=_POLL_SECONDS if num_workers else 0,
+        generator=torch.Generator(),  # else starting would draw from the global one
+    )
+    children = multiprocessing.active_children()
+    with _unchanged_signals():
+        iterator = iter(loader)
+    workers = [child for child in multiprocessing.active_children() if child not in children]
+    if workers:
+        event = iterator._workers_done_event  # type: ignore[attr-defined]
+        threading.Thread(target=_free_what_the_dead_held, args=(event, workers), daemon=True).start()
+    try:
+        while True:
+            item = _await(iterator)
+            if isinstance(item, UserError):
+                raise item
+            yield item
+    finally:
+        del iterator  # the workers end with it, unless they hang
+        for worker in workers:
+            worker.kill()
+            worker.join()
+
+
+def _as_it_is(item: Item) -> Item:
+    return item
+
+
+def _free_what_the_dead_held(event: Any, workers: list[multiprocessing.process.BaseProcess]) -> None:
+    """Wait for a worker's end, then release the lock of the event that all share, lest torch wait for it for ever.
+
+    A worker that is killed while it looks at the event takes the lock with it. Any other time there is none to release.
+    """
+    multiprocessing.connection.wait([worker.sentinel for worker in workers])
+    with suppress(ValueError):
+        event._cond.release()
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach all processes: only the main one decides how to end
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _await(iterator: Iterator[Item | UserError]) -> Item | UserError:
+    """The next item; what torch says of dead or hanging workers becomes a LoaderError.
+
+    It is returned, not raised, since a traceback would hold on to the iterator and with that to the workers.
+    """
+    for _ in range(_PATIENCE):
+        try:
+            return next(iterator)
+        except (RuntimeError, OSError, EOFError) as error:
+            cut_off = isinstance(error, OSError | EOFError) and not str(error).startswith(
+                "Caught"
+            )  # while it was sending
+            if cut_off or str(error).startswith("DataLoader worker"):
+                return LoaderError(
+                    "a worker process loading images died, likely for want of memory: "
+                    "use fewer --num_workers (0 loads without any), or allow more shared memory"
+                )
+            if not str(error).startswith("DataLoader timed out"):
+                raise
+    return LoaderError(
+        f"no batch within {_POLL_SECONDS * _PATIENCE} s: see whether the disk of --dataroot answers, "
+        "or use --num_workers 0"
+    )
+
+
+@contextmanager
+def _unchanged_signals() -> Iterator[None]:
+    """Take back the SIGCHLD handler that torch installs: by that, a worker's death would break off a training step."""
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield  # torch installs none here
+        return
+    previous = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, previous)
