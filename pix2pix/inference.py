@@ -90,11 +90,13 @@ def load(
     statistics: Literal["image", "running"] | None = None,
     dropout: Literal["on", "off"] | None = None,
     seed: int | None = None,
+    tile: Literal["auto", "off"] | int = "auto",
 ) -> LoadedTranslator:
     """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
 
     `epoch` is "latest", "best" or a step. `statistics`, `dropout` and `seed` are those recorded in training unless
-    given. Averaged weights (EMA) are used where the run kept them.
+    given. `tile` is the side of the tiles that images are translated in, "off" for whole images, or "auto": by the memory
+    that there is. Averaged weights (EMA) are used where the run kept them.
 
     Raises:
         CheckpointError: there is no such run or checkpoint, or it is damaged.
@@ -103,12 +105,13 @@ def load(
     content = checkpoint.read(checkpoint.resolve(Path(run), str(epoch)))
     options = from_dict(Pix2PixOptions, content["options"])
     asked = {"device": device, "precision": precision, "statistics": statistics, "dropout": dropout, "seed": seed}
+    asked["tile"] = tile
     given = {
         name: leaves(Pix2PixOptions)[name].check(value, f"load: {name}")
         for name, value in asked.items()
         if value is not None
     }
-    of_test: dict[str, Any] = {name: given[name] for name in ("statistics", "dropout") if name in given}
+    of_test: dict[str, Any] = {name: given[name] for name in ("statistics", "dropout", "tile") if name in given}
     of_run: dict[str, Any] = {name: given[name] for name in ("device", "precision", "seed") if name in given}
     options = options.model_copy(
         update={"test": options.test.model_copy(update=of_test), "run": options.run.model_copy(update=of_run)}

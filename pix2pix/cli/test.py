@@ -42,6 +42,7 @@ def test(argv: Sequence[str]) -> int:
         statistics=options.statistics,
         dropout=options.dropout,
         seed=parsed.given.get("seed"),
+        tile=options.tile,
     )
     check_claims(translator.options, parsed.claims)
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"

@@ -7,7 +7,7 @@ from pix2pix.images.folders import IMAGE_SUFFIXES, find_images, find_others, nat
 from pix2pix.images.jpeg import jpeg_quality
 from pix2pix.images.pictures import from_pil, to_pil
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
-from pix2pix.images.tensors import reflect_to_multiple, to_array, to_tensor
+from pix2pix.images.tensors import reflect_to_multiple, reflected, to_array, to_tensor
 
 __all__ = [
     "DTYPES",
@@ -25,6 +25,7 @@ __all__ = [
     "natural_order",
     "read",
     "reflect_to_multiple",
+    "reflected",
     "resize",
     "resize_nearest",
     "shown",
