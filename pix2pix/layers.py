@@ -95,7 +95,7 @@ def stages_of(layers: Sequence[nn.Module], inputs: tuple[int, ...], place: int) 
     layers = _flat(layers)
     places = [number for number, layer in enumerate(layers) if isinstance(layer, Operation)]
     stages = []
-    for number, end in zip(places, [*places[1:], len(layers)], strict=True):
+    for number, end in zip(places, [*places, len(layers)][1:], strict=True):
         operation = layers[number]
         assert isinstance(operation, Operation)
         before = tuple(layers[: places[0]]) if number == places[0] else ()

@@ -71,10 +71,13 @@ class ResnetGenerator(nn.Module):
     def stages(self) -> list[Stage]:
         """Return the same network for images that are translated by windows."""
         stages: list[Stage] = []
-        ends = [number for number, layer in enumerate(self.layers) if isinstance(layer, ResidualBlock)]
-        stages += stages_of(self.layers[: ends[0]], (-1,), 0)
-        for block in self.layers[ends[0] : ends[-1] + 1]:
-            entry = len(stages) - 1
-            stages += stages_of([block.layers], (entry,), len(stages))
-            stages[-1] = stages[-1]._replace(added=entry)
-        return stages + stages_of(self.layers[ends[-1] + 1 :], (len(stages) - 1,), len(stages))
+        between: list[nn.Module] = []
+        for layer in self.layers:
+            if isinstance(layer, ResidualBlock):
+                stages += stages_of(between, (len(stages) - 1,), len(stages))
+                between, entry = [], len(stages) - 1
+                stages += stages_of([layer.layers], (entry,), len(stages))
+                stages[-1] = stages[-1]._replace(added=entry)
+            else:
+                between.append(layer)
+        return stages + stages_of(between, (len(stages) - 1,), len(stages))

@@ -84,8 +84,7 @@ class Padded:
     def write(self, window: Window, image: Tensor) -> None:
         """Hand on what of a window of the padded translation lies inside the image."""
         (from_rows, to_rows), (from_columns, to_columns) = (
-            _inside(span, inner)
-            for span, inner in zip(window, (self._inner_rows, self._inner_columns), strict=True)
+            _inside(span, inner) for span, inner in zip(window, (self._inner_rows, self._inner_columns), strict=True)
         )
         if to_rows.start < to_rows.stop and to_columns.start < to_columns.stop:
             self.canvas.write(to_rows, to_columns, image[..., from_rows, from_columns])

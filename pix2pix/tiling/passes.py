@@ -84,7 +84,7 @@ class Passes:
             x = self._raw(place, window)
             return x, moments_of(x) if is_measured else None
 
-        features: Tensor | None = None
+        features = torch.empty(0)
         for window, (x, found) in self._each(place, part):
             if found:
                 moments.add(*found)
@@ -92,27 +92,28 @@ class Passes:
                 features = _put(features, x, window, self.sizes.sizes[place])
         if is_measured:
             self.statistics[place] = moments
-        if features is None:
-            return
+        if kept:
+            self.features[place] = self._all_finished(place, features)
 
-        def finish(place: int, window: Window) -> Tensor:
-            rows, columns = (slice(*span) for span in window)
-            return self._finished(place, features[..., rows, columns], window)
+    def _all_finished(self, place: int, features: Tensor) -> Tensor:
+        """Apply all that stands after a stage's operation to its kept features, in their place."""
 
-        for window, x in self._each(place, finish):
+        def part(place: int, window: Window) -> Tensor:
+            return self._finished(place, _cut(features, window), window)
+
+        for window, x in self._each(place, part):
             features = _put(features, x, window, self.sizes.sizes[place])
-        for layer in stage.after:
+        for layer in self.stages[place].after:
             if isinstance(layer, Dropout):
                 features = layer(features)  # drawn for all positions at once, as for the whole image
-        self.features[place] = features
+        return features
 
     def _output(self, place: int, window: Window) -> Tensor:
         """Compute or look up a window of what a stage hands on; stage -1 is the image."""
         if place < 0:
             return self.image.read(window)
         if place in self.features:
-            rows, columns = (slice(*span) for span in window)
-            return self.features[place][..., rows, columns]
+            return _cut(self.features[place], window)
         return self._finished(place, self._raw(place, window), window)
 
     def _raw(self, place: int, window: Window) -> Tensor:
@@ -166,7 +167,7 @@ class Passes:
         tile = self.plan.tile >> self.halvings
         if tile < 2 * SMALLEST:
             raise UserError(
-                f"out of memory with tiles of {tile} pixels a side; use a smaller image, --precision bf16, or --device cpu"
+                f"out of memory with tiles of {tile} pixels; take a smaller image or network, or a larger machine"
             )
         self.halvings += 1
         if torch.cuda.is_available():
@@ -183,13 +184,17 @@ def quarters(window: Window) -> list[Window]:
     return [(row, column) for row in rows for column in columns]
 
 
-def _put(features: Tensor | None, x: Tensor, window: Window, size: Size) -> Tensor:
-    """Put a window in its place among all features of a stage, which has memory from the first one on."""
+def _cut(features: Tensor, window: Window) -> Tensor:
+    rows, columns = (slice(*span) for span in window)
+    return features[..., rows, columns]
+
+
+def _put(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
+    """Put a window in its place among all features of a stage, which get memory with the first one."""
     if window == whole(size):
         return x
-    if features is None:  # in the layout that the whole would have, in whose order dropout is drawn
-        layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+    if features.numel() == 0:  # in the layout that the whole would have, in whose order dropout is drawn
+        layout = torch.channels_last if x.stride(1) == 1 < x.shape[1] else torch.contiguous_format
         features = torch.empty(*x.shape[:2], *size, dtype=x.dtype, device=x.device, memory_format=layout)
-    rows, columns = (slice(*span) for span in window)
-    features[..., rows, columns] = x
+    _cut(features, window).copy_(x)
     return features

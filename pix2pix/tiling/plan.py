@@ -60,8 +60,8 @@ class Features:
 
     def whole(self) -> Plan:
         """The plan of a network that computes and keeps everything at once."""
-        kept = frozenset(range(len(self.stages)))
-        return self.plan(kept, max(self.sizes[_IMAGE]), tuple(max(self.sizes[place]) for place in range(len(self.stages))))
+        sides = tuple(max(self.sizes[place]) for place in range(len(self.stages)))
+        return self.plan(frozenset(range(len(sides))), sides[-1], sides)
 
     def tiled(self, kept: frozenset[int], tile: int) -> Plan:
         """The plan with windows of `tile` pixels a side, and inner ones as large as the same memory allows."""

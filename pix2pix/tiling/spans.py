@@ -5,6 +5,7 @@ o s - p + k - 1; input i of a transposed one is added to the outputs i s - p to 
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -130,4 +131,4 @@ def _cut(x: Tensor, window: Window, origin: tuple[int, int]) -> Tensor:
 def _parts(length: int, side: int) -> list[Span]:
     count = -(-length // side)
     ends = [length * number // count for number in range(count + 1)]
-    return [Span(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    return [Span(start, stop) for start, stop in pairwise(ends)]

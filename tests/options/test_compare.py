@@ -47,7 +47,10 @@ def test_a_change_that_contradicts_another_is_refused():
 def test_what_may_change_is_steps_workers_device_reporting_and_what_is_left_out():
     may_change = {name for name, leaf in leaves(Pix2PixOptions).items() if Mark.MAY_CHANGE in leaf.field.metadata}
     run = {name for name, leaf in leaves(Pix2PixOptions).items() if leaf.group == "run"}
-    assert may_change == {"steps", "num_workers", "max_pixels", "skip_bad", "check"} | run - {"seed", "precision"}
+    assert may_change == {"steps", "num_workers", "max_pixels", "skip_bad", "check", "tile"} | run - {
+        "seed",
+        "precision",
+    }
 
 
 def claim(*argv, stored=STORED):
