@@ -32,14 +32,14 @@ class LargeTiff:
                 self._page, self._contiguous = page, page.is_contiguous
                 if image is not page or page.dtype is None or page.bitspersample % 8 or page.planarconfig != 1:
                     raise ImageError(
-                        "is too large to be read but by windows: make it one page of 8, 16 or 32 bits, channels side by side"
+                        "is too large to be read whole: make it one page of 8, 16 or 32 bits, channels side by side"
                     )
                 if page.tags.valueof(_ORIENTATION, 1) != 1 or _PREMULTIPLIED in page.extrasamples[:1]:
                     raise ImageError("is too large to be turned or freed of its alpha: store it as it is seen")
                 check_colours(page)
                 check_bytes(0 if self._contiguous else bytes_of_a_part(page), max_pixels)
                 self._decode = page.decode
-        except (OSError, ImageError) as error:
+        except ImageError as error:
             raise ImageError(f"{shown(path)}: {error}") from error
         self._parts: OrderedDict[int, Array] = OrderedDict()
         self.dtype = kept_as(page.dtype)
@@ -120,8 +120,8 @@ class NewTiff:
             layout = laid_out(shape[2], self.dtype)
             place = tifffile.imwrite(self.path, shape=flat, dtype=dtype, returnoffset=True, **layout)
             self._start = place[0] if place else 0
-        except (OSError, ValueError) as error:
-            raise ImageError(f"cannot write {shown(path)}: {error}") from error
+        except OSError as error:
+            raise ImageError(f"cannot write {shown(path)}: {error.strerror or error}") from error
 
     def __setitem__(self, window: tuple[slice, slice], array: Array) -> None:
         """Put a window (h, w, C) in its place."""

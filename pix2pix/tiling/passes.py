@@ -160,12 +160,13 @@ class Passes:
             else:
                 yield window, value
                 continue
-            self._halve()  # out of the except clause, whose traceback would hold on to features
+            self._halve(place, window)  # out of the except clause, whose traceback would hold on to features
             todo = [part for larger in [*todo, window] for part in quarters(larger)]
 
-    def _halve(self) -> None:
-        tile = self.plan.tile >> self.halvings
-        if tile < 2 * SMALLEST:
+    def _halve(self, place: int, window: Window) -> None:
+        longest = max(span.length for span in window)
+        tile = longest * self.sizes.sizes[self.sizes.last][0] // self.sizes.sizes[place][0]
+        if longest == 1 or tile < 2 * SMALLEST:
             raise UserError(
                 f"out of memory with tiles of {tile} pixels; take a smaller image or network, or a larger machine"
             )

@@ -72,7 +72,7 @@ class Features:
             side, longest = math.ceil(tile * self.sizes[place][0] / self.sizes[self.last][0]), max(self.sizes[place])
             while side < longest and working(place, (2 * side, 2 * side)) <= allowed:
                 side *= 2
-            sides.append(side)
+            sides.append(min(side, longest))
         return self.plan(kept, tile, tuple(sides))
 
     def plan(self, kept: frozenset[int], tile: int, sides: tuple[int, ...]) -> Plan:

@@ -182,7 +182,7 @@ def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
         ),
         (("--name", "runn"), "there is no run {runs}/runn; the runs there are: batch, run"),
         (("--checkpoints_dir", "nowhere"), "there is no run nowhere/run; there is no run yet"),
-        (("--epoch", 999), "{runs}/run has no checkpoint '999'; present: latest, best, 2, 3, 4"),
+        (("--epoch", 3000), "{runs}/run has no checkpoint '3000'; present: latest, best, 2, 3, 4"),
         (("--epoch", "newest"), "--epoch: got 'newest'; latest, best or a step is needed"),
         (
             ("--dataroot", "nowhere"),
@@ -306,7 +306,7 @@ def test_images_may_be_as_large_as_in_training_unless_said(tiny, error):
 
 @pytest.fixture
 def large(tmp_path):
-    """The same image as PNG and, too large for --max_pixels 999, as TIFF."""
+    """The same image as PNG and, too large for --max_pixels 3000, as TIFF."""
     image = np.random.default_rng(0).integers(0, 256, (70, 45, 3), dtype=np.uint8)
     (tmp_path / "large").mkdir()
     write(tmp_path / "large" / "a.png", image)
@@ -315,7 +315,7 @@ def large(tmp_path):
 
 
 def test_a_tiff_that_is_too_large_is_translated_by_windows_into_a_tiff(ready, large):
-    assert ready.test("run", "--input", large / "b.tif", "--max_pixels", 999, "--dropout", "off") == 0
+    assert ready.test("run", "--input", large / "b.tif", "--max_pixels", 3000, "--dropout", "off") == 0
     folder = ready.results(part="input_latest")
     by_windows = read(folder / "output" / "b.tif")
     assert read(folder / "source" / "b.png").shape == (70, 45, 3)
@@ -326,13 +326,13 @@ def test_a_tiff_that_is_too_large_is_translated_by_windows_into_a_tiff(ready, la
 
 
 def test_without_tiles_a_tiff_that_is_too_large_is_refused(ready, large, error):
-    message = error(2, ready.test, "run", "--input", large / "b.tif", "--max_pixels", 999, "--tile", "off")
-    assert message.endswith("b.tif: 70x45 are more than 999 pixels: make it smaller, or raise --max_pixels")
+    message = error(2, ready.test, "run", "--input", large / "b.tif", "--max_pixels", 3000, "--tile", "off")
+    assert message.endswith("b.tif: 70x45 are more than 3000 pixels: make it smaller, or raise --max_pixels")
 
 
 def test_a_large_tiff_of_other_channels_is_refused_by_name(ready, large, error):
     write(large / "c.tif", np.zeros((70, 45, 3), np.uint16))
-    message = error(2, ready.test, "run", "--input", large / "c.tif", "--max_pixels", 999)
+    message = error(2, ready.test, "run", "--input", large / "c.tif", "--max_pixels", 3000)
     assert message.endswith("c.tif: is of uint16, where the training has uint8: convert it")
 
 
