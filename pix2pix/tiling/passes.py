@@ -77,8 +77,7 @@ class Passes:
             self.image.write(window, x)
 
     def _measure_and_keep(self, place: int) -> None:
-        stage, moments, kept = self.stages[place], Moments(), place in self.plan.kept
-        is_measured = measured(stage)
+        moments, is_measured = Moments(), measured(self.stages[place])
 
         def part(place: int, window: Window) -> tuple[Tensor, tuple[int, Tensor, Tensor] | None]:
             x = self._raw(place, window)
@@ -88,12 +87,23 @@ class Passes:
         for window, (x, found) in self._each(place, part):
             if found:
                 moments.add(*found)
-            if kept:
-                features = _put(features, x, window, self.sizes.sizes[place])
+            if place in self.plan.kept:
+                features = self._kept(place, features, x, window)
         if is_measured:
             self.statistics[place] = moments
-        if kept:
+        if place in self.plan.kept:
             self.features[place] = self._all_finished(place, features)
+
+    def _kept(self, place: int, features: Tensor, x: Tensor, window: Window) -> Tensor:
+        """Put a window among kept features; out of memory, they are not kept but computed anew where they are read."""
+        try:
+            return _put(features, x, window, self.sizes.sizes[place])
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or place in self.sizes.must_be_kept():
+                raise
+        self.plan = self.plan._replace(kept=self.plan.kept - {place})
+        _LOG.warning("out of memory: going on with more that is computed again")
+        return torch.empty(0)
 
     def _all_finished(self, place: int, features: Tensor) -> Tensor:
         """Apply all that stands after a stage's operation to its kept features, in their place."""

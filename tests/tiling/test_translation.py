@@ -192,6 +192,25 @@ def test_out_of_memory_with_the_smallest_tiles_is_the_end(monkeypatch):
         tiled(network(), noise(256, 256), 100)
 
 
+@pytest.mark.parametrize("dropout", [False, True])
+def test_out_of_memory_for_what_is_to_be_kept_it_is_computed_again(dropout, monkeypatch, caplog):
+    real = passes._put
+
+    def put(features, x, window, size):
+        if size == (16, 16):
+            fail()
+        return real(features, x, window, size)
+
+    monkeypatch.setattr(passes, "_put", put)
+    generator, image = network(dropout=dropout), noise(64, 64)
+    if dropout:  # which cannot be drawn again
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
+            distance(generator, image, 32, dropout=True)
+    else:
+        assert distance(generator, image, 32) < 1e-10
+        assert caplog.messages == ["out of memory: going on with more that is computed again"] * 2
+
+
 @torch.inference_mode()
 def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
     def broken(*arguments):
