@@ -78,10 +78,26 @@ class LoadedTranslator:
         """
         return self.codec.source.accept(array)
 
+    def translate_pixels(self, source: images.Pixels, make: images.Maker, *, name: str = "", sample: int = 0) -> None:
+        """Translate what gives arrays of the training's sources by windows, into what takes them by windows.
+
+        `make` is called once, with the shape (H, W, C) and the dtype of the translation. A source that is no array but
+        a file which is open is never in memory as a whole.
+
+        Raises:
+            UserError: a window cannot be used, or there is no memory for the smallest tiles.
+        """
+        self.method.translate_canvas(images.ArrayCanvas(source, self.codec, make), name=name, sample=sample)
+
     def _translate_array(self, array: images.Array, name: str, sample: int) -> images.Array:
-        x = self.codec.source.encode(array)
-        output = self.method.translate(x[None], name=name, sample=sample)
-        return self.codec.target.decode(output[0].cpu(), x)
+        made: list[images.Array] = []
+
+        def make(shape: tuple[int, int, int], dtype: str) -> images.Array:
+            made.append(np.empty(shape, dtype))
+            return made[0]
+
+        self.translate_pixels(array, make, name=name, sample=sample)
+        return made[0]
 
 
 def load(
@@ -95,12 +111,14 @@ def load(
     statistics: Literal["image", "running"] | None = None,
     dropout: Literal["on", "off"] | None = None,
     seed: int | None = None,
+    tile: Literal["auto", "off"] | int = "auto",
 ) -> LoadedTranslator:
     """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
 
     `epoch` is "latest", "best" or a step. `statistics`, `dropout` and `seed` are those recorded in training unless
     given; `precision`, `fast` and `compile` are the options of these names. Averaged weights (EMA) are used where the
-    run kept them.
+    run kept them. `tile` is the side of the tiles that large images are translated in; "auto" chooses by the memory
+    that there is, and "off" keeps images whole.
 
     Raises:
         CheckpointError: there is no such run or checkpoint, or it is damaged.
@@ -109,13 +127,13 @@ def load(
     content = checkpoint.read(checkpoint.resolve(Path(run), str(epoch)))
     options = from_dict(Pix2PixOptions, content["options"])
     of_run = {"device": device, "precision": precision, "fast": fast, "compile": compile, "seed": seed}
-    asked = of_run | {"statistics": statistics, "dropout": dropout}
+    asked = of_run | {"statistics": statistics, "dropout": dropout, "tile": tile}
     given = {
         name: leaves(Pix2PixOptions)[name].check(value, f"load: {name}")
         for name, value in asked.items()
         if value is not None
     }
-    of_test: dict[str, Any] = {name: given[name] for name in ("statistics", "dropout") if name in given}
+    of_test = {name: value for name, value in given.items() if name not in of_run}
     test = options.test.model_copy(update=of_test)
     here = options.run.model_copy(update={name: value for name, value in given.items() if name in of_run})
     options = options.model_copy(update={"test": test, "run": here})

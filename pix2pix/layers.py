@@ -1,8 +1,8 @@
 """Normalisation, dropout and weight initialisation, with their test-time state in the open."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,7 @@ from pix2pix.errors import UserError
 Statistics = Literal["batch", "image", "running"]
 NormKind = Literal["batch", "instance", "none"]
 InitType = Literal["normal", "xavier", "kaiming", "orthogonal"]
+Operation = nn.Conv2d | nn.ConvTranspose2d | nn.Upsample  # what mixes neighbouring positions; all else is pointwise
 
 
 class Norm(nn.Module):
@@ -53,6 +54,14 @@ class Norm(nn.Module):
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
         return F.instance_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
+    def normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Normalise (N, C, H, W) by statistics that are given: (N, C), or (C) for all images."""
+        scale = self.weight.double() * (variance.double() + self.eps).rsqrt()
+        shift = self.bias.double() - mean.double() * scale
+        wide = torch.promote_types(x.dtype, torch.float32)
+        scale, shift = (each.to(wide).reshape(-1, x.shape[1], 1, 1) for each in (scale, shift))
+        return torch.addcmul(shift, x.to(wide), scale).to(x.dtype)
+
     def extra_repr(self) -> str:
         """Show what `print(network)` should tell about this layer."""
         return f"{len(self.weight)}, {self.kind}, statistics={self.statistics}"
@@ -69,6 +78,41 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Zero each element with probability p and scale the others by 1 / (1 - p), if active."""
         return F.dropout(x, self.p, training=self.active)
+
+
+class Stage(NamedTuple):
+    """A convolution or enlargement of a generator, with what stands before and after it.
+
+    What is before and after is pointwise but for a Norm's statistics; a Dropout is the last.
+    """
+
+    inputs: tuple[int, ...]  # the stages whose outputs are joined along the channels; -1 is the image
+    before: tuple[nn.Module, ...]
+    operation: Operation
+    after: tuple[nn.Module, ...]
+    added: int | None = None  # the stage whose output is added to this one's
+
+
+def stages_of(layers: Sequence[nn.Module], inputs: tuple[int, ...], place: int) -> list[Stage]:
+    """Cut layers that stand in the order of the data into stages, the first of which is to have this place.
+
+    The first reads `inputs`, each other one the stage before it; what follows an operation belongs to it.
+    """
+    layers = _flat(layers)
+    places = [number for number, layer in enumerate(layers) if isinstance(layer, Operation)]
+    stages = []
+    for number, end in zip(places, [*places, len(layers)][1:], strict=True):
+        operation = layers[number]
+        assert isinstance(operation, Operation)
+        before = tuple(layers[: places[0]]) if number == places[0] else ()
+        stages.append(Stage(inputs, before, operation, tuple(layers[number + 1 : end])))
+        inputs = (place + len(stages) - 1,)
+    return stages
+
+
+def _flat(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    """The layers with those inside nn.Sequential in its place."""
+    return [x for layer in layers for x in (_flat(layer) if isinstance(layer, nn.Sequential) else [layer])]
 
 
 def norm_layer(channels: int, kind: NormKind) -> nn.Module:

@@ -1,6 +1,7 @@
 """One image of the results: translated, written with its source and target, compared."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,56 +9,103 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pix2pix.gallery import GalleryItem
-    from pix2pix.images import Array, Encoding
+    from pix2pix.images import Array, Encoding, LargeTiff
     from pix2pix.inference import LoadedTranslator
+
+
+_PREVIEW = 2048  # pixels: a browser is shown no longer side
+_ROWS = 256  # that are encoded at a time
 
 
 def translated(
     name: str,
     seed_name: str,
-    source: "Array",
+    source: "Array | LargeTiff",
     target: "Array | None",
     translator: "LoadedTranslator",
     folder: Path,
     samples: int,
 ) -> "GalleryItem":
-    """Translate one image `samples` times, write it with its source and target, and compare the first."""
+    """Translate one image `samples` times, write it with its source and target, and compare the first.
+
+    Of a file that is read by windows the source is shown at the size of a preview.
+    """
     from pix2pix.gallery import GalleryItem
+    from pix2pix.images import LargeTiff, shrunken
 
     codec = translator.codec
-    x = codec.source.encode(source)
-    outputs = [translator.translate(source, name=seed_name, sample=sample) for sample in range(samples)]
-    is_lab = codec.source.kind == "lightness"  # whose sources are the photos that are to come out
-    columns = {"source": (codec.source, codec.source.decode(x, x) if is_lab else source)}
-    for number, output in enumerate(outputs, start=1):
-        columns["output" if samples == 1 else f"output {number}"] = (codec.target, output)
+    small = codec.source.accept(shrunken(source, codec.source, _PREVIEW))
+    x = codec.source.encode(small)
+    shown_source = small if isinstance(source, LargeTiff) else source
+    if codec.source.kind == "lightness":  # whose sources are the photos that are to come out
+        shown_source = _as_translated(shown_source, codec.source)
+    labels = ["output"] if samples == 1 else [f"output {number}" for number in range(1, samples + 1)]
+    outputs = [
+        _output(source, translator, _place(folder, label, name, ".tif"), seed_name, sample)
+        for sample, label in enumerate(labels)
+    ]
+    columns: dict[str, tuple[Encoding, Array | LargeTiff]] = {"source": (codec.source, shown_source)}
+    columns |= {label: (codec.target, output) for label, output in zip(labels, outputs, strict=True)}
     if target is not None:
         columns["target"] = (codec.target, target)
     shown: dict[str, Path] = {}
     files: dict[str, Path] = {}
     for label, (encoding, image) in columns.items():
-        file, preview = _save(folder, label.replace(" ", "_"), name, encoding, image, x)
+        file, preview = _save(folder, label, name, encoding, image, x)
         shown[label] = preview or file
         files |= {label: file} if preview else {}
-    scores = {} if target is None else _scores(outputs[0], target, codec.target)
+    first = outputs[0]
+    scores = {} if target is None or isinstance(first, LargeTiff) else _scores(first, target, codec.target)
     return GalleryItem(name, shown, scores, files)
 
 
-def _save(
-    folder: Path, label: str, name: str, encoding: "Encoding", image: "Array", x: "Tensor"
-) -> tuple[Path, Path | None]:
-    """Write an image in its own format and, where a browser would not show that as meant, a preview; return both."""
-    from pix2pix.images import to_array, write
+def _output(
+    source: "Array | LargeTiff", translator: "LoadedTranslator", file: Path, seed_name: str, sample: int
+) -> "Array | LargeTiff":
+    """Translate an array into another, and a file that is read by windows into a file."""
+    from pix2pix.images import LargeTiff, NewTiff
 
-    file = folder / label / f"{name}{encoding.suffix}"
+    if not isinstance(source, LargeTiff):
+        return translator.translate(source, name=seed_name, sample=sample)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write(file, image)
+    translator.translate_pixels(source, partial(NewTiff, file), name=seed_name, sample=sample)
+    return LargeTiff(file)
+
+
+def _as_translated(source: "Array", encoding: "Encoding") -> "Array":
+    """Return a source as its tensor shows it, made a few rows at a time."""
+    import numpy as np
+
+    tensors = (encoding.encode(source[top : top + _ROWS]) for top in range(0, len(source), _ROWS))
+    return np.concatenate([encoding.decode(tensor, tensor) for tensor in tensors])
+
+
+def _place(folder: Path, label: str, name: str, suffix: str) -> Path:
+    return folder / label.replace(" ", "_") / f"{name}{suffix}"
+
+
+def _save(
+    folder: Path, label: str, name: str, encoding: "Encoding", image: "Array | LargeTiff", x: "Tensor"
+) -> tuple[Path, Path | None]:
+    """Write an image in its own format and, where a browser would not show that as meant, a preview; return both.
+
+    What was written by windows is there already.
+    """
+    from pix2pix.images import LargeTiff, shrunken, to_array, write
+
+    if isinstance(image, LargeTiff):
+        file = image.path
+    else:
+        file = _place(folder, label, name, encoding.suffix)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(file, image)
     is_seen_as_is = (encoding.is_labels and encoding.channels > 1) or (encoding.low, encoding.high) == ((0,), (255,))
-    if encoding.suffix == ".png" and encoding.dtype == "uint8" and is_seen_as_is:
+    is_shown = file.suffix == ".png" and encoding.dtype == "uint8" and max(image.shape[:2]) <= _PREVIEW
+    if is_shown and is_seen_as_is:
         return file, None
-    preview = folder / f"preview_{label}" / f"{name}.png"
+    preview = _place(folder, f"preview_{label}", name, ".png")
     preview.parent.mkdir(parents=True, exist_ok=True)
-    picture = encoding.picture(encoding.encode(image)[None], x[None])
+    picture = encoding.picture(encoding.encode(shrunken(image, encoding, _PREVIEW))[None], x[None])
     write(preview, to_array(picture[0]))
     return file, preview
 

@@ -17,7 +17,7 @@ from pix2pix.options import TestOptions, check_claims, parse
 
 if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
-    from pix2pix.images import Array
+    from pix2pix.images import Array, LargeTiff
     from pix2pix.inference import LoadedTranslator
 
 
@@ -26,7 +26,7 @@ class Task(NamedTuple):
 
     name: str
     seed_name: str
-    read: "Callable[[], tuple[Array, Array | None]]"
+    read: "Callable[[], tuple[Array | LargeTiff, Array | None]]"
 
 
 def test(argv: Sequence[str]) -> int:
@@ -45,6 +45,7 @@ def test(argv: Sequence[str]) -> int:
         statistics=options.statistics,
         dropout=options.dropout,
         seed=parsed.given.get("seed"),
+        tile=options.tile,
     )
     check_claims(translator.options, parsed.claims)
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
@@ -99,7 +100,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
 
 def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how images without partners are sized, in words, and the images."""
-    from pix2pix.images import IMAGE_SUFFIXES, find_images, read, shown
+    from pix2pix.images import IMAGE_SUFFIXES, LargeTiff, find_images, open_pixels, read, shown
 
     root = Path(str(options.input))
     files = [root] if root.is_file() else find_images(root)
@@ -111,9 +112,13 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
     names = _result_names([Path(file.name) if root.is_file() else file.relative_to(root) for file in files])
 
     def task(file: Path, name: str) -> Task:
-        def source() -> "tuple[Array, None]":
-            image = read(file, options.max_pixels or translator.options.data.max_pixels)
+        def source() -> "tuple[Array | LargeTiff, None]":
+            opened = read if options.tile == "off" else open_pixels
+            image = opened(file, options.max_pixels or translator.options.data.max_pixels)
             try:
+                if isinstance(image, LargeTiff):
+                    translator.accept(image[0:1, 0:1])
+                    return image, None
                 return translator.accept(image), None
             except UserError as error:
                 raise UserError(f"{shown(file)}: {error}") from error

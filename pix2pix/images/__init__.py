@@ -1,33 +1,44 @@
 """Image files, arrays and tensors: the only place that knows files, depths and EXIF."""
 
 from pix2pix.images.arrays import DTYPES, Array, convert_channels, resize, resize_nearest
+from pix2pix.images.canvas import ArrayCanvas, Maker, Pixels, Place, shrunken
 from pix2pix.images.encoding import Codec, Encoding
-from pix2pix.images.files import read, write
+from pix2pix.images.files import open_pixels, read, write
 from pix2pix.images.folders import IMAGE_SUFFIXES, find_images, find_others, natural_order
 from pix2pix.images.jpeg import jpeg_quality
+from pix2pix.images.large_tiff import LargeTiff, NewTiff
 from pix2pix.images.pictures import from_pil, to_pil
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
-from pix2pix.images.tensors import reflect_to_multiple, to_array, to_tensor
+from pix2pix.images.tensors import reflect_to_multiple, reflected, to_array, to_tensor
 
 __all__ = [
     "DTYPES",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Array",
+    "ArrayCanvas",
     "Codec",
     "Encoding",
     "ImageError",
+    "LargeTiff",
+    "Maker",
+    "NewTiff",
+    "Pixels",
+    "Place",
     "convert_channels",
     "find_images",
     "find_others",
     "from_pil",
     "jpeg_quality",
     "natural_order",
+    "open_pixels",
     "read",
     "reflect_to_multiple",
+    "reflected",
     "resize",
     "resize_nearest",
     "shown",
+    "shrunken",
     "to_array",
     "to_pil",
     "to_tensor",

@@ -11,9 +11,10 @@ from typing import BinaryIO, NamedTuple
 
 from pix2pix.images.arrays import DTYPES, Array
 from pix2pix.images.folders import IMAGE_SUFFIXES
+from pix2pix.images.large_tiff import LargeTiff
 from pix2pix.images.npy import read_npy, write_npy
 from pix2pix.images.pictures import read_picture, read_png, write_jpeg, write_png, write_webp
-from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
+from pix2pix.images.refusals import MAX_PIXELS, ImageError, TooLargeError, shown
 from pix2pix.images.tiff import read_tiff, write_tiff
 
 _Reader = Callable[[BinaryIO, int], Array]
@@ -73,6 +74,21 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
             return _decode(file, max_pixels)
     except (OSError, ValueError, ImageError) as error:
         raise ImageError(f"{shown(path)}: {_cause(error)}") from error
+
+
+def open_pixels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array | LargeTiff:
+    """Read an image; of a TIFF file that is too large for that, give windows when they are asked for.
+
+    Raises:
+        ImageError: for what can be read neither whole nor by windows.
+    """
+    try:
+        return read(path, max_pixels)
+    except ImageError as error:
+        is_tiff = Path(path).suffix.lower() in (".tif", ".tiff")
+        if not is_tiff or not isinstance(error.__cause__, TooLargeError):
+            raise
+    return LargeTiff(path, max_pixels)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -16,6 +16,10 @@ class ImageError(UserError):
     """An image file or folder that cannot be used as it is."""
 
 
+class TooLargeError(ImageError):
+    """An image that takes more memory than is allowed for one."""
+
+
 def shown(path: str | os.PathLike[str]) -> str:
     """The path as it goes into a one-line message: escaped where it holds a line break or another unprintable."""
     text = os.fspath(path)
@@ -37,7 +41,9 @@ def check_size(height: int, width: int, channels: int, dtype: DTypeLike, max_pix
     if size <= 0:
         raise ImageError(f"{height}x{width} with {channels} channels has no values: take it away")
     if height * width > max_pixels:
-        raise ImageError(f"{height}x{width} are more than {max_pixels} pixels: make it smaller, or raise --max_pixels")
+        raise TooLargeError(
+            f"{height}x{width} are more than {max_pixels} pixels: make it smaller, or raise --max_pixels"
+        )
     check_bytes(size, max_pixels)
 
 
@@ -48,7 +54,7 @@ def check_bytes(size: int, max_pixels: int) -> None:
         ImageError: for more than 8 times max_pixels.
     """
     if size > max_bytes(max_pixels):
-        raise ImageError(
+        raise TooLargeError(
             f"{size} bytes are more than {max_bytes(max_pixels)}, {_BYTES_A_PIXEL} for each of {max_pixels} pixels: "
             "make it smaller, or raise --max_pixels"
         )

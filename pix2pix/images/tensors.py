@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pix2pix.images.arrays import Array
@@ -67,10 +68,15 @@ def reflect_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[sli
 
 
 def _reflect(image: Tensor, dimension: int, multiple: int) -> tuple[Tensor, slice]:
-    length = image.shape[dimension]
+    shown_by, inside = reflected(image.shape[dimension], multiple)
+    if len(shown_by) > image.shape[dimension]:
+        image = image.index_select(dimension, torch.from_numpy(shown_by).to(image.device))
+    return image, inside
+
+
+def reflected(length: int, multiple: int) -> tuple[NDArray[np.intp], slice]:
+    """Return which pixel of a side each pixel of the padded side shows, and where the side itself lies in it."""
     missing = -length % multiple
     before = missing // 2
-    if missing:
-        shown_by = np.pad(np.arange(length), (before, missing - before), mode="reflect")
-        image = image.index_select(dimension, torch.from_numpy(shown_by).to(image.device))
-    return image, slice(before, before + length)
+    shown_by = np.pad(np.arange(length), (before, missing - before), mode="reflect")
+    return shown_by, slice(before, before + length)

@@ -73,21 +73,27 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
         ImageError: for more than max_pixels, several images, and values, colours and compressions that are not read.
             Damaged files raise whatever the libraries like.
     """
-    import tifffile
-
-    with _silence(), tifffile.TiffFile(file, _multifile=False, **_NO_VENDORS) as tiff:
-        image, page = _one_image(tiff)
+    with opened(file) as (image, page):
         if _is_ordinary(page) and image is page:
             return _read_ordinary(file, page.index, max_pixels)
         if page.dtype is None:
             raise ImageError(f"samples of {page.bitspersample} bits, format {page.sampleformat}: convert it to float32")
         kept_as(page.dtype)
-        _check_colours(page)
+        check_colours(page)
         height, width = page.imagelength, page.imagewidth
         check_size(height, width, math.prod(image.shape) // max(1, height * width), page.dtype, max_pixels)
-        check_bytes(_bytes_of_a_part(page), max_pixels)
+        check_bytes(bytes_of_a_part(page), max_pixels)
         _check_data(file, image, page)
-        return upright(_grey_or_colour(kept(_decoded(image)), page), page.tags.valueof(_ORIENTATION, 1))
+        return upright(grey_or_colour(kept(_decoded(image)), page), page.tags.valueof(_ORIENTATION, 1))
+
+
+@contextmanager
+def opened(file: BinaryIO) -> Iterator[tuple[TiffPage, TiffPage]]:
+    """Parse a file; give its one image, a page or several that are its channels, and the page that describes it."""
+    import tifffile
+
+    with _silence(), tifffile.TiffFile(file, _multifile=False, **_NO_VENDORS) as tiff:
+        yield _one_image(tiff)
 
 
 @contextmanager
@@ -152,14 +158,15 @@ def _read_ordinary(file: BinaryIO, index: int, max_pixels: int) -> Array:
         return from_pil(image)
 
 
-def _check_colours(page: TiffPage) -> None:
+def check_colours(page: TiffPage) -> None:
+    """Refuse colours that do not become grey or RGB here."""
     is_plain = page.photometric in (_GREY, _RGB) or (page.photometric == _WHITE_IS_ZERO and page.dtype.kind in "bui")
     if not is_plain and not (page.photometric == _CMYK and page.samplesperpixel == 4 and page.dtype.kind == "u"):
         name = getattr(page.photometric, "name", page.photometric)
         raise ImageError(f"colours kept as {name} of {page.dtype}: convert it to RGB")
 
 
-def _bytes_of_a_part(page: TiffPage) -> int:
+def bytes_of_a_part(page: TiffPage) -> int:
     """How much a strip or a tile holds: a tile may be larger than the image."""
     return int(math.prod(page.chunks) * page.dtype.itemsize)
 
@@ -177,11 +184,12 @@ def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
             if count == 0 or offset + count > size:
                 raise ImageError("is cut off, or a part of the image is missing: make it anew")
             if not page.is_contiguous:
-                _check_part(file, page, offset, count)
+                check_part(file, page, offset, count)
 
 
-def _check_part(file: BinaryIO, page: TiffPage, offset: int, count: int) -> None:
-    limit = _bytes_of_a_part(page)
+def check_part(file: BinaryIO, page: TiffPage, offset: int, count: int) -> None:
+    """Refuse a strip or tile that becomes more bytes than it should hold."""
+    limit = bytes_of_a_part(page)
     if count > 2 * limit + _MORE_BYTES:
         raise ImageError("a part of the image takes many more bytes than its pixels: make it anew")
     if page.compression in _LENGTHS:
@@ -203,7 +211,8 @@ def _decoded(image: TiffPage) -> Array:
     return array.reshape(*array.shape[:2], -1)
 
 
-def _grey_or_colour(array: Array, page: TiffPage) -> Array:
+def grey_or_colour(array: Array, page: TiffPage) -> Array:
+    """Bring what the samples mean to grey or RGB, with the other channels after it."""
     if page.photometric == _WHITE_IS_ZERO:
         array = array.copy()
         array[..., 0] = (~array[..., 0]) if page.dtype.kind == "i" else _largest_value(page) - array[..., 0]
@@ -224,14 +233,17 @@ def write_tiff(file: BinaryIO, array: Array) -> None:
     import tifffile
 
     channels = array.shape[2]
-    is_colour = channels in (3, 4) and array.dtype in (np.uint8, np.uint16)
+    layout = laid_out(channels, array.dtype)
+    tifffile.imwrite(file, array[..., 0] if channels == 1 else array, compression="zlib", **layout)
+
+
+def laid_out(channels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """How tifffile is to store the channels."""
+    is_colour = channels in (3, 4) and dtype in (np.uint8, np.uint16)
     extra = ["unassalpha"] * (channels - 3) if is_colour else ["unspecified"] * (channels - 1)
-    tifffile.imwrite(
-        file,
-        array[..., 0] if channels == 1 else array,
-        photometric="rgb" if is_colour else "minisblack",
-        planarconfig=None if channels == 1 else "contig",
-        extrasamples=extra or None,
-        compression="zlib",
-        metadata=None,
-    )
+    return {
+        "photometric": "rgb" if is_colour else "minisblack",
+        "planarconfig": None if channels == 1 else "contig",
+        "extrasamples": extra or None,
+        "metadata": None,
+    }

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pix2pix.images import Codec, Encoding
+from pix2pix.tiling import Canvas
 
 Scalars = dict[str, Tensor]  # detached scalars by their TensorBoard name, for example "loss/G_gan"
 
@@ -32,6 +33,10 @@ class Translator(Protocol):
 
     def translate(self, image: Tensor, *, name: str = "", sample: int = 0) -> Tensor:
         """Map (N, C, H, W) in [-1, 1], of any height and width, to an image of the same height and width."""
+        ...
+
+    def translate_canvas(self, canvas: Canvas, *, name: str = "", sample: int = 0) -> None:
+        """Do the same with an image that is read, and its translation that is written, by windows."""
         ...
 
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from pix2pix.data.records import Pair
 from pix2pix.errors import UserError
-from pix2pix.images import Codec, reflect_to_multiple
+from pix2pix.images import Codec
 from pix2pix.layers import NormKind, initialise, switched
 from pix2pix.losses import adversarial, pixel
 from pix2pix.methods.base import Report, Scalars
@@ -21,6 +21,8 @@ from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import PatchGAN
 from pix2pix.options import NetworkOptions, Pix2PixOptions
 from pix2pix.runtime import Runtime, name_seed, seeded
+from pix2pix.tiling import Canvas, TensorCanvas
+from pix2pix.tiling import translate as translate_canvas
 
 
 def resolved_norm(network: NetworkOptions, batch_size: int) -> NormKind:
@@ -53,6 +55,7 @@ class Pix2Pix:
             dropout=network.use_dropout,
         )
         self.multiple: int = generator.multiple
+        self._stages = generator.stages  # called when translating: norms may have been folded since
         self._check_sizes(self.multiple, "--generator " + network.generator)
         if training:
             initialise(generator, network.init_type, network.init_gain, weights)
@@ -141,16 +144,20 @@ class Pix2Pix:
 
         Dropout is drawn from the run's seed, `name` and `sample`.
         """
-        test = self.options.test
-        padded, (rows, columns) = reflect_to_multiple(self.runtime.place(image), self.multiple)
-        seed = name_seed(self.options.run.seed, name, sample)
+        canvas = TensorCanvas(self.runtime.place(image), self.codec.target.nc)
+        self.translate_canvas(canvas, name=name, sample=sample)
+        return canvas.output
+
+    @torch.inference_mode()
+    def translate_canvas(self, canvas: Canvas, *, name: str = "", sample: int = 0) -> None:
+        """Do the same with an image that is read, and its translation that is written, by windows."""
+        test, device = self.options.test, self.runtime.device
         with (
-            seeded(seed, self.runtime.device),
+            seeded(name_seed(self.options.run.seed, name, sample), device),
             switched(self.generator, statistics=test.statistics, dropout=test.dropout == "on"),
             self.runtime.autocast(),
         ):
-            output: Tensor = self.generator(padded)
-        return output[..., rows, columns].float()
+            translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device)
 
     def learning_rate(self, step: int, total_steps: int) -> float:
         """Keep the rate constant, then let it fall linearly; the last step still has a rate above 0."""

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pix2pix.layers import Dropout, NormKind, norm_layer
+from pix2pix.layers import Dropout, NormKind, Stage, norm_layer, stages_of
 from pix2pix.networks.upsampling import Upsample, doubling
 
 
@@ -67,3 +67,17 @@ class ResnetGenerator(nn.Module):
         """Translate (N, input_nc, H, W) to (N, output_nc, H, W)."""
         out: Tensor = self.layers(x)
         return out
+
+    def stages(self) -> list[Stage]:
+        """Return the same network for images that are translated by windows."""
+        stages: list[Stage] = []
+        between: list[nn.Module] = []
+        for layer in self.layers:
+            if isinstance(layer, ResidualBlock):
+                stages += stages_of(between, (len(stages) - 1,), len(stages))
+                between, entry = [], len(stages) - 1
+                stages += stages_of([layer.layers], (entry,), len(stages))
+                stages[-1] = stages[-1]._replace(added=entry)
+            else:
+                between.append(layer)
+        return stages + stages_of(between, (len(stages) - 1,), len(stages))

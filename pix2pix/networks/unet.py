@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix.convolution import Conv
-from pix2pix.layers import Dropout, NormKind, norm_layer
+from pix2pix.layers import Dropout, NormKind, Stage, norm_layer, stages_of
 from pix2pix.networks.upsampling import Upsample, doubling
 
 
@@ -68,3 +68,14 @@ class UNet(nn.Module):
             if self.skips and features:
                 x = torch.cat([features.pop(), x], dim=1)
         return x
+
+    def stages(self) -> list[Stage]:
+        """Return the same network for images that are translated by windows."""
+        stages: list[Stage] = []
+        for layer in self.encoder:
+            stages += stages_of([layer], (len(stages) - 1,), len(stages))
+        depth = len(stages)
+        for number, layer in enumerate(self.decoder):
+            skip = (depth - 1 - number,) if self.skips and number > 0 else ()
+            stages += stages_of([layer], (*skip, len(stages) - 1), len(stages))
+        return stages

@@ -118,6 +118,7 @@ SIZE = Needs("N or HxW with sides from 1 to 65535")
 RANGE = Needs("LO,HI, two numbers of which the first is smaller,")
 RUN_NAME = Needs("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
 DEVICE = Needs("auto, cpu, cuda, cuda:N or mps")
+TILE = Needs("auto, off or a whole number from 64 to 1048576")
 CHECKPOINT = Needs("latest, best or a step")
 
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
@@ -129,6 +130,7 @@ Generator = Annotated[str, AfterValidator(_generator), GENERATOR]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"), DEVICE]
 Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], CHECKPOINT]
 Fast = Annotated[str, BeforeValidator(_fast), FAST]
+Tile = Annotated[Literal["auto", "off"] | Annotated[int, Field(ge=64, le=2**20)], TILE]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Channels = Annotated[int, Field(gt=0, le=1024), Needs("a whole number from 1 to 1024 or none")]
 Statistics = Literal["image", "running"]

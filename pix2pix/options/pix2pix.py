@@ -21,10 +21,12 @@ from pix2pix.options.fields import (
     Seed,
     Size,
     Statistics,
+    Tile,
 )
 from pix2pix.options.records import Record
 
 MAY_CHANGE, SWITCH = Mark.MAY_CHANGE, Mark.SWITCH
+TILES = "side of the tiles that images are translated in, with the same result; auto: by memory; off: whole"
 RANGES = "values shown to G as -1 and 1; none: 0,255 for 8 bits, else as measured per channel on train"
 
 
@@ -167,6 +169,7 @@ class TestTimeOptions(Record):
         "image", description="normalise by the image's own statistics, as the paper, or by running ones (batch norm)"
     )
     dropout: Dropout = Field("on", description="dropout when translating, as the paper; seeded by --seed and file name")
+    tile: Annotated[Tile, MAY_CHANGE, SWITCH] = Field("auto", description=TILES)
 
 
 class RunOptions(Record):

@@ -16,6 +16,7 @@ from pix2pix.options.fields import (
     RunName,
     Seed,
     Statistics,
+    Tile,
 )
 from pix2pix.options.records import Record
 
@@ -42,6 +43,9 @@ class TestOptions(Record):
         None, description="normalise by image or running statistics; none: as recorded"
     )
     dropout: Dropout | None = Field(None, description="dropout when translating; none: as recorded")
+    tile: Tile = Field(
+        "auto", description="side of the tiles of large images, with the same result; auto: by memory; off: whole"
+    )
     samples: int = Field(1, gt=0, description="outputs per image, which differ by dropout")
     seed: Seed = Field(0, description="seed of the dropout, together with the file name")
     device: Device = Field("auto", description="what to run on; auto: cuda, else mps, else cpu")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pix2pix.cli import main
 from pix2pix.cli.test import _result_names
-from pix2pix.images import IMAGE_SUFFIXES, read
+from pix2pix.images import IMAGE_SUFFIXES, read, write
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
         ),
         (("--name", "runn"), "there is no run {runs}/runn; the runs there are: batch, run"),
         (("--checkpoints_dir", "nowhere"), "there is no run nowhere/run; there is no run yet"),
-        (("--epoch", 999), "{runs}/run has no checkpoint '999'; present: latest, best, 2, 3, 4"),
+        (("--epoch", 3000), "{runs}/run has no checkpoint '3000'; present: latest, best, 2, 3, 4"),
         (("--epoch", "newest"), "--epoch: got 'newest'; latest, best or a step is needed"),
         (
             ("--dataroot", "nowhere"),
@@ -302,3 +302,59 @@ def test_images_may_be_as_large_as_in_training_unless_said(tiny, error):
     tiny.write_pair(large, 0, size=(21, 20))
     assert "21x40 are more than 800 pixels" in error(2, tiny.test, "run", "--input", large)
     assert tiny.test("run", "--input", large, "--max_pixels", 840) == 0
+
+
+@pytest.fixture
+def large(tmp_path):
+    """The same image as PNG and, too large for --max_pixels 3000, as TIFF."""
+    image = np.random.default_rng(0).integers(0, 256, (70, 45, 3), dtype=np.uint8)
+    (tmp_path / "large").mkdir()
+    write(tmp_path / "large" / "a.png", image)
+    write(tmp_path / "large" / "b.tif", image)
+    return tmp_path / "large"
+
+
+def test_a_tiff_that_is_too_large_is_translated_by_windows_into_a_tiff(ready, large):
+    assert ready.test("run", "--input", large / "b.tif", "--max_pixels", 3000, "--dropout", "off") == 0
+    folder = ready.results(part="input_latest")
+    by_windows = read(folder / "output" / "b.tif")
+    assert read(folder / "source" / "b.png").shape == (70, 45, 3)
+    assert read(folder / "preview_output" / "b.png").shape == (70, 45, 3)
+    assert '<a class="file" href="output/b.tif"' in (folder / "index.html").read_text()
+    assert ready.test("run", "--input", large / "a.png", "--dropout", "off") == 0
+    assert np.abs(by_windows.astype(int) - read(folder / "output" / "a.png")).max() <= 1
+
+
+def test_without_tiles_a_tiff_that_is_too_large_is_refused(ready, large, error):
+    message = error(2, ready.test, "run", "--input", large / "b.tif", "--max_pixels", 3000, "--tile", "off")
+    assert message.endswith("b.tif: 70x45 are more than 3000 pixels: make it smaller, or raise --max_pixels")
+
+
+def test_a_large_tiff_of_other_channels_is_refused_by_name(ready, large, error):
+    write(large / "c.tif", np.zeros((70, 45, 3), np.uint16))
+    message = error(2, ready.test, "run", "--input", large / "c.tif", "--max_pixels", 3000)
+    assert message.endswith("c.tif: is of uint16, where the training has uint8: convert it")
+
+
+def test_tiles_of_a_given_side_give_what_the_whole_image_gives(ready, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (150, 90, 3), dtype=np.uint8)
+    write(tmp_path / "a.png", image)
+    outputs = []
+    for tile in (64, "off", "auto"):
+        assert ready.test("run", "--input", tmp_path / "a.png", "--tile", tile) == 0
+        outputs.append(read(ready.results(part="input_latest") / "output" / "a.png").astype(int))
+    assert np.abs(outputs[0] - outputs[1]).max() <= 1
+    assert np.array_equal(outputs[1], outputs[2])
+
+
+def test_a_tile_that_is_too_small_is_refused(ready, error):
+    assert "auto, off or a whole number from 64 to 1048576 is needed" in error(2, ready.test, "run", "--tile", 8)
+
+
+def test_a_page_shows_large_images_reduced(ready, tmp_path, monkeypatch):
+    monkeypatch.setattr("pix2pix.cli.results._PREVIEW", 32)
+    write(tmp_path / "a.png", np.zeros((64, 40, 3), np.uint8))
+    assert ready.test("run", "--input", tmp_path / "a.png") == 0
+    folder = ready.results(part="input_latest")
+    assert read(folder / "output" / "a.png").shape == (64, 40, 3)
+    assert read(folder / "preview_output" / "a.png").shape == (32, 20, 3)

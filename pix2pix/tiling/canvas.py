@@ -1,0 +1,96 @@
+"""An image that is read, and its translation that is written, a window at a time."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pix2pix.images import reflected
+from pix2pix.tiling.spans import Span, Window
+
+
+class Canvas(Protocol):
+    """What windows come from and go to; rows and columns are those of the image itself."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all of the source is in memory, so that its translation may be, too."""
+        ...
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """Return a window (N, C, h, w) of the source in [-1, 1]."""
+        ...
+
+    def write(self, rows: slice, columns: slice, image: Tensor) -> None:
+        """Take a window (N, C', h, w) of the translation; the same one may come twice."""
+        ...
+
+
+class TensorCanvas:
+    """A source (N, C, H, W) and its translation, `output`, of `channels` channels in float32."""
+
+    is_in_memory = True
+
+    def __init__(self, source: Tensor, channels: int):
+        self.source = source
+        self.output = torch.empty(len(source), channels, *source.shape[-2:], device=source.device)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.source.shape[-2:]
+        return height, width
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """Return a window of the source."""
+        return self.source[..., rows, columns]
+
+    def write(self, rows: slice, columns: slice, image: Tensor) -> None:
+        """Put a window of the translation in its place."""
+        self.output[..., rows, columns] = image
+
+
+class Padded:
+    """A canvas as the generator sees it: mirrored on all sides to a multiple, as `reflect_to_multiple` does."""
+
+    def __init__(self, canvas: Canvas, multiple: int, device: torch.device):
+        self.canvas, self.device = canvas, device
+        (self._rows, self._inner_rows), (self._columns, self._inner_columns) = (
+            reflected(length, multiple) for length in canvas.size
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, padding included."""
+        return len(self._rows), len(self._columns)
+
+    def read(self, window: Window) -> Tensor:
+        """Return a window of the padded source, on the device."""
+        rows, columns = (
+            index[span.start : span.stop] for index, span in zip((self._rows, self._columns), window, strict=True)
+        )
+        bounds = [slice(int(index.min()), int(index.max()) + 1) for index in (rows, columns)]
+        x = self.canvas.read(*bounds).to(self.device)
+        for dimension, index, bound in zip((-2, -1), (rows, columns), bounds, strict=True):
+            if len(index) != bound.stop - bound.start or (index[1:] < index[:-1]).any():  # some of it is a mirror's
+                x = x.index_select(dimension, torch.from_numpy(index - bound.start).to(self.device))
+        return x
+
+    def write(self, window: Window, image: Tensor) -> None:
+        """Hand on what of a window of the padded translation lies inside the image."""
+        (from_rows, to_rows), (from_columns, to_columns) = (
+            _inside(span, inner) for span, inner in zip(window, (self._inner_rows, self._inner_columns), strict=True)
+        )
+        if to_rows.start < to_rows.stop and to_columns.start < to_columns.stop:
+            self.canvas.write(to_rows, to_columns, image[..., from_rows, from_columns])
+
+
+def _inside(span: Span, inner: slice) -> tuple[slice, slice]:
+    """Where the common part of both lies in the span, and where in the inner part."""
+    start, stop = max(span.start, inner.start), min(span.stop, inner.stop)
+    return slice(start - span.start, stop - span.start), slice(start - inner.start, stop - inner.start)

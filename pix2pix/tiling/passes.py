@@ -1,0 +1,211 @@
+"""The passes over an image: one for each norm that needs the statistics of all positions, and one for the output.
+
+A stage is computed by windows from what its inputs are: features that are kept, or computed anew for each window.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from pix2pix.errors import UserError, is_out_of_memory
+from pix2pix.layers import Dropout, Norm, Stage
+from pix2pix.tiling.canvas import Padded
+from pix2pix.tiling.plan import Features, Plan, measured
+from pix2pix.tiling.spans import Size, Span, Window, compute, split, whole
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+SMALLEST = 64  # pixels a side: what memory that runs out halves tiles down to
+
+
+class Moments:
+    """Mean and variance per image and channel of values that come in parts, in float64.
+
+    Source: Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of all values, (N, C)."""
+        return self.squares / self.count
+
+    def add(self, count: int, mean: Tensor, squares: Tensor) -> None:
+        """Merge `count` values with their mean and their sum of squared differences from it, both (N, C)."""
+        total = self.count + count
+        if self.count == 0:
+            self.mean, self.squares = torch.zeros_like(mean), torch.zeros_like(squares)
+        difference = mean - self.mean
+        self.squares = self.squares + squares + difference**2 * (self.count * count / total)
+        self.mean = self.mean + difference * (count / total)
+        self.count = total
+
+
+def moments_of(x: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Count, mean and sum of squared differences (N, C) of (N, C, H, W), in float64."""
+    count = x.shape[2] * x.shape[3]
+    variance, mean = torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), dim=(2, 3), correction=0)
+    return count, mean.double(), variance.double() * count
+
+
+class Passes:
+    """A generator on its way over one image; `features` and `statistics` hold what is known so far."""
+
+    def __init__(self, sizes: Features, plan: Plan, image: Padded):
+        self.stages: Sequence[Stage] = sizes.stages
+        self.sizes, self.plan, self.image = sizes, plan, image
+        self.features: dict[int, Tensor] = {}
+        self.statistics: dict[int, Moments] = {}
+        self.halvings = 0
+
+    def run(self) -> None:
+        """Make all passes; the last one writes the output."""
+        passes = self.sizes.passes(self.plan.kept)
+        for step, place in enumerate(passes):
+            self._measure_and_keep(place) if place != self.sizes.last else self._write(place)
+            read_later = [self.sizes.read_by(later, self.plan.kept) for later in passes[step + 1 :]]
+            for gone in self.features.keys() - frozenset().union(*read_later):
+                del self.features[gone]
+
+    def _write(self, place: int) -> None:
+        for window, x in self._each(place, self._output):
+            self.image.write(window, x)
+
+    def _measure_and_keep(self, place: int) -> None:
+        moments, is_measured = Moments(), measured(self.stages[place])
+
+        def part(place: int, window: Window) -> tuple[Tensor, tuple[int, Tensor, Tensor] | None]:
+            x = self._raw(place, window)
+            return x, moments_of(x) if is_measured else None
+
+        features = torch.empty(0)
+        for window, (x, found) in self._each(place, part):
+            if found:
+                moments.add(*found)
+            if place in self.plan.kept:
+                features = self._kept(place, features, x, window)
+        if is_measured:
+            self.statistics[place] = moments
+        if place in self.plan.kept:
+            self.features[place] = self._all_finished(place, features)
+
+    def _kept(self, place: int, features: Tensor, x: Tensor, window: Window) -> Tensor:
+        """Put a window among kept features; out of memory, they are not kept but computed anew where they are read."""
+        try:
+            return _put(features, x, window, self.sizes.sizes[place])
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or place in self.sizes.must_be_kept():
+                raise
+        self.plan = self.plan._replace(kept=self.plan.kept - {place})
+        _LOG.warning("out of memory: going on with more that is computed again")
+        return torch.empty(0)
+
+    def _all_finished(self, place: int, features: Tensor) -> Tensor:
+        """Apply all that stands after a stage's operation to its kept features, in their place."""
+
+        def part(place: int, window: Window) -> Tensor:
+            return self._finished(place, _cut(features, window), window)
+
+        for window, x in self._each(place, part):
+            features = _put(features, x, window, self.sizes.sizes[place])
+        for layer in self.stages[place].after:
+            if isinstance(layer, Dropout):
+                features = layer(features)  # drawn for all positions at once, as for the whole image
+        return features
+
+    def _output(self, place: int, window: Window) -> Tensor:
+        """Compute or look up a window of what a stage hands on; stage -1 is the image."""
+        if place < 0:
+            return self.image.read(window)
+        if place in self.features:
+            return _cut(self.features[place], window)
+        return self._finished(place, self._raw(place, window), window)
+
+    def _raw(self, place: int, window: Window) -> Tensor:
+        """Compute a window of what a stage's operation gives, before norm, activation and addition."""
+        stage = self.stages[place]
+
+        def read(window: Window) -> Tensor:
+            if len(stage.inputs) == 1:
+                x = self._output(stage.inputs[0], window)
+            else:
+                x = torch.cat([self._output(number, window) for number in stage.inputs], dim=1)
+            for layer in stage.before:
+                x = layer(x)
+            return x
+
+        return compute(stage.operation, read, window, self.sizes.sizes[stage.inputs[0]])
+
+    def _finished(self, place: int, x: Tensor, window: Window) -> Tensor:
+        """Apply all that stands after a stage's operation but the dropout."""
+        stage = self.stages[place]
+        for layer in stage.after:
+            if isinstance(layer, Norm):
+                known = self.statistics.get(place)
+                mean, variance = (known.mean, known.variance) if known else (layer.running_mean, layer.running_var)
+                x = layer.normalised(x, mean, variance)
+            elif not isinstance(layer, Dropout):
+                x = layer(x)
+        return x if stage.added is None else x + self._output(stage.added, window)
+
+    def _each(self, place: int, function: Callable[[int, Window], T]) -> Iterator[tuple[Window, T]]:
+        """Call a function for all windows of a stage, which disjointly cover it; out of memory, windows are halved.
+
+        Raises:
+            UserError: there is no memory for the smallest window.
+        """
+        todo = split(self.sizes.sizes[place], max(1, self.plan.sides[place] >> self.halvings))[::-1]
+        while todo:
+            window = todo.pop()
+            try:
+                value = function(place, window)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                yield window, value
+                continue
+            self._halve(place, window)  # out of the except clause, whose traceback would hold on to features
+            todo = [part for larger in [*todo, window] for part in quarters(larger)]
+
+    def _halve(self, place: int, window: Window) -> None:
+        longest = max(span.length for span in window)
+        tile = longest * self.sizes.sizes[self.sizes.last][0] // self.sizes.sizes[place][0]
+        if longest == 1 or tile < 2 * SMALLEST:
+            raise UserError(
+                f"out of memory with tiles of {tile} pixels; take a smaller image or network, or a larger machine"
+            )
+        self.halvings += 1
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        _LOG.warning("out of memory: going on with tiles of half the side, %d pixels", tile // 2)
+
+
+def quarters(window: Window) -> list[Window]:
+    """Cut a window in half along both directions, where it is longer than one."""
+    rows, columns = (
+        [Span(start, middle), Span(middle, stop)] if (middle := (start + stop) // 2) > start else [Span(start, stop)]
+        for start, stop in window
+    )
+    return [(row, column) for row in rows for column in columns]
+
+
+def _cut(features: Tensor, window: Window) -> Tensor:
+    rows, columns = (slice(*span) for span in window)
+    return features[..., rows, columns]
+
+
+def _put(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
+    """Put a window in its place among all features of a stage, which get memory with the first one."""
+    if window == whole(size):
+        return x
+    if features.numel() == 0:  # in the layout that the whole would have, in whose order dropout is drawn
+        layout = torch.channels_last if x.stride(1) == 1 < x.shape[1] else torch.contiguous_format
+        features = torch.empty(*x.shape[:2], *size, dtype=x.dtype, device=x.device, memory_format=layout)
+    _cut(features, window).copy_(x)
+    return features
