@@ -286,6 +286,7 @@ def test_a_tensor_that_is_no_image_of_the_run_is_refused(run, tensor, got):
         ("precision", "fp16", "fp32 or bf16 is needed"),
         ("statistics", "batch", "image or running is needed"),
         ("dropout", False, "on or off is needed"),
+        ("tile", 8, "auto, off or a whole number from 64 to 1048576 is needed"),
         ("seed", -1, "a whole number >= 0 and < 4294967296 is needed"),
     ],
 )

@@ -50,7 +50,8 @@ def translate(
         if output is not None:
             image.write(everything, output)
             return
-    Passes(features, planned(features, tile, min(free, _BUDGET)), image).run()
+    budget = _BUDGET if canvas.is_in_memory else _BUDGET // 2  # who reads a file by windows expects little
+    Passes(features, planned(features, tile, min(free, budget)), image).run()
 
 
 def planned(features: Features, tile: Tile, budget: int) -> Plan:
