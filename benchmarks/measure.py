@@ -128,16 +128,16 @@ def waiting_for(device: torch.device) -> Call:
     return torch.mps.synchronize if device.type == "mps" else lambda: None
 
 
-def peak_memory(call: Call) -> Memory | None:
-    """Return the memory that two runs of a call need.
+def peak_memory(call: Call, runs: int = 2) -> Memory | None:
+    """Return the memory that some runs of a call need.
 
-    The first of them may make what stays, as Adam's moments. What was taken before does not count, such as a checkpoint
+    The first of two may make what stays, as Adam's moments. What was taken before does not count, such as a checkpoint
     that was read. None where the system does not tell: only Linux does of the CPU's memory.
     """
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        for _ in range(2):
+        for _ in range(runs):
             call()
         return Memory(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_allocated() - before)
     forget = Path("/proc/self/clear_refs")
@@ -146,7 +146,7 @@ def peak_memory(call: Call) -> Memory | None:
     except OSError:
         return None
     before = _kilobytes("VmRSS")
-    for _ in range(2):
+    for _ in range(runs):
         call()
     peak = _kilobytes("VmHWM")
     return Memory(peak * 1024, (peak - before) * 1024)

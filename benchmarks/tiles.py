@@ -1,32 +1,29 @@
 """Translating large images in tiles: time and memory of one, and how far from the whole image's result it is.
 
-    python benchmarks/tiles.py --run checkpoints/facades --images datasets/facades/test --size 8192
-    python benchmarks/tiles.py --random --size 8192 --tile 512 --json tiles.json
+    python -m benchmarks.tiles --run checkpoints/facades --images datasets/facades/test --size 8192
+    python -m benchmarks.tiles --random --size 8192 --tile 512 --json tiles.json
 
 The large image is a mosaic of the images, enlarged fourfold; without images it is made of coloured rectangles. It is
-translated in a process of its own, whose peak memory (ru_maxrss) is that of a program which does just this. Errors and
-seams are measured at 1024 and 2048 pixels, in tiles of 256, against the same checkpoint with `tile="off"`: a seam is
-the mean absolute step across the borders of tiles, divided by that of the whole image's output at the same places.
+translated in a process of its own, whose peak memory is that of a program which does just this. Errors and seams are
+measured at 1024 and 2048 pixels, in tiles of 256, against the same checkpoint with `tile="off"`: a seam is the mean
+absolute step across the borders of tiles, divided by that of the whole image's output at the same places.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
-import platform
-import resource
 import sys
 import tempfile
-import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import pix2pix
-from pix2pix.images import Codec, Encoding, find_images, read, resize_nearest
+from benchmarks.measure import Apart, Call, Memory, peak_memory, seconds_of
+from pix2pix.images import Array, Codec, Encoding, find_images, read, resize_nearest
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.options import Pix2PixOptions, from_dict
 from pix2pix.runtime import Runtime
@@ -35,7 +32,7 @@ from pix2pix.training import Progress, save
 SMALL_TILE = 256
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     network = parser.add_mutually_exclusive_group(required=True)
@@ -51,7 +48,7 @@ def arguments():
     return parser.parse_args()
 
 
-def random_run(folder):
+def random_run(folder: Path) -> Path:
     """Save a run of random weights that has not trained a step, and return its folder."""
     options = from_dict(Pix2PixOptions, {"dataroot": "none", "name": "random", "norm": "instance", "device": "cpu"})
     codec = Codec(Encoding("photo", 3), Encoding("photo", 3))
@@ -60,7 +57,7 @@ def random_run(folder):
     return folder
 
 
-def sources(folder, direction):
+def sources(folder: Path, direction: str) -> list[Array]:
     """Return the sources (H, W, 3) in a folder; of what is twice as wide as high, the source's half."""
     images = []
     for path in find_images(folder)[:64]:
@@ -72,7 +69,7 @@ def sources(folder, direction):
     return images
 
 
-def rectangles(size, seed=0):
+def rectangles(size: int, seed: int = 0) -> Array:
     """Return an image of coloured rectangles, some of them noisy."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (-(-size // 64), -(-size // 96), 3), dtype=np.uint8)
@@ -81,7 +78,7 @@ def rectangles(size, seed=0):
     return image
 
 
-def mosaic(images, size, scale):
+def mosaic(images: list[Array], size: int, scale: int) -> Array:
     """Lay enlarged images beside each other until (size, size) is full."""
     if not images:
         return rectangles(size)
@@ -93,26 +90,28 @@ def mosaic(images, size, scale):
     return canvas
 
 
-def large(queue, run, file, choices):
-    """Translate the image in a file and report its time and this process's peak memory, in bytes."""
+def large(run: Path, file: Path, choices: dict[str, Any]) -> Call:
+    """Return the translation of the image in a file."""
     translator = pix2pix.load(run, **choices)
     image = read(file)
-    start, computing = time.perf_counter(), time.process_time()
-    output = translator.translate(image, name="large")
-    seconds, computed = time.perf_counter() - start, time.process_time() - computing
-    assert output.shape[:2] == image.shape[:2]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
-    queue.put({"seconds": seconds, "cpu_seconds": computed, "peak_bytes": peak})
+    return lambda: translator.translate(image, name="large")
 
 
-def steps(image, side):
+def timed(call: Call, device: torch.device) -> tuple[float, Memory | None]:
+    """Return the seconds and the memory of one and the same run of a call."""
+    seconds: list[float] = []
+    memory = peak_memory(lambda: seconds.append(seconds_of(call, device)), 1)
+    return seconds[0], memory
+
+
+def steps(image: Tensor, side: int) -> float:
     """Mean absolute step of (C, H, W) across the borders of tiles of this side, down and across."""
     down = (image[:, side::side] - image[:, side - 1 : -1 : side]).abs().mean()
     across = (image[:, :, side::side] - image[:, :, side - 1 : -1 : side]).abs().mean()
     return float(down + across) / 2
 
 
-def compared(run, image, choices):
+def compared(run: Path, image: Array, choices: dict[str, Any]) -> dict[str, float]:
     """Translate in tiles and whole; return the largest and the mean error, and the seam."""
     outputs = []
     for tile in (SMALL_TILE, "off"):
@@ -129,7 +128,7 @@ def compared(run, image, choices):
     }
 
 
-def main():
+def main() -> int:
     """Measure, print and write."""
     options = arguments()
     tile = options.tile if options.tile in ("auto", "off") else int(options.tile)
@@ -140,15 +139,16 @@ def main():
         images = sources(options.images, direction) if options.images else []
         file = Path(place) / "large.npy"
         np.save(file, mosaic(images, options.size, 4))
-        context = multiprocessing.get_context("spawn")
-        queue = context.SimpleQueue()
-        child = context.Process(target=large, args=(queue, run, file, choices | {"tile": tile}))
-        child.start()
-        child.join()
-        if child.exitcode:
-            sys.exit(f"the process that translates ended with {child.exitcode}")
-        figures = {"size": options.size, "tile": tile, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
-        figures |= choices | queue.get()
+        side = Apart(large, run, file, choices | {"tile": tile})
+        seconds, memory = side.run(timed, torch.device(options.device))
+        side.close()
+        figures: dict[str, Any] = {
+            "size": options.size,
+            "tile": tile,
+            "threads": torch.get_num_threads(),
+            "cores": os.cpu_count(),
+        }
+        figures |= choices | {"seconds": seconds, "peak_bytes": memory and memory.peak}
         print(json.dumps(figures), flush=True)
         figures["compared"] = []
         for size in options.check:
@@ -156,7 +156,8 @@ def main():
             print(json.dumps(figures["compared"][-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,9 +4,13 @@ There the time goes into reading the weights, 16.8 MB for 512 to 512 channels of
 lie in memory, while a library's convolution first brings them into another order. Elsewhere they are PyTorch's own.
 """
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from pix2pix.minimal import convolve
+
+WIDE = 256  # channels on either side, from where minimal filtering was measured to pay
 FEW = 256  # positions, over the whole batch: where PyTorch's convolutions catch up; measured at 256 to 1024 channels
 
 
@@ -37,16 +41,27 @@ def transposed_product(
 
 
 class Conv(nn.Conv2d):
-    """A square convolution with zero padding; `by_product` lets a CPU compute it as a product at few positions."""
+    """A square convolution with zero padding.
+
+    On a CPU, `by_product` lets it be computed as a product at few positions, `minimal` with fewer multiplications where
+    it has stride 1 and channels enough, so that these outweigh the transforms.
+    """
 
     by_product = False
+    minimal = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, O, H', W')."""
         stride, padding = self.stride[0], int(self.padding[0])
+        if self.minimal and self._is_wide() and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            y = convolve(x, self.weight, padding)
+            return y if self.bias is None else y + self.bias.view(-1, 1, 1)
         if self.by_product and x.device.type == "cpu" and x[:, 0].numel() <= FEW * stride**2:
             return conv_product(x, self.weight, self.bias, stride, padding)
         return super().forward(x)
+
+    def _is_wide(self) -> bool:
+        return self.stride[0] == 1 and self.kernel_size[0] in (3, 4) and min(self.weight.shape[:2]) >= WIDE
 
 
 class ConvTranspose(nn.ConvTranspose2d):

@@ -221,10 +221,12 @@ def test_a_seeded_block_leaves_a_gpus_state_as_it_was():
 
 
 def test_what_is_fast_depends_on_device_and_precision():
-    assert fastest("cpu", "fp32") == ("memory", "products", "one_pass", "fold")
+    assert fastest("cpu", "fp32") == ("memory", "products", "minimal", "one_pass", "fold")
     assert fastest("cpu", "bf16") == ("memory", "channels_last", "products", "one_pass", "fold")
     assert fastest("cuda", "bf16") == ("channels_last", "one_pass", "fold", "graph")
-    assert {name for kind in ("cpu", "cuda", "mps") for name in fastest(kind, "bf16")} == set(SPEEDUPS)
+    assert {name for kind in ("cpu", "cuda", "mps") for how in ("fp32", "bf16") for name in fastest(kind, how)} == set(
+        SPEEDUPS
+    )
 
 
 def test_a_runtime_gives_networks_the_form_that_is_asked_for():

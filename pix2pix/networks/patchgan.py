@@ -5,6 +5,7 @@ Isola et al. 2017, sections 3.2.2 and 6.1.2 (1x1, 16x16, 70x70 and 286x286; 34 a
 
 from torch import Tensor, nn
 
+from pix2pix.convolution import Conv
 from pix2pix.layers import NormKind, norm_layer
 
 HALVINGS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # receptive field -> number of layers of stride 2
@@ -27,11 +28,11 @@ class PatchGAN(nn.Module):
             widths = [ndf * min(2**i, 8) for i in range(halvings + 1)]
             strides, kernel, padding = [2] * halvings + [1], 4, 1
         bias = norm == "none"
-        layers: list[nn.Module] = [nn.Conv2d(input_nc, widths[0], kernel, strides[0], padding), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [Conv(input_nc, widths[0], kernel, strides[0], padding), nn.LeakyReLU(0.2)]
         for i in range(1, len(widths)):
-            layers += [nn.Conv2d(widths[i - 1], widths[i], kernel, strides[i], padding, bias=bias)]
+            layers += [Conv(widths[i - 1], widths[i], kernel, strides[i], padding, bias=bias)]
             layers += [norm_layer(widths[i], norm), nn.LeakyReLU(0.2)]
-        layers += [nn.Conv2d(widths[-1], 1, kernel, 1, padding)]
+        layers += [Conv(widths[-1], 1, kernel, 1, padding)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

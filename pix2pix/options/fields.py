@@ -112,7 +112,7 @@ GENERATORS = (
 GENERATOR = Needs(
     "unet_N, encoder_decoder, encoder_decoder_N (N a power of two from 8 to 4096), resnet_9blocks or resnet_6blocks"
 )
-SPEEDUPS = ("memory", "channels_last", "products", "one_pass", "fold", "graph")
+SPEEDUPS = ("memory", "channels_last", "products", "minimal", "one_pass", "fold", "graph")
 FAST = Needs(f"auto, none, or some of {','.join(SPEEDUPS)}")
 SIZE = Needs("N or HxW with sides from 1 to 65535")
 RANGE = Needs("LO,HI, two numbers of which the first is smaller,")

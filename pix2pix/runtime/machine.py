@@ -31,6 +31,7 @@ class Runtime:
     - "memory": the C library keeps memory that is freed, rather than give it back and have it zeroed again (Linux)
     - "channels_last": images and weights lie in memory with their channels innermost
     - "products": inner convolutions as matrix products, see convolution.py
+    - "minimal": wide convolutions of stride 1 with fewer multiplications, see minimal.py
     - "one_pass": D judges real and fake pairs in one pass, where its norms keep images apart
     - "fold": translating with running statistics folds each norm into the convolution before it
     - "graph": a training step is recorded once and replayed as a CUDA graph
@@ -77,10 +78,12 @@ class Runtime:
         if self.sync_batchnorm and ranks.count() > 1:
             synchronise(module)
         for layer in module.modules():
-            is_convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
             if isinstance(layer, Conv | ConvTranspose):
                 layer.by_product = "products" in self.fast
-            if is_convolution and "channels_last" in self.fast and not getattr(layer, "by_product", False):
+            if isinstance(layer, Conv):
+                layer.minimal = "minimal" in self.fast
+            is_matrix = getattr(layer, "by_product", False)
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and "channels_last" in self.fast and not is_matrix:
                 layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
         module = module.to(self.device)
         if self.compiled:

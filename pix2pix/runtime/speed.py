@@ -17,7 +17,8 @@ def fastest(device: str, precision: Precision, processes: int = 1) -> tuple[str,
     if device == "cuda":
         return ("channels_last", "one_pass", "fold", *(("graph",) if processes == 1 else ()))
     if device == "cpu":
-        return ("memory", *(("channels_last",) if precision == "bf16" else ()), "products", "one_pass", "fold")
+        layout, minimal = ((), ("minimal",)) if precision == "fp32" else (("channels_last",), ())
+        return ("memory", *layout, "products", *minimal, "one_pass", "fold")
     return ("one_pass", "fold")
 
 
