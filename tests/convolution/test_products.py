@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pix2pix.convolution import FEW, Conv, ConvTranspose, conv_product, transposed_product
+from pix2pix.convolution import FEW, Conv, ConvTranspose
+from pix2pix.convolution.products import conv_product, transposed_product
 
 SIZES = [(1, 2, 2), (1, 1, 1), (3, 4, 6), (2, 7, 5)]
 
@@ -45,7 +46,7 @@ def test_few_positions_take_the_product_and_many_do_not(kind, monkeypatch):
     taken = []
     for name in ("conv_product", "transposed_product"):
         function = {"conv_product": conv_product, "transposed_product": transposed_product}[name]
-        monkeypatch.setattr(f"pix2pix.convolution.{name}", lambda *a, f=function: (taken.append(1), f(*a))[1])
+        monkeypatch.setattr(f"pix2pix.convolution.modules.{name}", lambda *a, f=function: (taken.append(1), f(*a))[1])
     layer = kind(2, 2, 4, 2, 1)
     side = 32 if kind is Conv else 16
     assert (side // (2 if kind is Conv else 1)) ** 2 == FEW

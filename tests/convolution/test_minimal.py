@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from pix2pix.convolution import Conv
-from pix2pix.minimal import convolve, transforms
+from pix2pix.convolution.minimal import convolve, transforms
 
 
 @pytest.mark.parametrize("r", [3, 4])
@@ -36,7 +36,7 @@ def test_four_outputs_of_a_kernel_of_three_take_six_multiplications():
 
 def taken(layer, x, monkeypatch):
     calls = []
-    monkeypatch.setattr("pix2pix.convolution.convolve", lambda *given: (calls.append(1), convolve(*given))[1])
+    monkeypatch.setattr("pix2pix.convolution.modules.convolve", lambda *given: (calls.append(1), convolve(*given))[1])
     layer(x)
     return len(calls)
 

@@ -1,0 +1,5 @@
+"""Convolutions, and two ways in which a CPU computes them faster."""
+
+from pix2pix.convolution.modules import FEW, WIDE, Conv, ConvTranspose
+
+__all__ = ["FEW", "WIDE", "Conv", "ConvTranspose"]
