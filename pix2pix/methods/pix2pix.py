@@ -59,7 +59,7 @@ class Pix2Pix:
         self._check_sizes(self.multiple, "--generator " + network.generator)
         if training:
             initialise(generator, network.init_type, network.init_gain, weights)
-        self.generator: nn.Module = runtime.prepare(generator)
+        self.generator: nn.Module = runtime.prepare(generator, trained=not training)
         self.networks: dict[str, nn.Module] = {"G": self.generator}
         self.optimizers: dict[str, Optimizer] = {}
         adam: dict[str, Any] = {"lr": options.train.lr, "betas": (options.train.beta1, options.train.beta2)}

@@ -73,13 +73,17 @@ class Runtime:
         if "memory" in self.fast:
             keep_freed_memory()
 
-    def prepare(self, module: AnyModule) -> AnyModule:
-        """Move a network to the device and give its layers the form that is fast there."""
+    def prepare(self, module: AnyModule, *, trained: bool = False) -> AnyModule:
+        """Move a network to the device and give its layers the form that is fast there.
+
+        One that is `trained` and compiled has its weights, as they are in its first call, laid out for good.
+        """
+        is_frozen = trained and self.compiled
         if self.sync_batchnorm and ranks.count() > 1:
             synchronise(module)
         for layer in module.modules():
             if isinstance(layer, Conv | ConvTranspose):
-                layer.by_product = "products" in self.fast
+                layer.by_product = "products" in self.fast and not is_frozen
             if isinstance(layer, Conv):
                 layer.minimal = "minimal" in self.fast
             is_matrix = getattr(layer, "by_product", False)
@@ -87,7 +91,7 @@ class Runtime:
                 layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
         module = module.to(self.device)
         if self.compiled:
-            module.compile()  # in place: the names of its weights stay
+            module.compile(options={"freezing": is_frozen})  # in place: the names of its weights stay
         return module
 
     def place(self, images: Tensor) -> Tensor:
