@@ -19,6 +19,8 @@ from pix2pix.methods.base import Report, Scalars
 from pix2pix.metrics import image as metrics
 from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import PatchGAN
+from pix2pix.networks.resnet import ResnetGenerator
+from pix2pix.networks.unet import UNet
 from pix2pix.options import NetworkOptions, Pix2PixOptions
 from pix2pix.runtime import Runtime, name_seed, seeded
 from pix2pix.tiling import Canvas, TensorCanvas
@@ -39,43 +41,28 @@ class Pix2Pix:
     """
 
     def __init__(self, options: Pix2PixOptions, codec: Codec, runtime: Runtime, *, training: bool = True):
-        network, loss = options.network, options.loss
         input_nc, output_nc = codec.source.nc, codec.target.nc
         self.options, self.codec, self.runtime = options, codec, runtime
-        self.norm = resolved_norm(network, options.train.batch_size)
+        self.norm = resolved_norm(options.network, options.train.batch_size)
+        self.optimizers: dict[str, Optimizer] = {}
+        self.discriminator: PatchGAN | None = None
         weights = torch.Generator().manual_seed(options.run.seed)
 
-        generator = build_generator(
-            network.generator,
-            input_nc,
-            output_nc,
-            ngf=network.ngf,
-            norm=self.norm,
-            upsample=network.upsample,
-            dropout=network.use_dropout,
-        )
+        generator = self._generator(input_nc, output_nc)
         self.multiple: int = generator.multiple
         self._stages = generator.stages  # called when translating: norms may have been folded since
-        self._check_sizes(self.multiple, "--generator " + network.generator)
-        if training:
-            initialise(generator, network.init_type, network.init_gain, weights)
-        self.generator: nn.Module = runtime.prepare(generator, trained=not training)
-        self.networks: dict[str, nn.Module] = {"G": self.generator}
-        self.optimizers: dict[str, Optimizer] = {}
-        adam: dict[str, Any] = {"lr": options.train.lr, "betas": (options.train.beta1, options.train.beta2)}
-        if training:
-            self.optimizers["G"] = runtime.adam(self.generator, **adam)
-
-        self.discriminator: PatchGAN | None = None
-        if training and loss.gan_mode != "none":
-            judged = input_nc + output_nc if loss.conditional else output_nc
-            discriminator = PatchGAN(judged, patch=network.patch, ndf=network.ndf, norm=self.norm)
-            self._check_sizes(1, f"--patch {network.patch}", discriminator.smallest)
-            initialise(discriminator, network.init_type, network.init_gain, weights)
-            self.discriminator = runtime.prepare(discriminator)
+        self.generator: nn.Module = generator
+        self.networks: dict[str, nn.Module] = {"G": generator}
+        if training and options.loss.gan_mode != "none":
+            self.discriminator = self._discriminator(input_nc + output_nc if options.loss.conditional else output_nc)
             self.networks["D"] = self.discriminator
-            self.optimizers["D"] = runtime.adam(self.discriminator, **adam)
-
+        train, network = options.train, options.network
+        for name, built in self.networks.items():
+            if training:
+                initialise(built, network.init_type, network.init_gain, weights)
+            runtime.prepare(built, trained=not training)  # in place
+            if training:
+                self.optimizers[name] = runtime.adam(built, train.lr, (train.beta1, train.beta2))
         self._step = runtime.recorded(self._update)
 
         self.description: dict[str, Any] = {
@@ -165,6 +152,26 @@ class Pix2Pix:
         if train.lr_policy == "constant":
             return train.lr
         return train.lr * linear_decay(step, total_steps, train.n_epochs / (train.n_epochs + train.n_epochs_decay))
+
+    def _generator(self, input_nc: int, output_nc: int) -> UNet | ResnetGenerator:
+        network = self.options.network
+        generator = build_generator(
+            network.generator,
+            input_nc,
+            output_nc,
+            ngf=network.ngf,
+            norm=self.norm,
+            upsample=network.upsample,
+            dropout=network.use_dropout,
+        )
+        self._check_sizes(generator.multiple, "--generator " + network.generator)
+        return generator
+
+    def _discriminator(self, input_nc: int) -> PatchGAN:
+        network = self.options.network
+        discriminator = PatchGAN(input_nc, patch=network.patch, ndf=network.ndf, norm=self.norm)
+        self._check_sizes(1, f"--patch {network.patch}", discriminator.smallest)
+        return discriminator
 
     def _judged(self, x: Tensor, y: Tensor) -> Tensor:
         """Show D the output beside its source, or the output alone for the unconditional GAN."""
