@@ -57,8 +57,8 @@ def training_batches(
     What is no multiple of `multiple` in height or width is padded by reflection, so that a network fits. Of the samples
     of a step, process `rank` of `ranks` has its slice. They go on after the `shown` first ones; None: after those that
     the steps before would have shown, were they all like this one. A cache changes nothing but the time they take, and
-    one of a device the place where they lie. Others lie in pinned memory if `pinned`. `say` is told once when no room is
-    left for the cache.
+    one of a device the place where they lie. Others lie in pinned memory if `pinned`. `say` is told once when the cache
+    has no room left.
 
     Raises:
         UserError: on reaching an image that cannot be used, or images of unequal size in one batch.
