@@ -59,6 +59,15 @@ def _together() -> AbstractContextManager[None]:
     return joined()
 
 
+def _is_a_helper() -> bool:
+    """Tell whether torchrun started this process beside the first one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return False
+    from pix2pix import ranks
+
+    return not ranks.is_first()
+
+
 def _answered(arguments: list[str]) -> int:
     """Run a command, or print the answer that it gives instead."""
     from pix2pix.options import Answer
@@ -72,7 +81,7 @@ def _answered(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     command = arguments[0] if arguments else "--help"
-    if command not in ("train", "test") and "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
+    if command not in ("train", "test") and _is_a_helper():
         return 0  # there is no work to share: the first process does all
     if command in ("-h", "--help"):
         print(USAGE)

@@ -50,7 +50,7 @@ def joined() -> Iterator[None]:
     A UserError leaves the block in the process that failed first. The others, who failed for the same reason or for
     want of that one, leave by SystemExit: so the user reads one sentence.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         yield
         return
     global _joined
