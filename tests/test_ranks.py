@@ -242,6 +242,27 @@ def test_help_is_printed_once(together):
     assert sum(line.startswith("usage: ") for line in asked.said()) == 1
 
 
+def program_of_machines(*words):
+    return main([*words, "--seed", os.environ["RANK"]] if os.environ["RANK"] != "0" else [*words])
+
+
+@pytest.mark.parametrize("command", ["train", "test"])
+def test_processes_that_were_given_different_options_refuse_them(together, tiny, command):
+    words = tiny.words("run") if command == "train" else ("--name", "run")
+    apart = together("program_of_machines", command, *words)
+    assert apart.end() == [2, 2]
+    assert apart.said() == ["error: the processes were given different options: --seed; start all with the same ones"]
+
+
+@pytest.mark.parametrize("command", ["generated", "check"])
+def test_what_is_no_work_to_share_is_done_once(together, tiny, command):
+    made = ("prepare", "generated", "--train", 2, "--val", 0, "--test", 0, "--out", tiny.home / "new")
+    checked = ("check", tiny.data, "--out", tiny.home / "new")
+    alone = together("program", *(made if command == "generated" else checked))
+    assert alone.end() == [0, 0]
+    assert sum(line.startswith(("2 pairs in ", "contact sheet: ")) for line in alone.said()) == 1
+
+
 def nan_in_one(*words):
     calls, l1 = itertools.count(1), pixel.l1
     factors = {3: math.nan} if os.environ["RANK"] == "1" else {}

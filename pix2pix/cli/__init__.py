@@ -27,19 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done; 1: training or the machine failed; 2: a mistake in what was asked; 130 and 143: SIGINT and SIGTERM.
     """
-    from pix2pix.options import Answer
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal's encoding cannot
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         with _together():
-            return _run(arguments)
-    except Answer as answer:
-        if os.environ.get("RANK", "0") == "0":
-            _print_long(str(answer))
-        return 0
+            return _answered(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -65,8 +59,30 @@ def _together() -> AbstractContextManager[None]:
     return joined()
 
 
+def _is_a_helper() -> bool:
+    """Tell whether torchrun started this process beside the first one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return False
+    from pix2pix import ranks
+
+    return not ranks.is_first()
+
+
+def _answered(arguments: list[str]) -> int:
+    """Run a command, or print the answer that it gives instead."""
+    from pix2pix.options import Answer
+
+    try:
+        return _run(arguments)
+    except Answer as answer:
+        _print_long(str(answer))
+        return 0
+
+
 def _run(arguments: list[str]) -> int:
     command = arguments[0] if arguments else "--help"
+    if command not in ("train", "test") and _is_a_helper():
+        return 0  # there is no work to share: the first process does all
     if command in ("-h", "--help"):
         print(USAGE)
         return 0

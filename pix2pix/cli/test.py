@@ -33,8 +33,9 @@ def test(argv: Sequence[str]) -> int:
     """Translate and write the results; return the exit status."""
     parsed = parse(argv, TestOptions, program="test.py")
     options = parsed.options
-    from pix2pix import inference
+    from pix2pix import inference, ranks
 
+    ranks.agree({**parsed.given, **parsed.claims})
     translator = inference.load(
         Path(options.checkpoints_dir) / options.name,
         epoch=str(options.epoch),

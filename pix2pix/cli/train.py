@@ -33,8 +33,6 @@ def train(argv: Sequence[str]) -> int:
     parsed = parse(argv, Pix2PixOptions, program="train.py")
     if parsed.value("dry_run") and parsed.value("resume"):
         raise UserError("--dry_run tries the options of a new run: leave --resume out")
-    if parsed.value("dry_run"):
-        return _train(parsed.options, None, None, [])
     folder = Path(parsed.value("checkpoints_dir")) / parsed.value("name")
     resuming = parsed.value("resume")
     if not resuming:
@@ -43,6 +41,9 @@ def train(argv: Sequence[str]) -> int:
         raise UserError(f"there is no run {folder} to resume; leave --resume out to begin it, or mend --name")
     from pix2pix import ranks
 
+    ranks.agree(parsed.given)
+    if parsed.value("dry_run"):
+        return _train(parsed.options, None, None, [])
     try:
         with ExitStack() as held:
             ranks.by_first(lambda: _hold(folder, held))

@@ -56,9 +56,9 @@ def training_batches(
 
     What is no multiple of `multiple` in height or width is padded by reflection, so that a network fits. Of the samples
     of a step, process `rank` of `ranks` has its slice. They go on after the `shown` first ones; None: after those that
-    the steps before would have shown, were they all like this one. A
-    cache changes nothing but the time they take, and one of a device the place where they lie. Others lie in pinned
-    memory if `pinned`. `say` is told once when no room is left for the cache.
+    the steps before would have shown, were they all like this one. A cache changes nothing but the time they take, and
+    one of a device the place where they lie. Others lie in pinned memory if `pinned`. `say` is told once when the cache
+    has no room left.
 
     Raises:
         UserError: on reaching an image that cannot be used, or images of unequal size in one batch.
@@ -100,7 +100,7 @@ def _from_device(
     step: int,
     num_workers: int,
 ) -> Iterator[Pair]:
-    """Batches made on the device, endless; until every pair is there, workers load them."""
+    """Batches made on the device, endless; workers load the pairs that are not there yet."""
 
     def made(batch: list[Sample]) -> Pair:
         windows = [augment.window(cache.first, epoch, pair) for epoch, pair in batch]
@@ -109,9 +109,11 @@ def _from_device(
         return Pair(source, target, [reader.pairs.names[pair] for _, pair in batch])
 
     if not cache.is_full:
-        with closing(loaded(reader, order(step), num_workers)) as read:
-            for batch, raws in zip(order(step), read, strict=False):
-                for sample, raw in zip(batch, raws, strict=True):
+        missing = ([sample for sample in batch if sample.pair not in cache] for batch in order(step))
+        asked, awaited = itertools.tee(missing)  # loaders ask ahead, when more is missing than in the end
+        with closing(loaded(reader, asked, num_workers)) as read:
+            for batch, samples_, raws in zip(order(step), awaited, read, strict=False):
+                for sample, raw in zip(samples_, raws, strict=True):
                     cache.put(sample.pair, raw)
                 yield made(batch)
                 step += 1

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from pix2pix import ranks
 from pix2pix.data.cache import Cache, formats, pair_bytes
 from pix2pix.data.on_device import DeviceCache
 from pix2pix.data.records import RawPair
@@ -44,9 +45,10 @@ def open_cache(
     if data.cache == "disk" or (is_auto and one_size and needed > budget):
         folder = folder or Path(tempfile.gettempdir())
         free = shutil.disk_usage(folder).free
-        if needed > _OF_THE_DISK * free:
+        if needed * ranks.count() > _OF_THE_DISK * free:
+            each = f" for each of {ranks.count()} processes" * (ranks.count() > 1)
             place = f"{_gib(free)} free in {shown(folder)}"
-            return Caching(None, f"off, as {held} take more than half of the {place}")
+            return Caching(None, f"off, as {held}{each} take more than half of the {place}")
         return _made(count, needed, first, f"{held} of disk, until the training ends", folder)
     if one_size and needed <= budget:
         return _made(count, needed, first, f"{held} of memory")

@@ -28,6 +28,9 @@ class DeviceCache:
         """Whether every pair is there."""
         return not self._missing
 
+    def __contains__(self, index: int) -> bool:
+        return index not in self._missing
+
     @property
     def first(self) -> RawPair:
         """A pair of the size of all."""

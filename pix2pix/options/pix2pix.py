@@ -58,11 +58,12 @@ class DataOptions(Record):
     skip_bad: Annotated[bool, MAY_CHANGE] = Field(False, description="leave faulty images out instead of refusing")
     check: Annotated[bool, MAY_CHANGE, SWITCH] = Field(True, description="read every pair once before the first step")
     num_workers: Annotated[int, MAY_CHANGE] = Field(2, ge=0, description="processes that load images; 0: the main one")
-
     cache: Annotated[Literal["auto", "ram", "disk", "off"], MAY_CHANGE] = Field(
         "auto", description="where resized pairs are kept; auto: on the GPU, in memory, or on disk, where they fit"
     )
-    cache_gb: Annotated[float, MAY_CHANGE] = Field(2, gt=0, description="GiB of memory that the cache may take")
+    cache_gb: Annotated[float, MAY_CHANGE] = Field(
+        2, gt=0, le=10**6, description="GiB of memory that the cache of each process may take"
+    )
 
     @model_validator(mode="after")
     def _cache_fits(self) -> Self:

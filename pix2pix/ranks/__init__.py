@@ -6,6 +6,7 @@ Where there is one process, there is no process group, and everything here is th
 from pix2pix.ranks.gradients import backward
 from pix2pix.ranks.group import (
     ApartError,
+    agree,
     asked,
     by_each,
     by_first,
@@ -21,6 +22,7 @@ from pix2pix.ranks.group import (
 
 __all__ = [
     "ApartError",
+    "agree",
     "asked",
     "backward",
     "by_each",

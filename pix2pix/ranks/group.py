@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from types import FrameType
@@ -50,7 +50,7 @@ def joined() -> Iterator[None]:
     A UserError leaves the block in the process that failed first. The others, who failed for the same reason or for
     want of that one, leave by SystemExit: so the user reads one sentence.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         yield
         return
     global _joined
@@ -87,6 +87,19 @@ def gather(value: T) -> list[T]:
     with collective():
         dist.all_gather_object(values, value)
     return values  # type: ignore[return-value]  # each is filled
+
+
+def agree(given: Mapping[str, object]) -> None:
+    """Hold all processes to the same options, by name, as they were given to each.
+
+    Raises:
+        UserError: some differ, as they may where each machine has its own command line.
+    """
+    first, *others = gather(given)
+    names = {name for other in others for name in {**first, **other} if first.get(name, ...) != other.get(name, ...)}
+    if names:
+        what = ", ".join(f"--{name}" for name in sorted(names))
+        raise UserError(f"the processes were given different options: {what}; start all with the same ones")
 
 
 def merged(shares: Sequence[Sequence[T]]) -> list[T]:

@@ -95,6 +95,15 @@ def test_arguments_come_from_the_command_line_if_not_given(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("pix2pix ")
 
 
+def test_a_rank_that_is_not_of_torchrun_hides_no_answer(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    assert main(["train", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: ")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "of a process long gone")
+    assert main(["prepare", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: ")
+
+
 @pytest.mark.parametrize("door", [["train.py"], ["test.py"], ["-m", "pix2pix", "train"]])
 def test_help_comes_without_waiting_for_torch(door):
     answer = subprocess.run(

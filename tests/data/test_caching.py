@@ -81,3 +81,21 @@ def test_a_gpu_gives_a_quarter_of_what_is_free(monkeypatch):
     assert caching._fits_on(torch.device("cuda"), 1000)
     assert not caching._fits_on(torch.device("cuda"), 1001)
     assert not caching._fits_on(CPU, 1)
+
+
+def test_processes_share_that_half(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(2**31))
+    assert choose(tmp_path, cache="disk").cache is not None
+    monkeypatch.setattr("pix2pix.ranks.count", lambda: 2)
+    cache, said = choose(tmp_path, cache="disk")
+    assert cache is None
+    assert said == (
+        f"off, as 400 pairs in 0.59 GiB for each of 2 processes take more than half of the 2 GiB free in {tmp_path}"
+    )
+
+
+def test_a_budget_that_no_machine_has_is_refused_by_the_options_or_by_the_system():
+    assert choose(preprocess="none", cache_gb=10**6).said.startswith("off, as the system refuses as many of 400 pairs ")
+    with pytest.raises(ValueError, match="less than or equal to 1000000"):
+        choose(preprocess="none", cache_gb=1e300)
