@@ -7,8 +7,6 @@ take turns, so that what else the machine does meets all of them.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import tempfile
@@ -21,6 +19,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.report import conditions, write_json
 from pix2pix.data.augment import Augment, resized
 from pix2pix.data.batches import training_batches
 from pix2pix.data.cache import Cache, Format, formats, pair_bytes
@@ -122,7 +121,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15, help="turns that each variant takes")
     parser.add_argument("--pairs", type=int, default=32, help="pairs in each turn; ten times as many from a cache")
     parser.add_argument("--batch_size", type=int, nargs="+", default=[1, 16], help="pairs in a batch")
-    parser.add_argument("--json", help="file to write the results to")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     return parser.parse_args()
 
 
@@ -132,11 +131,7 @@ def main() -> None:
     pairs = open_pairs(DataOptions(dataroot=arguments.dataroot, val_fraction=0), "train").of(RGB)
     first = resized(pairs.read(0), **OURS, training=True)
     room, sides = len(pairs) * pair_bytes(first), formats(first)
-    results: dict[str, Any] = {
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
-        "torch": str(torch.__version__),
-        "pairs": len(pairs),
-    }
+    results: dict[str, Any] = conditions() | {"pairs": len(pairs)}
     for batch in arguments.batch_size:
         caches: dict[str, Cache | DeviceCache | None] = {
             "ours, no cache": None,
@@ -156,7 +151,7 @@ def main() -> None:
             spread = f"{row['q1']:.0f} to {row['q3']:.0f}"
             print(f"{name:24}{row['median']:9.0f}  {spread:>15}{row['ms']:9.2f}{row['ratio']:7.2f}")
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ shows what sharing a step gains; one with the batch of each shows what the compa
 """
 
 import argparse
-import json
 import os
 import socket
 import statistics
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
+from benchmarks.report import conditions, write_json
 from pix2pix import ranks
 from pix2pix.data.records import Pair
 from pix2pix.images import Codec, Encoding
@@ -47,7 +47,7 @@ def main() -> None:
     report = summary(seconds, given)
     print(table(report))
     if given.json:
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(given.json, report)
 
 
 def measured(count: int, batch_size: int, given: argparse.Namespace) -> list[float]:
@@ -104,10 +104,8 @@ def summary(seconds: dict[tuple[int, int], list[float]], given: argparse.Namespa
          "quartiles": statistics.quantiles(values, n=4)[::2], "threads": given.threads}
         for (count, batch), values in seconds.items()
     ]  # fmt: skip
-    return {
+    return conditions() | {
         "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "torch": str(torch.__version__),
         "generator": f"unet_{given.size}",
         "ngf": given.ngf,
         "rows": rows,
@@ -117,7 +115,9 @@ def summary(seconds: dict[tuple[int, int], list[float]], given: argparse.Namespa
 
 def table(report: dict[str, Any]) -> str:
     """Return the report as lines."""
-    lines = [f"{report['generator']}, ngf {report['ngf']}, {report['cores']} cores, load {report['load_average']:.1f}"]
+    lines = [
+        f"{report['generator']}, ngf {report['ngf']}, {report['cores']} cores, load {report['load_average'][0]:.1f}"
+    ]
     lines += ["processes  batch each  threads each  seconds per step (quartiles)    pairs/s"]
     for row in report["rows"]:
         (low, high), pairs = row["quartiles"], row["processes"] * row["batch_size"]

@@ -11,7 +11,6 @@ absolute step across the borders of tiles, divided by that of the whole image's 
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor
 
 import pix2pix
 from benchmarks.measure import Apart, Call, Memory, peak_memory, seconds_of
+from benchmarks.report import conditions, write_json
 from pix2pix.images import Array, Codec, Encoding, find_images, read, resize_nearest
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.options import Pix2PixOptions, from_dict
@@ -142,20 +142,16 @@ def main() -> int:
         side = Apart(large, run, file, choices | {"tile": tile})
         seconds, memory = side.run(timed, torch.device(options.device))
         side.close()
-        figures: dict[str, Any] = {
-            "size": options.size,
-            "tile": tile,
-            "threads": torch.get_num_threads(),
-            "cores": os.cpu_count(),
-        }
-        figures |= choices | {"seconds": seconds, "peak_bytes": memory and memory.peak}
+        figures: dict[str, Any] = {"size": options.size, "tile": tile, **choices}
+        figures |= {"seconds": seconds, "peak_bytes": memory and memory.peak}
         print(json.dumps(figures), flush=True)
+        figures |= conditions()
         figures["compared"] = []
         for size in options.check:
             figures["compared"].append(compared(run, mosaic(images, size, 2), choices))
             print(json.dumps(figures["compared"][-1]), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, figures)
     return 0
 
 

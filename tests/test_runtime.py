@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -18,6 +19,7 @@ from pix2pix.runtime import (
     optimizer_state,
     restore_optimizer,
     seeded,
+    set_rate,
     step_seed,
 )
 
@@ -265,7 +267,92 @@ def test_a_state_of_a_recorded_optimiser_is_that_of_any_other():
     assert (rate.item(), recorded.param_groups[0]["capturable"]) == (pytest.approx(0.7), True)
 
 
-def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+@pytest.mark.parametrize(("before", "after"), [((), ("channels_last",)), (("channels_last",), ())])
+def test_an_optimiser_goes_on_where_weights_are_laid_out_otherwise(before, after):
+    def network(fast):
+        runtime = Runtime("cpu", fast=fast)
+        made = runtime.prepare(nn.Conv2d(3, 4, 3))
+        return runtime, made, runtime.adam(made, 0.1, (0.5, 0.999))
+
+    def step(runtime, layer, optimizer, factor):
+        image = torch.arange(75.0).view(1, 3, 5, 5) * factor
+        runtime.update(optimizer, layer(runtime.place(image)).sin().sum(), "loss")
+
+    torch.manual_seed(0)
+    first, other = network(before), network(after)
+    step(*first, 0.1)
+    other[1].load_state_dict(first[1].state_dict())
+    restore_optimizer(other[2], copy.deepcopy(optimizer_state(first[2])))
+    for part in (first, other):
+        step(*part, 0.3)
+    assert torch.allclose(other[1].weight, first[1].weight, atol=1e-6)
+
+
+def test_compiling_is_tried_before_anything_else(monkeypatch):
+    def cannot(function):
+        raise RuntimeError("No working C++ compiler found\nSet TORCHDYNAMO_VERBOSE=1")
+
+    monkeypatch.setattr(torch, "compile", cannot)
+    with pytest.raises(UserError) as caught:
+        Runtime("cpu", compiled=True)
+    assert str(caught.value) == (
+        "--compile: PyTorch cannot compile here (No working C++ compiler found); install what is missing "
+        "(for a CPU a C++ compiler such as g++), or leave --compile out"
+    )
+
+
+class CLibrary:
+    """What mallopt is told, and takes up to a limit."""
+
+    def __init__(self, limit):
+        self.limit, self.told = limit, []
+
+    def mallopt(self, name, value):
+        self.told.append((name, value))
+        return int(name != -3 or value <= self.limit)
+
+
+@pytest.mark.parametrize(("limit", "tries"), [(2**31, [2**30]), (2**25, [2**30, 2**25])])
+def test_freed_memory_is_kept_as_far_as_the_c_library_can(monkeypatch, limit, tries):
+    library = CLibrary(limit)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda name: library)
+    keep_freed_memory()
+    assert library.told == [*((-3, size) for size in tries), (-1, 2**31 - 1)]
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
     keep_freed_memory()
     monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.delattr("ctypes.CDLL")
     keep_freed_memory()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("index", range(torch.cuda.device_count()))
+def test_replayed_steps_are_the_steps_recorded_and_what_is_read_meanwhile_changes_nothing(index):
+    device = torch.device("cuda", index)
+    layers, norms = [], []
+    for fast in ((), ("graph",)):
+        torch.manual_seed(0)
+        runtime = Runtime(str(device), fast=fast)
+        layer = runtime.prepare(nn.Linear(4, 4))
+        optimizer = runtime.adam(layer, 0.1, (0.5, 0.999))
+
+        def update(x, runtime=runtime, layer=layer, optimizer=optimizer):
+            return {"norm": runtime.update(optimizer, nn.functional.dropout(layer(x)).square().sum(), "loss")}
+
+        step, found = runtime.recorded(update), []
+        for number in range(8):
+            set_rate(optimizer, 0.1 / (number + 1))
+            torch.manual_seed(number)
+            x = torch.full((2 + (number == 6), 4), math.nan if number == 5 else 1.0 + number)  # one is of another size
+            found.append(step(x.to(device))["norm"])
+            with seeded(1, device):  # as validation does
+                layer.load_state_dict({name: value.clone() for name, value in layer.state_dict().items()})
+        layers.append(layer)
+        norms.append(torch.stack(found))
+    assert norms[1].isnan().tolist() == [number == 5 for number in range(8)]
+    torch.testing.assert_close(norms[1], norms[0], equal_nan=True)
+    torch.testing.assert_close(layers[1].weight, layers[0].weight)

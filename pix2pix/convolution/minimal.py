@@ -6,8 +6,6 @@ With the transforms of all tiles and kernels at hand, the sum over channels is o
 elements of a tile. m^2 outputs then take n^2 multiplications, n = m + r - 1, and not m^2 r^2: 49 and not 256.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -25,17 +23,17 @@ def convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     down, across = (-(-length // _M) for length in size)
     tile = _M + r - 1
     bottom, right = (count * _M + r - 1 - length - padding for count, length in ((down, height), (across, width)))
-    of_output, of_kernel, of_input = transforms(r, x.dtype)
+    of_output, of_kernel, of_input = _TRANSFORMS[r, x.dtype]
 
     patches = F.unfold(F.pad(x, (padding, right, padding, bottom)), tile, stride=_M).view(n, channels, tile**2, -1)
     inputs = torch.einsum("pq,ncqt->pcnt", of_input, patches).flatten(2)  # (n^2, C, N tiles)
-    kernels = (of_kernel @ weight.view(-1, r * r).t()).view(-1, outputs, channels)  # (n^2, O, C)
+    kernels = (of_kernel @ weight.reshape(-1, r * r).t()).view(-1, outputs, channels)  # (n^2, O, C)
     sums = of_output @ torch.bmm(kernels, inputs).flatten(1)  # (m^2, O N tiles)
     y = sums.view(_M, _M, outputs, n, down, across).permute(3, 2, 4, 0, 5, 1)
     return y.reshape(n, outputs, down * _M, across * _M)[..., : size[0], : size[1]]
 
 
-@lru_cache
+@torch.inference_mode(False)  # so that training can use them, whoever imports this first
 def transforms(r: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Return A^T, G and B^T for kernels of side r, each as one matrix for both directions: its Kronecker square.
 
@@ -54,3 +52,6 @@ def transforms(r: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     of_input[-1] = np.poly(points)[::-1]
     output, kernel, image = (torch.tensor(np.kron(x, x), dtype=dtype) for x in (of_output, of_kernel, of_input))
     return output, kernel, image
+
+
+_TRANSFORMS = {(r, dtype): transforms(r, dtype) for r in (3, 4) for dtype in (torch.float32, torch.float64)}

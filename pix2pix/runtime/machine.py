@@ -64,6 +64,8 @@ class Runtime:
         self.sync_batchnorm = sync_batchnorm
         self.precision = precision
         self.compiled = compiled
+        if compiled:
+            _try_compiling(self.device)
         self.fast = fastest(self.device.type, precision, ranks.count()) if fast is None else tuple(fast)
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
         if "graph" in self.fast and self.device.type != "cuda":
@@ -105,13 +107,15 @@ class Runtime:
 
     def recorded(self, step: Step) -> Step:
         """Return the step as one that is recorded and replayed, if that is wished: tensors in, named scalars out."""
-        return Replay(step) if "graph" in self.fast else step
+        return Replay(step, self.device) if "graph" in self.fast else step
 
     def adam(self, network: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
         """Build the optimiser of a network: fused, and where steps are recorded with a rate that lies on the device."""
         is_recorded = "graph" in self.fast
         rate = torch.tensor(lr, device=self.device) if is_recorded else lr
-        return Adam(network.parameters(), lr=rate, betas=betas, fused=True, capturable=is_recorded)
+        optimizer = Adam(network.parameters(), lr=rate, betas=betas, fused=True, capturable=is_recorded)
+        optimizer._warned_capturable_if_run_uncaptured = True  # steps before the recording are no mistake
+        return optimizer
 
     def update(self, optimizer: Optimizer, loss: Tensor, name: str) -> Tensor:
         """Differentiate `loss` by the optimiser's own weights only, step, and return the gradients' norm, a scalar.
@@ -139,6 +143,18 @@ class Runtime:
 def all_finite(tensors: dict[str, Tensor]) -> bool:
     """Say whether no floating-point tensor holds NaN or Inf."""
     return all(bool(x.isfinite().all()) for x in tensors.values() if x.is_floating_point())
+
+
+def _try_compiling(device: torch.device) -> None:
+    """Compile a line: what is missing for that is told before anything is read or trained."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
+    except Exception as error:  # compilers have many ways to fail
+        cause = str(error).partition("\n")[0]
+        raise UserError(
+            f"--compile: PyTorch cannot compile here ({cause}); install what is missing "
+            "(for a CPU a C++ compiler such as g++), or leave --compile out"
+        ) from error
 
 
 def _resolved(device: str) -> torch.device:

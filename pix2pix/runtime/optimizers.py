@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -22,6 +23,7 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
     return {"state": state["state"], "param_groups": groups}
 
 
+@torch.no_grad()
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Give the optimiser a state that `optimizer_state` returned, on whatever device that was."""
     own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
@@ -30,3 +32,7 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     for group, (place, capturable) in zip(optimizer.param_groups, own, strict=True):
         group |= {"lr": place, "capturable": capturable}
     set_rate(optimizer, rate)
+    for weight, moments in optimizer.state.items():  # fused optimisers take them to be laid out as the weight is
+        for name, value in moments.items():
+            if value.shape == weight.shape:
+                moments[name] = torch.empty_like(weight).copy_(value)

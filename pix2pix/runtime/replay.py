@@ -1,6 +1,6 @@
 """A training step as one CUDA graph: recorded once, then launched as a whole, not kernel by kernel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,16 +17,20 @@ class Replay:
     as they are. The step must not wait for the GPU, and what it reads beside its inputs must stay where it lies.
     """
 
-    def __init__(self, step: Step):
-        self.step = step
+    def __init__(self, step: Step, device: torch.device):
+        self.step, self.device = step, device
         self.calls = 0
         self.inputs: list[Tensor] = []
         self.outputs: dict[str, Tensor] = {}
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def __call__(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Make the step; the scalars are the caller's own."""
+        with torch.cuda.device(self.device):  # a graph of another device than the current one would be empty
+            return self._made(inputs)
+
+    def _made(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
         if not self.inputs:
             self.inputs = [torch.empty_like(x) for x in inputs]
         if [x.shape for x in inputs] != [x.shape for x in self.inputs]:
@@ -38,13 +42,13 @@ class Replay:
             place.copy_(x, non_blocking=True)
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):  # nothing is computed here
+            with torch.cuda.graph(self.graph, stream=self.stream):  # nothing is computed here
                 self.outputs = self.step(*self.inputs)
         self.graph.replay()
         return {name: value.clone() for name, value in self.outputs.items()}
 
-    def _aside(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Make the step on a stream of its own, as CUDA asks of what will be recorded."""
+    def _aside(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Make the step on the stream of the recording, as CUDA asks of what will be recorded."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             outputs = self.step(*inputs)

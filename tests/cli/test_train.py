@@ -214,3 +214,16 @@ def test_a_cache_on_disk_needs_pairs_of_one_size(tiny, error):
         "--cache disk needs pairs of one size, which --preprocess none may not give: choose --cache ram, "
         "or --preprocess resize_and_crop"
     )
+
+
+def test_speedups_are_chosen_in_yaml_or_on_the_line_and_may_change_on_resuming(tiny, tmp_path, error):
+    preset = tmp_path / "fast.yaml"
+    preset.write_text("fast: [products, channels_last]\n")
+    assert main(["train", str(preset), *tiny.words("run", "--stop_at", 4)]) == 0
+    assert error(2, tiny.resume, "run", "--fast", "graph") == (
+        "--fast graph records CUDA graphs, and the device is cpu: leave graph out"
+    )
+    assert tiny.resume("run", "--fast", "minimal,channels_last") == 0
+    said = (tiny.folder() / "train.log").read_text()
+    assert "fast: channels_last, products (--fast none is without)" in said
+    assert "fast: channels_last, minimal (--fast none is without)" in said

@@ -73,3 +73,15 @@ def test_the_bias_is_added(monkeypatch):
     layer.minimal = True
     assert taken(layer, x, monkeypatch) == 1
     assert torch.allclose(layer(x), expected, atol=1e-4)
+
+
+def test_weights_and_images_may_lie_with_their_channels_innermost():
+    x, weight = torch.randn(2, 3, 9, 9, dtype=torch.float64), torch.randn(5, 3, 4, 4, dtype=torch.float64)
+    expected = F.conv2d(x, weight, padding=1)
+    got = convolve(*(each.to(memory_format=torch.channels_last) for each in (x, weight)), 1)
+    assert torch.allclose(got, expected, rtol=1e-11, atol=1e-10)
+
+
+def test_transforms_serve_training_whoever_imports_them_first():
+    with torch.inference_mode():
+        assert not any(table.is_inference() for table in transforms(3, torch.float32))
