@@ -117,11 +117,11 @@ def test_the_same_seed_draws_the_same_weights():
 @pytest.mark.parametrize("name", ["unet_8", "encoder_decoder_16", "resnet_6blocks"])
 def test_folded_norms_leave_a_network_the_same_function(name, upsample):
     network = build_generator(name, 3, 2, ngf=4, norm="batch", upsample=upsample, dropout=True).double()
-    initialise(network, "normal", 0.3, torch.Generator().manual_seed(0))
+    initialise(network, "normal", 0.1, torch.Generator().manual_seed(0))  # larger ones would saturate the tanh
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     network(x)  # moves the running averages
     with switched(network, statistics="running", dropout=False):
         expected = network(x)
         fold_norms(network)
-        assert torch.allclose(network(x), expected, rtol=0, atol=1e-12)
+        assert (network(x) - expected).norm() < 1e-10 * expected.norm()
     assert not any(isinstance(module, Norm) for module in network.modules())
