@@ -327,3 +327,11 @@ def test_threads_that_share_a_translator_get_what_each_would_get_alone(batch_run
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
     after = translator.method.generator.state_dict()
     assert all(torch.equal(averages[name], after[name]) for name in averages)
+
+
+@pytest.mark.slow  # compiling takes a while
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_network_draws_the_same_dropout(run):
+    image = noise(3, 48, 40)
+    expected = load(run).translate(image, name="a")
+    assert torch.allclose(load(run, compile=True).translate(image, name="a"), expected, atol=1e-4)

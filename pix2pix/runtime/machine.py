@@ -87,7 +87,7 @@ class Runtime:
                 layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
         module = module.to(self.device)
         if self.compiled:
-            module.compile()  # in place: the names of its weights stay
+            module.compile(options={"fallback_random": True})  # in place; drawing as without, and as tiles do
         return module
 
     def place(self, images: Tensor) -> Tensor:
