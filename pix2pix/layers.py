@@ -56,10 +56,12 @@ class Norm(nn.Module):
 
     def normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Normalise (N, C, H, W) by statistics that are given: (N, C), or (C) for all images."""
-        scale = self.weight.double() * (variance.double() + self.eps).rsqrt()
-        shift = self.bias.double() - mean.double() * scale
+        known = (self.weight, self.bias, mean, variance)
+        weight, bias, mean, variance = (each.cpu().double() for each in known)  # an Apple GPU has no doubles
+        scale = weight * (variance + self.eps).rsqrt()
+        shift = bias - mean * scale
         wide = torch.promote_types(x.dtype, torch.float32)
-        scale, shift = (each.to(wide).reshape(-1, x.shape[1], 1, 1) for each in (scale, shift))
+        scale, shift = (each.reshape(-1, x.shape[1], 1, 1).to(x.device, wide) for each in (scale, shift))
         return torch.addcmul(shift, x.to(wide), scale).to(x.dtype)
 
     def extra_repr(self) -> str:
@@ -76,8 +78,11 @@ class Dropout(nn.Module):
         self.active = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero each element with probability p and scale the others by 1 / (1 - p), if active."""
-        return F.dropout(x, self.p, training=self.active)
+        """Zero each element with probability p and scale the others by 1 / (1 - p), if active.
+
+        They are drawn in the order of (N, C, H, W), in whatever order they lie in memory.
+        """
+        return F.dropout(x.contiguous(), self.p) if self.active else x
 
 
 class Stage(NamedTuple):

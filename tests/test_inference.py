@@ -1,4 +1,5 @@
 import io
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -314,3 +315,23 @@ def test_the_same_seed_draws_the_same_dropout_as_the_generator_itself(run):
     image, generator = noise(1, 3, 16, 16), translator.method.generator
     with torch.inference_mode(), seeded(name_seed(0, "a"), torch.device("cpu")):
         assert torch.equal(translator.translate(image, name="a"), generator(image))
+
+
+def test_threads_that_share_a_translator_get_what_each_would_get_alone(batch_run):
+    translator = load(batch_run, statistics="running", fast="none")
+    images = [noise(3, 32, 32, seed=number) for number in range(24)]
+    alone = [translator.translate(image, name=str(number)) for number, image in enumerate(images)]
+    averages = {name: value.clone() for name, value in translator.method.generator.state_dict().items()}
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda pair: translator.translate(pair[1], name=str(pair[0])), enumerate(images)))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+    after = translator.method.generator.state_dict()
+    assert all(torch.equal(averages[name], after[name]) for name in averages)
+
+
+@pytest.mark.slow  # compiling takes a while
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_network_draws_the_same_dropout(run):
+    image = noise(3, 48, 40)
+    expected = load(run).translate(image, name="a")
+    assert torch.allclose(load(run, compile=True).translate(image, name="a"), expected, atol=1e-4)

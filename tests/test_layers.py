@@ -125,3 +125,11 @@ def test_folded_norms_leave_a_network_the_same_function(name, upsample):
         fold_norms(network)
         assert (network(x) - expected).norm() < 1e-10 * expected.norm()
     assert not any(isinstance(module, Norm) for module in network.modules())
+
+
+def test_dropout_draws_the_same_however_the_image_lies_in_memory():
+    x, dropout, drawn = torch.rand(2, 3, 5, 7), Dropout(0.5), []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        drawn.append(dropout(x.contiguous(memory_format=layout)))
+    assert torch.equal(*drawn)

@@ -101,7 +101,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
 
 def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how images without partners are sized, in words, and the images."""
-    from pix2pix.images import IMAGE_SUFFIXES, LargeTiff, find_images, open_pixels, read, shown
+    from pix2pix.images import IMAGE_SUFFIXES, LargeTiff, find_images, open_pixels, read, shown, shrunken
 
     root = Path(str(options.input))
     files = [root] if root.is_file() else find_images(root)
@@ -116,6 +116,8 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
         def source() -> "tuple[Array | LargeTiff, None]":
             opened = read if options.tile == "off" else open_pixels
             image = opened(file, options.max_pixels or translator.options.data.max_pixels)
+            if options.skip_bad and isinstance(image, LargeTiff):
+                shrunken(image, translator.codec.source, 2048)  # reads all of it, so that damage is known now
             try:
                 if isinstance(image, LargeTiff):
                     translator.accept(image[0:1, 0:1])

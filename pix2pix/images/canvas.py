@@ -43,6 +43,8 @@ class ArrayCanvas:
     `make` is called with the shape (H, W, C) and the dtype of the translation when its first window is there.
     """
 
+    count = 1
+
     def __init__(self, source: Pixels, codec: Codec, make: Maker):
         self.source, self.codec, self._make = source, codec, make
         self._place: Place | None = None

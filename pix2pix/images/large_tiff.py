@@ -2,6 +2,8 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import BinaryIO
@@ -9,8 +11,9 @@ from typing import BinaryIO
 import numpy as np
 
 from pix2pix.images.arrays import Array, kept, kept_as
+from pix2pix.images.compressions import bytes_of_a_part, check_compression, check_part, decoding
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, check_bytes, shown
-from pix2pix.images.tiff import bytes_of_a_part, check_colours, check_part, grey_or_colour, laid_out, opened
+from pix2pix.images.tiff import check_colours, grey_or_colour, laid_out, opened
 
 _CACHE = 2**27  # bytes of decoded strips and tiles: a band of windows across an image reads the same ones again
 _PREMULTIPLIED = 1  # of ExtraSamples
@@ -27,33 +30,32 @@ class LargeTiff:
 
     def __init__(self, path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS):
         self.path = Path(path)
-        try:
-            with self.path.open("rb") as file, opened(file) as (image, page):
-                self._page, self._contiguous = page, page.is_contiguous
-                if image is not page or page.dtype is None or page.bitspersample % 8 or page.planarconfig != 1:
-                    raise ImageError(
-                        "is too large to be read whole: make it one page of 8, 16 or 32 bits, channels side by side"
-                    )
-                if page.tags.valueof(_ORIENTATION, 1) != 1 or _PREMULTIPLIED in page.extrasamples[:1]:
-                    raise ImageError("is too large to be turned or freed of its alpha: store it as it is seen")
-                check_colours(page)
-                check_bytes(0 if self._contiguous else bytes_of_a_part(page), max_pixels)
-                self._decode = page.decode
-        except ImageError as error:
-            raise ImageError(f"{shown(path)}: {error}") from error
+        with _told(self.path), self.path.open("rb") as file, opened(file) as (image, page):
+            self._page, self._contiguous = page, page.is_contiguous and page.fillorder == 1
+            is_apart = page.planarconfig != 1 and page.samplesperpixel > 1
+            if image is not page or page.dtype is None or page.bitspersample not in (8, 16, 32, 64) or is_apart:
+                raise ImageError(
+                    "is too large to be read whole: make it one page of 8, 16 or 32 bits, channels side by side"
+                )
+            if page.tags.valueof(_ORIENTATION, 1) != 1 or _PREMULTIPLIED in page.extrasamples[:1]:
+                raise ImageError("is too large to be turned or freed of its alpha: store it as it is seen")
+            check_colours(page)
+            check_compression(page)
+            check_bytes(0 if self._contiguous else bytes_of_a_part(page), max_pixels)
+            self.dtype = kept_as(page.dtype)
+            self._decode = page.decode
         self._parts: OrderedDict[int, Array] = OrderedDict()
-        self.dtype = kept_as(page.dtype)
         self.shape: tuple[int, int, int] = (page.imagelength, page.imagewidth, self[0:1, 0:1].shape[2])
 
     def __getitem__(self, window: tuple[slice, slice]) -> Array:
-        """Read a window (h, w, C), as `read` would give it."""
-        try:
-            with self.path.open("rb") as file:
-                array = (self._rows if self._contiguous else self._joined)(file, *window)
+        """Read a window (h, w, C), as `read` would give it.
+
+        Raises:
+            ImageError: that cannot be done.
+        """
+        with _told(self.path), self.path.open("rb") as file:
+            array = (self._rows if self._contiguous else self._joined)(file, *window)
             return grey_or_colour(kept(array), self._page)
-        except Exception as error:  # decoders raise several unrelated types for damaged files
-            words = str(error) if isinstance(error, ImageError) else f"damaged: make it anew ({error})"
-            raise ImageError(f"{shown(self.path)}: {words}") from error
 
     def _rows(self, file: BinaryIO, rows: slice, columns: slice) -> Array:
         """Read from pixels that lie in the file one after the other."""
@@ -96,12 +98,25 @@ class LargeTiff:
                 raise ImageError("is cut off, or a part of the image is missing: make it anew")
             check_part(file, page, offset, count)
             file.seek(offset)
-            decoded, _, _ = self._decode(file.read(count), number)
+            with decoding():
+                decoded, _, _ = self._decode(file.read(count), number)
             self._parts[number] = decoded[0]
             while len(self._parts) > 1 and sum(part.nbytes for part in self._parts.values()) > _CACHE:
                 self._parts.popitem(last=False)
         self._parts.move_to_end(number)
         return self._parts[number]
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Name the file in errors of reading it, but for want of memory: smaller windows may do."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise several unrelated types for damaged files
+        words = error.strerror if isinstance(error, OSError) else f"damaged: make it anew ({error})"
+        raise ImageError(f"{shown(path)}: {error if isinstance(error, ImageError) else words}") from error
 
 
 class NewTiff:
@@ -119,7 +134,8 @@ class NewTiff:
         try:
             layout = laid_out(shape[2], self.dtype)
             place = tifffile.imwrite(self.path, shape=flat, dtype=dtype, returnoffset=True, **layout)
-            self._start = place[0] if place else 0
+            assert place is not None  # as of compressed pixels
+            self._start = place[0]
         except OSError as error:
             raise ImageError(f"cannot write {shown(path)}: {error.strerror or error}") from error
 

@@ -1,13 +1,10 @@
 """TIFF files: any depth and number of channels, by tifffile; what is 8-bit and ordinary by Pillow, for its decoders."""
 
 import itertools
-import lzma
 import math
 import os
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from logging import getLogger
 from typing import Any, BinaryIO
 
@@ -15,6 +12,7 @@ import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix.images.arrays import Array, kept, kept_as, upright
+from pix2pix.images.compressions import bytes_of_a_part, check_compression, check_part, decoding
 from pix2pix.images.pictures import from_pil
 from pix2pix.images.refusals import ImageError, check_bytes, check_size
 
@@ -30,40 +28,6 @@ _WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _GREY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3}
 _ALPHA = (1, 2)  # of ExtraSamples: premultiplied or not
 _ORIENTATION = 274
-_ZSTD = (34926, 50000)
-_LZMA_MEMORY = 2**28  # the strongest setting of xz asks for a quarter
-_MORE_BYTES = 2**16  # than twice its pixels': what a strip that hardly compresses may take
-
-
-def _inflated(data: bytes, limit: int) -> int:
-    return len(zlib.decompressobj().decompress(data, limit + 1))
-
-
-def _inflated_lzma(data: bytes, limit: int) -> int:
-    length = 0
-    while data and length <= limit:  # streams may follow each other
-        stream = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
-        length += len(stream.decompress(data, limit + 1 - length))
-        data = stream.unused_data
-    return length
-
-
-def _unpacked(data: bytes, limit: int) -> int:
-    length = position = 0
-    while position < len(data) and length <= limit:
-        head = data[position]  # that many bytes and one more; from 129 on, one byte 257 - head times; 128 is none
-        length += head + 1 if head < 128 else 257 - head if head > 128 else 0
-        position += head + 2 if head < 128 else 2 if head > 128 else 1
-    return length
-
-
-# What tifffile decodes without a limit: the compression's number, and how many bytes data become, at least when within
-# the limit.
-_LENGTHS: Mapping[int, Callable[[bytes, int], int]] = {
-    **dict.fromkeys((8, 32946, 50013), _inflated),
-    34925: _inflated_lzma,
-    32773: _unpacked,
-}
 
 
 def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
@@ -83,6 +47,7 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
         height, width = page.imagelength, page.imagewidth
         check_size(height, width, math.prod(image.shape) // max(1, height * width), page.dtype, max_pixels)
         check_bytes(bytes_of_a_part(page), max_pixels)
+        check_compression(page)
         _check_data(file, image, page)
         return upright(grey_or_colour(kept(_decoded(image)), page), page.tags.valueof(_ORIENTATION, 1))
 
@@ -166,15 +131,8 @@ def check_colours(page: TiffPage) -> None:
         raise ImageError(f"colours kept as {name} of {page.dtype}: convert it to RGB")
 
 
-def bytes_of_a_part(page: TiffPage) -> int:
-    """How much a strip or a tile holds: a tile may be larger than the image."""
-    return int(math.prod(page.chunks) * page.dtype.itemsize)
-
-
 def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
     """Refuse strips and tiles that lie outside the file, are left out, or become more than they should hold."""
-    if page.compression in _ZSTD and find_spec("imagecodecs") is None:  # Python's own has no limit, where it has one
-        raise ImageError("a compression that needs another package (zstd): pip install imagecodecs")
     size = os.fstat(file.fileno()).st_size
     for part in [page] if image is page else image.pages:
         segments = [] if part is None else list(zip(part.dataoffsets, part.databytecounts, strict=True))
@@ -187,25 +145,10 @@ def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
                 check_part(file, page, offset, count)
 
 
-def check_part(file: BinaryIO, page: TiffPage, offset: int, count: int) -> None:
-    """Refuse a strip or tile that becomes more bytes than it should hold."""
-    limit = bytes_of_a_part(page)
-    if count > 2 * limit + _MORE_BYTES:
-        raise ImageError("a part of the image takes many more bytes than its pixels: make it anew")
-    if page.compression in _LENGTHS:
-        file.seek(offset)
-        if _LENGTHS[page.compression](file.read(count), limit) > limit:
-            raise ImageError("a part of the image inflates to more than its size: make it anew")
-
-
 def _decoded(image: TiffPage) -> Array:
     """The values as (H, W, C)."""
-    try:
+    with decoding():
         array: Array = image.asarray(maxworkers=1).reshape(image.shape)
-    except Exception as error:  # of several types, for what its own decoders and predictors lack
-        if "imagecodecs" in str(error):
-            raise ImageError(f"a compression that needs another package ({error}): pip install imagecodecs") from error
-        raise
     rest = [place for place, axis in enumerate(image.axes) if axis not in "YX"]
     array = np.transpose(array, (image.axes.index("Y"), image.axes.index("X"), *rest))
     return array.reshape(*array.shape[:2], -1)

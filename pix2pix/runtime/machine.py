@@ -93,7 +93,8 @@ class Runtime:
                 layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
         module = module.to(self.device)
         if self.compiled:
-            module.compile(options={"freezing": is_frozen})  # in place: the names of its weights stay
+            # in place: the names of its weights stay; and drawing dropout as without, and as tiles do
+            module.compile(options={"freezing": is_frozen, "fallback_random": True})
         return module
 
     def place(self, images: Tensor) -> Tensor:

@@ -1,12 +1,15 @@
 """The seeds of everything random: functions of the run's seed and the step, the process or the image."""
 
 import os
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+_TURN = threading.RLock()  # the random state is one for all threads
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
@@ -23,7 +26,10 @@ def name_seed(seed: int, name: str, sample: int = 0) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from `seed` inside the block, and leave the random state of the CPU and of a CUDA device as it was."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    """Draw from `seed` inside the block, and leave the random state of the CPU and of a CUDA device as it was.
+
+    Threads take turns in it.
+    """
+    with _TURN, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -18,6 +18,11 @@ class Canvas(Protocol):
         ...
 
     @property
+    def count(self) -> int:
+        """How many images are translated together: N."""
+        ...
+
+    @property
     def is_in_memory(self) -> bool:
         """Whether all of the source is in memory, so that its translation may be, too."""
         ...
@@ -39,6 +44,11 @@ class TensorCanvas:
     def __init__(self, source: Tensor, channels: int):
         self.source = source
         self.output = torch.empty(len(source), channels, *source.shape[-2:], device=source.device)
+
+    @property
+    def count(self) -> int:
+        """How many images."""
+        return len(self.source)
 
     @property
     def size(self) -> tuple[int, int]:

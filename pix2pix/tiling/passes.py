@@ -50,7 +50,7 @@ def moments_of(x: Tensor) -> tuple[int, Tensor, Tensor]:
     """Count, mean and sum of squared differences (N, C) of (N, C, H, W), in float64."""
     count = x.shape[2] * x.shape[3]
     variance, mean = torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), dim=(2, 3), correction=0)
-    return count, mean.double(), variance.double() * count
+    return count, mean.cpu().double(), variance.cpu().double() * count  # an Apple GPU has no doubles
 
 
 class Passes:
@@ -73,8 +73,11 @@ class Passes:
                 del self.features[gone]
 
     def _write(self, place: int) -> None:
-        for window, x in self._each(place, self._output):
-            self.image.write(window, x)
+        def part(place: int, window: Window) -> None:
+            self.image.write(window, self._output(place, window))  # decoding takes memory, too
+
+        for _ in self._each(place, part):
+            pass
 
     def _measure_and_keep(self, place: int) -> None:
         moments, is_measured = Moments(), measured(self.stages[place])
@@ -204,8 +207,7 @@ def _put(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
     """Put a window in its place among all features of a stage, which get memory with the first one."""
     if window == whole(size):
         return x
-    if features.numel() == 0:  # in the layout that the whole would have, in whose order dropout is drawn
-        layout = torch.channels_last if x.stride(1) == 1 < x.shape[1] else torch.contiguous_format
-        features = torch.empty(*x.shape[:2], *size, dtype=x.dtype, device=x.device, memory_format=layout)
+    if features.numel() == 0:
+        features = torch.empty(*x.shape[:2], *size, dtype=x.dtype, device=x.device)
     _cut(features, window).copy_(x)
     return features

@@ -1,12 +1,13 @@
 """The choice between the whole image at once and tiles, by the memory that there is."""
 
 import logging
-import os
+import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pix2pix.errors import is_out_of_memory
 from pix2pix.layers import Stage
@@ -21,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 _TILES = (1024, 512, 256)  # pixels a side that "auto" tries: larger ones compute less at their borders
 _SHARE = 0.5  # of the free memory, for the estimate is one
 _BUDGET = 2 * 2**30  # bytes of features that tiles aim at, so that the process stays below 4 GB
+_MEMORY = Path("/proc/meminfo")  # of Linux; what it calls free leaves out the files that it keeps at hand
+_GROUP = Path("/sys/fs/cgroup")  # a container's own limit
 _UNKNOWN = 4 * 2**30  # bytes of memory where the system does not tell
 
 __all__ = ["SMALLEST", "Tile", "free_memory", "translate"]
@@ -40,16 +43,17 @@ def translate(
     """
     image = Padded(canvas, multiple, device)
     everything = whole(image.size)
-    if tile == "off" or (canvas.is_in_memory and max(image.size) <= (_TILES[0] if tile == "auto" else tile)):
+    if tile == "off":
         image.write(everything, generator(image.read(everything)))
         return
-    features = Features(stages, image.size, _itemsize(stages, device))
+    features = Features(stages, image.size, canvas.count * _itemsize(stages, device))
     free = int(free_memory(device) * _SHARE)
-    if tile == "auto" and canvas.is_in_memory and features.whole().peak <= free:
-        output = _unless_out_of_memory(generator, image.read(everything))
-        if output is not None:
-            image.write(everything, output)
-            return
+    if tile == "auto":
+        fits = canvas.count * math.prod(image.size) <= _TILES[0] ** 2 or features.whole().peak <= free
+    else:
+        fits = max(image.size) <= tile
+    if canvas.is_in_memory and fits and _is_translated_whole(generator, image):
+        return
     budget = _BUDGET if canvas.is_in_memory else _BUDGET // 2  # who reads a file by windows expects little
     Passes(features, planned(features, tile, min(free, budget)), image).run()
 
@@ -66,22 +70,33 @@ def planned(features: Features, tile: Tile, budget: int) -> Plan:
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be had on a device."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for what comes
+        return torch.cuda.mem_get_info(device)[0] + kept
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows, nor on a Mac
+        available = 1024 * int(_MEMORY.read_text(encoding="ascii").partition("MemAvailable:")[2].split()[0])
+    except (OSError, IndexError):  # not on Windows, nor on a Mac
         return _UNKNOWN
-
-
-def _unless_out_of_memory(generator: nn.Module, x: Tensor) -> Tensor | None:
     try:
-        output: Tensor = generator(x)
+        limit, used = (int((_GROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        files = int((_GROUP / "memory.stat").read_text(encoding="ascii").partition("\ninactive_file ")[2].split()[0])
+    except (OSError, IndexError, ValueError):  # no container, or one without a limit
+        return available
+    return min(available, limit - used + files)
+
+
+def _is_translated_whole(generator: nn.Module, image: Padded) -> bool:
+    """Translate an image at once, and tell whether there was memory for that."""
+    everything = whole(image.size)
+    drawn_on = [image.device] if image.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(drawn_on):  # tiles that take over draw the same
+            image.write(everything, generator(image.read(everything)))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         _LOG.warning("out of memory: going on with tiles")
-        return None
-    return output
+        return False
+    return True
 
 
 def _itemsize(stages: Sequence[Stage], device: torch.device) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from pix2pix.cli import main
@@ -334,6 +335,19 @@ def test_a_large_tiff_of_other_channels_is_refused_by_name(ready, large, error):
     write(large / "c.tif", np.zeros((70, 45, 3), np.uint16))
     message = error(2, ready.test, "run", "--input", large / "c.tif", "--max_pixels", 3000)
     assert message.endswith("c.tif: is of uint16, where the training has uint8: convert it")
+
+
+def test_a_large_tiff_that_is_damaged_is_left_out(ready, large, capsys):
+    image = np.random.default_rng(1).integers(0, 256, (70, 45, 3), dtype=np.uint8)
+    tifffile.imwrite(large / "c.tif", image, compression="zlib", rowsperstrip=10, metadata=None)
+    content = (large / "c.tif").read_bytes()
+    (large / "c.tif").write_bytes(content[:-500])
+    (large / "a.png").unlink()
+    wanted = ("--input", large, "--max_pixels", 3000, "--dropout", "off")
+    assert ready.test("run", *wanted) == 2
+    assert "c.tif: " in capsys.readouterr().err
+    assert ready.test("run", *wanted, "--skip_bad") == 0
+    assert "left out: " in capsys.readouterr().err
 
 
 def test_tiles_of_a_given_side_give_what_the_whole_image_gives(ready, tmp_path):

@@ -1,6 +1,9 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from pix2pix.images import Codec, Encoding, ImageError, LargeTiff, NewTiff, open_pixels, read, shrunken, write
 from pix2pix.images.canvas import ArrayCanvas
@@ -163,3 +166,72 @@ def test_a_shrunken_image_keeps_its_proportions_and_its_mean():
     assert small.shape == (10, 30, 3)
     assert abs(small.mean() - image.mean()) < 1
     assert np.array_equal(shrunken(image, Encoding("photo", 3), 300), image)
+
+
+def test_want_of_memory_is_no_damage(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    tifffile.imwrite(tmp_path / "a.tif", noise(64, 64), compression="zlib", rowsperstrip=8, metadata=None)
+    large = LargeTiff(tmp_path / "a.tif")
+    monkeypatch.setattr(large, "_decode", fail)
+    with pytest.raises(MemoryError):
+        large[20:30, 0:64]
+
+
+def test_a_file_that_has_gone_is_told(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise(64, 64), metadata=None)
+    large = LargeTiff(tmp_path / "a.tif")
+    large.path.unlink()
+    with pytest.raises(ImageError, match=r"a\.tif: No such file or directory$"):
+        large[0:1, 0:1]
+
+
+def patched(path, tag, *values):
+    """Write other numbers, of 16 bits, in place of a tag's."""
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages.first.tags[tag].valueoffset
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 2 * len(values)] = np.array(values, "<u2").tobytes()
+    path.write_bytes(content)
+
+
+def test_samples_of_different_bits_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise(20, 20, 3), photometric="rgb", metadata=None)
+    patched(tmp_path / "a.tif", "BitsPerSample", 5, 6, 5)
+    assert "make it one page of 8, 16 or 32 bits" in refusal(tmp_path / "a.tif")
+
+
+def test_bits_in_the_other_order_are_turned_round(tmp_path):
+    image = noise(20, 20, dtype="uint16")
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(263, 3, 1, 2, True)], metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        place = tiff.pages.first.tags[263].offset
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[place] = 266 & 255  # FillOrder, which tifffile does not write
+    (tmp_path / "a.tif").write_bytes(content)
+    whole = read(tmp_path / "a.tif")
+    assert not np.array_equal(whole[..., 0], image)
+    assert np.array_equal(LargeTiff(tmp_path / "a.tif")[0:20, 0:20], whole)
+
+
+def test_one_channel_lies_beside_itself_whatever_the_file_says(tmp_path):
+    image = noise(20, 20)
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(284, 3, 1, 2, True)], metadata=None, compression="zlib")
+    assert np.array_equal(LargeTiff(tmp_path / "a.tif")[3:9, 2:20], image[3:9, 2:20, np.newaxis])
+
+
+def test_a_compression_that_needs_another_package_is_told(tmp_path):
+    Image.fromarray(noise(20, 20)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    if find_spec("imagecodecs") is None:
+        assert refusal(tmp_path / "a.tif").startswith("a compression that needs another package (")
+    tifffile.imwrite(tmp_path / "a.tif", noise(20, 20), compression="zlib", metadata=None)
+    patched(tmp_path / "a.tif", "Compression", 50000)
+    if find_spec("imagecodecs") is None:
+        assert refusal(tmp_path / "a.tif") == "a compression that needs another package (zstd): pip install imagecodecs"
+
+
+def test_values_of_other_types_are_refused_by_name(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((20, 20), np.complex64), metadata=None)
+    with pytest.raises(ImageError, match=r"a\.tif: "):
+        LargeTiff(tmp_path / "a.tif")

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pix2pix.convolution import Conv, ConvTranspose
 from pix2pix.errors import UserError
 from pix2pix.images import reflect_to_multiple
 from pix2pix.layers import Norm, initialise, switched
@@ -81,6 +82,16 @@ def test_dropout_is_drawn_as_for_the_whole_image(name):
     assert distance(generator.to(memory_format=torch.channels_last), noise(37, 65), 20, dropout=True) < 1e-10
 
 
+@pytest.mark.parametrize("name", ["unet_32", "encoder_decoder_32"])
+@pytest.mark.usefixtures("short_of_memory")
+def test_dropout_is_the_same_with_layers_in_the_form_that_is_fast(name):
+    generator = network(name, upsample="bilinear", dropout=True, ngf=8)
+    for layer in generator.modules():
+        if isinstance(layer, Conv | ConvTranspose):
+            layer.by_product = True  # whose outputs lie in another order
+    assert distance(generator, noise(150, 100), 20, dropout=True) < 1e-10
+
+
 @pytest.mark.usefixtures("short_of_memory")
 def test_images_of_a_batch_have_statistics_of_their_own():
     assert distance(network(), noise(40, 33, count=3), 20) < 1e-10
@@ -142,10 +153,35 @@ def test_auto_takes_tiles_where_half_of_the_free_memory_does_not_hold_the_whole(
         assert torch.allclose(tiled(generator, image, "auto"), expected, atol=1e-10)
 
 
-def test_free_memory_is_told_or_a_guess_is_made(monkeypatch):
+@torch.inference_mode()
+def test_the_memory_of_all_images_of_a_batch_is_counted(monkeypatch):
+    monkeypatch.setattr(translation, "_TILES", (48,))
+    generator, image = network(), noise(64, 64, count=3)
+    expected = generator(image)
+    need = Features(generator.stages(), (64, 64), 8).whole().peak
+    monkeypatch.setattr(translation, "free_memory", lambda device: 2 * need)
+    generator.forward = never
+    assert torch.allclose(tiled(generator, image, "auto"), expected, atol=1e-10)
+
+
+def told(folder, *, available, **group):
+    """Write what Linux says of memory, and a container of its own."""
+    (folder / "meminfo").write_text(f"MemFree: 1 kB\nMemAvailable:  {available} kB\nBuffers: 7 kB\n")
+    for name, value in group.items():
+        (folder / f"memory.{name}").write_text(f"{value}\n")
+
+
+def test_free_memory_is_what_machine_and_container_leave_or_a_guess(tmp_path, monkeypatch):
     assert translation.free_memory(CPU) > 2**20
-    monkeypatch.setattr(os, "sysconf", lambda name: (_ for _ in ()).throw(ValueError(name)))
+    monkeypatch.setattr(translation, "_MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(translation, "_GROUP", tmp_path)
     assert translation.free_memory(CPU) == 2**32
+    told(tmp_path, available=5000)
+    assert translation.free_memory(CPU) == 5000 * 1024
+    told(tmp_path, available=5000, max="max", current=9, stat="active_file 1\ninactive_file 200")
+    assert translation.free_memory(CPU) == 5000 * 1024
+    told(tmp_path, available=5000, max=1000, current=900)
+    assert translation.free_memory(CPU) == 300
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -171,6 +207,37 @@ def test_out_of_memory_tiles_are_halved_and_the_work_goes_on(error, monkeypatch,
 
 def fail(*arguments):
     raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+@pytest.mark.parametrize("tile", ["auto", 64])
+@torch.inference_mode()
+def test_tiles_that_take_over_from_the_whole_image_draw_the_same_dropout(tile, monkeypatch):
+    generator, image = network(dropout=True), noise(64, 64)
+    torch.manual_seed(5)
+    expected = generator(image)
+
+    def late(x):
+        torch.rand(9)  # what innermost layers had drawn
+        fail()
+
+    generator.forward = late
+    torch.manual_seed(5)
+    assert torch.allclose(tiled(generator, image, tile), expected, atol=1e-10)
+
+
+@torch.inference_mode()
+def test_out_of_memory_when_a_window_is_decoded_tiles_are_halved(monkeypatch):
+    real = TensorCanvas.write
+
+    def write(canvas, rows, columns, image):
+        if image.shape[-1] > 70:
+            raise MemoryError
+        real(canvas, rows, columns, image)
+
+    generator, image = network(), noise(272, 272)
+    expected = generator(image)
+    monkeypatch.setattr(TensorCanvas, "write", write)
+    assert torch.allclose(tiled(generator, image, "auto"), expected, atol=1e-10)
 
 
 @torch.inference_mode()
