@@ -94,7 +94,11 @@ class Runtime:
         module = module.to(self.device)
         if self.compiled:
             # in place: the names of its weights stay; and drawing dropout as without, and as tiles do
-            module.compile(options={"freezing": is_frozen, "fallback_random": True})
+            module.compile(options={"fallback_random": True})
+            if is_frozen:
+                from torch._inductor import config  # takes a second
+
+                config.freezing = True  # read when a network is first called, where options of its own do not reach
         return module
 
     def place(self, images: Tensor) -> Tensor:
