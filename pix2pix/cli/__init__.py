@@ -59,7 +59,7 @@ def _together() -> AbstractContextManager[None]:
     return joined()
 
 
-def _is_a_helper() -> bool:
+def _is_not_first() -> bool:
     """Tell whether torchrun started this process beside the first one."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return False
@@ -81,7 +81,7 @@ def _answered(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     command = arguments[0] if arguments else "--help"
-    if command not in ("train", "test") and _is_a_helper():
+    if command not in ("train", "test") and _is_not_first():
         return 0  # there is no work to share: the first process does all
     if command in ("-h", "--help"):
         print(USAGE)
