@@ -4,6 +4,7 @@ from pix2pix.options.augmentation import Augmentations, Transform
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
+from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.generated import GeneratedOptions
 from pix2pix.options.pix2pix import (
@@ -24,6 +25,7 @@ __all__ = [
     "Augmentations",
     "CheckOptions",
     "DataOptions",
+    "FeatureOptions",
     "GeneratedOptions",
     "LossOptions",
     "NetworkOptions",

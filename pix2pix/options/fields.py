@@ -99,6 +99,35 @@ def _fast(value: object) -> object:
     return ",".join(name for name in SPEEDUPS if name in names)
 
 
+def _listed(value: object) -> object:
+    """Split a comma-separated list; other sequences stay as they are."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _layer_names(value: object) -> tuple[str, ...]:
+    names = _listed(value)
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(LAYERS.words + " is needed")
+    if len(set(names)) < len(names):
+        raise ValueError(f"each layer once is needed, and {max(names, key=list(names).count)} is named twice")
+    return tuple(names)
+
+
+def _weights(value: object) -> tuple[float, ...]:
+    parts = _listed(value)
+    try:
+        numbers = tuple(float(part) for part in parts)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        numbers = ()
+    if not numbers or not all(0 <= number < float("inf") for number in numbers):
+        raise ValueError(WEIGHTS.words + " is needed")
+    return numbers
+
+
+def _numbers_text(numbers: tuple[float, ...]) -> str:
+    return ",".join(repr(number).removesuffix(".0") for number in numbers)
+
+
 def speedups(fast: str) -> tuple[str, ...] | None:
     """Return the names in a value of --fast; None leaves the choice to the program."""
     return None if fast == "auto" else () if fast == "none" else tuple(fast.split(","))
@@ -119,6 +148,8 @@ RANGE = Needs("LO,HI, two numbers of which the first is smaller,")
 RUN_NAME = Needs("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
 DEVICE = Needs("auto, cpu, cuda, cuda:N or mps")
 TILE = Needs("auto, off or a whole number from 64 to 1048576")
+LAYERS = Needs("a list of layers such as relu1_1,relu2_1")
+WEIGHTS = Needs("a list of numbers >= 0 such as 1,0.5,0.2")
 CHECKPOINT = Needs("latest, best or a step")
 
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
@@ -131,6 +162,26 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"), D
 Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], CHECKPOINT]
 Fast = Annotated[str, BeforeValidator(_fast), FAST]
 Tile = Annotated[Literal["auto", "off"] | Annotated[int, Field(ge=64, le=2**20)], TILE]
+LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names), PlainSerializer(",".join), LAYERS]
+LayerWeights = Annotated[tuple[float, ...], BeforeValidator(_weights), PlainSerializer(_numbers_text), WEIGHTS]
+BackboneName = Literal[
+    "vgg16",
+    "vgg19",
+    "resnet18",
+    "resnet50",
+    "wide_resnet50_2",
+    "googlenet",
+    "inception_v3",
+    "squeezenet1_1",
+    "noresnet",
+    "pseudo_vgg",
+    "pseudo_resvgg",
+]
+WeightsFlavour = Literal["torchvision", "caffe"]
+Pooling = Literal["max", "average"]
+Padding = Literal["zeros", "reflection"]
+StyleLossName = Literal["gram", "mean_std", "covariance", "mmd", "histogram", "mrf"]
+Kernel = Literal["linear", "polynomial", "rbf"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Channels = Annotated[int, Field(gt=0, le=1024), Needs("a whole number from 1 to 1024 or none")]
 Statistics = Literal["image", "running"]
