@@ -1,4 +1,4 @@
-"""Any picture as RGB, for what knows no depth but that of people's eyes: backbones, paintings, photographs to stylise."""
+"""Any picture as RGB, for what knows no depth but that of people's eyes: backbones, and pictures to stylise."""
 
 import os
 
