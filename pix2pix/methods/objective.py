@@ -40,7 +40,7 @@ class Style(NamedTuple):
 
 
 class Objective:
-    """The content and style losses of some layers of a backbone; with no layers, () and not None, one of them is off."""
+    """The content and style losses of some layers of a backbone; layers () turn one off, None takes the usual."""
 
     def __init__(self, options: FeatureOptions, runtime: Runtime, seed: int = 0):
         self.options, self.runtime = options, runtime
