@@ -126,7 +126,7 @@ def _check_scales(size: tuple[int, int], scales: int) -> None:
     most = max(1, (min(size) // _SMALLEST).bit_length())
     if scales > most:
         raise UserError(
-            f"--scales {scales}: the first would be {min(size) / 2 ** (scales - 1):.0f} pixels wide, and {_SMALLEST} "
+            f"--scales {scales}: the first would be {min(size) / 2 ** (scales - 1):.0f} pixels across, and {_SMALLEST} "
             f"are needed; at {size[0]}x{size[1]} there are {most} at most: lower it, or raise --image_size"
         )
 
