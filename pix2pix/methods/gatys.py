@@ -128,8 +128,9 @@ def equation_7(
     with torch.no_grad(), objective.runtime.autocast():
         content = objective.features(place(pictures.content))
         others = [objective.features(place(style)) for style in pictures.styles]
+        unrelated = objective.features(place(_resized(pictures.styles[0], pictures.content.shape[-2:])))
+    units = objective.content_units(content, unrelated)
     styles = _styles(objective, content, others, pictures, options)
-    units = objective.content_units(content, others[0])
     kept = {layer: content[layer] for layer in objective.content_layers}
 
     def losses(image: Tensor) -> dict[str, Tensor]:
