@@ -49,7 +49,7 @@ def train(argv: Sequence[str]) -> int:
             ranks.by_first(lambda: _hold(folder, held))
             return _resume(parsed, folder) if resuming else _begin(parsed, folder)
     except OSError as error:
-        raise UserError(f"the run folder {folder} cannot be written: {error.strerror or error}") from error
+        raise _told(error) from error
     except UserError as error:
         raise _with_a_way_on(error) from error
 
@@ -57,6 +57,14 @@ def train(argv: Sequence[str]) -> int:
 def _hold(folder: Path, held: ExitStack) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(locked(folder))
+
+
+def _told(error: OSError) -> UserError:
+    """Say what the system refused: the file that it names, or else anything from a full disk to too many files."""
+    from pix2pix.images import shown
+
+    what = f"{shown(error.filename)} cannot be used" if error.filename else "the run cannot go on"
+    return UserError(f"{what}: {error.strerror or error}")
 
 
 def _with_a_way_on(error: UserError) -> UserError:

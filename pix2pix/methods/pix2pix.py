@@ -131,20 +131,20 @@ class Pix2Pix:
 
         Dropout is drawn from the run's seed, `name` and `sample`.
         """
-        canvas = TensorCanvas(self.runtime.place(image), self.codec.target.nc)
+        canvas = TensorCanvas(image.to(self.runtime.device), self.codec.target.nc)
         self.translate_canvas(canvas, name=name, sample=sample)
         return canvas.output
 
     @torch.inference_mode()
     def translate_canvas(self, canvas: Canvas, *, name: str = "", sample: int = 0) -> None:
         """Do the same with an image that is read, and its translation that is written, by windows."""
-        test, device = self.options.test, self.runtime.device
+        test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
         with (
             seeded(name_seed(self.options.run.seed, name, sample), device),
             switched(self.generator, statistics=test.statistics, dropout=test.dropout == "on"),
             self.runtime.autocast(),
         ):
-            translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device)
+            translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device, layout)
 
     def learning_rate(self, step: int, total_steps: int) -> float:
         """Keep the rate constant, then let it fall linearly; the last step still has a rate above 0."""
