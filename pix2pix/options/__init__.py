@@ -7,9 +7,9 @@ from pix2pix.options.compare import check_claims, check_resume
 from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.loss import LossOptions
 from pix2pix.options.pix2pix import (
     DataOptions,
-    LossOptions,
     NetworkOptions,
     Pix2PixOptions,
     RunOptions,
