@@ -126,15 +126,17 @@ def _train(
     """
     from pix2pix import ranks
     from pix2pix.methods import METHODS
+    from pix2pix.methods.feature_losses import feature_losses
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress, fit, resume
 
     run = options.run
     fast, synchronised = speedups(run.fast), options.train.sync_batchnorm
     runtime = Runtime(run.device, run.precision, fast, compiled=run.compile, sync_batchnorm=synchronised)
+    features = feature_losses(options, runtime)  # first: what they lack is told before every pair is read
     data = ranks.by_first(lambda: _data(options, content, read_again))
     options = _with_steps(options, len(data.train), dry=folder is None)
-    method = METHODS[options.model](options, data.codec, runtime)
+    method = METHODS[options.model](options, data.codec, runtime, features=features)
     progress = resume(method, content, options) if content is not None else Progress()
     _check_ends(options, progress.step)
     method.description |= {"pairs": len(data.train), "skipped": data.skipped}
