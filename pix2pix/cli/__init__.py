@@ -75,7 +75,7 @@ def _answered(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except Answer as answer:
-        _print_long(str(answer))
+        print_long(str(answer))
         return 0
 
 
@@ -138,7 +138,7 @@ def _train(arguments: list[str]) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def _print_long(text: str) -> None:
+def print_long(text: str) -> None:
     """Print a text of which `| head` may read only the beginning."""
     try:
         print(text, flush=True)

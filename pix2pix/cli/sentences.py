@@ -37,12 +37,28 @@ def introduction(
         f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",
         f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
         f"norm: {method.norm}, because {reason}",
+        *_of_features(options, method),
         f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{slow(method.runtime)}",
         f"fast: {ways(method.runtime)}",
         *_of_processes(options, method, ranks.count()),
         f"steps: {progress.step + 1} to {train.steps} ({epochs:.1f} epochs)"
         + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
     ]
+
+
+def _of_features(options: Pix2PixOptions, method: "Pix2Pix") -> list[str]:
+    """Say what the losses on features look at."""
+    if method.features is None:
+        return []
+    told, features, loss = method.features.description, options.features, options.loss
+    ways = []
+    if loss.lambda_perceptual > 0:
+        ways += [f"perceptual of {told['content_layers'].replace(',', ', ')}"]
+    if loss.lambda_style > 0:
+        target = f"that of {loss.style_image}" if loss.style_image else "each target's"
+        ways += [f"style ({features.style_loss}, {target}) of {told['style_layers'].replace(',', ', ')}"]
+    smoothed = ", smoothed" if features.smoothing else ""
+    return [f"features: {features.backbone}{smoothed}, weights {told['weights']}: {'; '.join(ways)}"]
 
 
 def _of_processes(options: Pix2PixOptions, method: "Pix2Pix", count: int) -> list[str]:
