@@ -9,6 +9,7 @@ from pix2pix.images.jpeg import jpeg_quality
 from pix2pix.images.large_tiff import LargeTiff, NewTiff
 from pix2pix.images.pictures import from_pil, to_pil
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
+from pix2pix.images.rgb import read_rgb
 from pix2pix.images.tensors import reflect_to_multiple, reflected, to_array, to_tensor
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "natural_order",
     "open_pixels",
     "read",
+    "read_rgb",
     "reflect_to_multiple",
     "reflected",
     "resize",
