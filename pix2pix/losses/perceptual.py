@@ -1,0 +1,13 @@
+"""The feature reconstruction loss of Johnson, Alahi, Fei-Fei 2016 (equation 2), which is Gatys' content loss too."""
+
+from torch import Tensor
+
+from pix2pix.losses.precision import widened
+
+
+def feature_reconstruction(features: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two tensors of one shape (N, C, H, W).
+
+    Source: Johnson et al., equation 2. Gatys et al., equation 1, have half the sum, C H W / 2 times this for an image.
+    """
+    return (widened(features) - widened(target)).square().mean()

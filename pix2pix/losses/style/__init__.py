@@ -1,0 +1,17 @@
+"""Style losses on the features of a layer: which statistics are compared, and how."""
+
+from pix2pix.losses.style.moments import COVARIANCE, GRAM, MEAN_STD
+from pix2pix.losses.style.records import Statistics, StyleLoss
+
+__all__ = ["STYLE_LOSSES", "Statistics", "StyleLoss", "style_loss"]
+
+STYLE_LOSSES = {
+    "gram": GRAM,
+    "mean_std": MEAN_STD,
+    "covariance": COVARIANCE,
+}
+
+
+def style_loss(name: str, kernel: str = "polynomial") -> StyleLoss:
+    """Return the loss of that name; the kernel is that of mmd."""
+    return STYLE_LOSSES[name]
