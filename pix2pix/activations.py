@@ -29,9 +29,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "googlenet": ("conv1", "conv3", "inception3b", "inception4e", "inception5b"),
     "inception_v3": ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c"),
     "squeezenet1_1": ("conv1", "fire3", "fire5", "fire9"),
-    **dict.fromkeys(
-        ("resnet18", "resnet50", "wide_resnet50_2", "noresnet", "pseudo_vgg", "pseudo_resvgg"), _RESIDUAL
-    ),
+    **dict.fromkeys(("resnet18", "resnet50", "wide_resnet50_2", "noresnet", "pseudo_vgg", "pseudo_resvgg"), _RESIDUAL),
 }
 """The last layer of each stage, before the sides are halved again."""
 
@@ -104,9 +102,7 @@ def measure(
 
 
 @torch.inference_mode()
-def _of_image(
-    extractor: FeatureExtractor, image: Tensor, runtime: Runtime, temperature: float
-) -> Iterator[Tensor]:
+def _of_image(extractor: FeatureExtractor, image: Tensor, runtime: Runtime, temperature: float) -> Iterator[Tensor]:
     """Yield the statistics (2, 4) of one image, plain and smoothed, layer by layer."""
     with runtime.autocast():
         features = extractor(runtime.place(image))

@@ -1,6 +1,5 @@
 from typing import get_args
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,9 +10,10 @@ from pix2pix.images import read, to_tensor
 from pix2pix.networks.backbones import layer_names
 from pix2pix.options import ActivationsOptions
 from pix2pix.options.fields import BackboneName
-from pix2pix.runtime import Runtime
+from pix2pix.runtime import Precision, Runtime
 
 RUNTIME = Runtime("cpu")
+PRECISIONS = get_args(Precision)
 RESIDUAL, PLAIN = ("resnet50", "pseudo_resvgg"), ("noresnet", "pseudo_vgg", "vgg19")
 
 
@@ -51,9 +51,9 @@ def test_a_high_temperature_makes_even():
 
 
 def test_what_cannot_be_measured_is_told():
-    with pytest.raises(UserError, match="^there are no images to measure activations on: one at least is needed$"):
+    with pytest.raises(UserError, match=r"^there are no images to measure activations on: one at least is needed$"):
         measure(Shows(), [], RUNTIME)
-    with pytest.raises(UserError, match="^shows: image has activations that are NaN or infinite: choose other --we"):
+    with pytest.raises(UserError, match=r"^shows: image has activations that are NaN or infinite: choose other --we"):
         measure(Shows(), [torch.full((1, 1, 2, 2), torch.inf)], RUNTIME)
 
 
@@ -90,16 +90,20 @@ def test_the_claims_of_swag_hold_for_random_weights():
     check_swag(stages(RESIDUAL + PLAIN, count=10, size=256))
 
 
-def test_statistics_of_many_backbones_are_drawn(tmp_path):
+def test_bfloat16_is_close_to_float32():
+    extractor = extractor_of("resnet18", ActivationsOptions(backbone="resnet18", layers="layer2"))
+    image = to_tensor(generate(0, 0, (48, 48))[0])[None]
+    fp32, bf16 = (measure(extractor, [image], Runtime("cpu", precision)).stages[0].plain for precision in PRECISIONS)
+    assert fp32.maximum != bf16.maximum
+    assert bf16 == pytest.approx(fp32, rel=0.05)
+
+
+def test_statistics_of_all_backbones_are_drawn(tmp_path):
     statistics = [Statistics(10.0**n, 1 / n, 100.0**n, 0.5 / n) for n in (1, 2, 3)]
-    profiles = [
-        Profile(name, "random", "0", tuple(Stage("x", s, s._replace(maximum=0.1)) for s in statistics))
-        for name in STAGES
-    ]
-    draw(profiles[:2], [tmp_path / "two.png"], "two")
-    draw(profiles, [tmp_path / "all.png", tmp_path / "all.svg"], "all")
-    two, everything = (read(tmp_path / f"{name}.png") for name in ("two", "all"))
-    assert two.shape == everything.shape == (1080, 1320, two.shape[2])
-    colours = [len(np.unique(image[..., :3].reshape(-1, 3), axis=0)) for image in (two, everything)]
-    assert colours[0] < colours[1]
-    assert "<svg" in (tmp_path / "all.svg").read_text()
+    stages = tuple(Stage("x", each, each._replace(maximum=0.1)) for each in statistics)
+    files = [tmp_path / "all.png", tmp_path / "all.svg"]
+    draw([Profile(backbone, "random", "0", stages) for backbone in STAGES], files, "all")
+    picture = read(files[0])
+    assert picture.shape[:2] == (1080, 1320)
+    assert all((picture[..., :3] == colour).all(axis=-1).sum() > 100 for colour in ((0, 114, 178), (213, 94, 0)))
+    assert "<svg" in files[1].read_text()

@@ -76,9 +76,7 @@ def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
 
 def _table(profile: "Profile") -> str:
     """Lines on one backbone."""
-    rows = [
-        f"  {stage.layer:<14}{_cells(stage.plain)}   {_cells(stage.smoothed)}" for stage in profile.stages
-    ]
+    rows = [f"  {stage.layer:<14}{_cells(stage.plain)}   {_cells(stage.smoothed)}" for stage in profile.stages]
     return "\n".join([f"{profile.backbone} ({profile.weights})", *rows])
 
 

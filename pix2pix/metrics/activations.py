@@ -23,6 +23,6 @@ def normalised_entropy(values: Tensor) -> Tensor:
     Gram matrix (N, C, C) over its entries.
     """
     shares = values.flatten(1).double().softmax(dim=1)
-    entropy = torch.special.entr(shares).sum(dim=1)
+    entropy: Tensor = torch.special.entr(shares).sum(dim=1)
     most = math.log(shares.shape[1])
     return (entropy / most).clamp(max=1) if most else entropy + 1  # a single value is as even as it can be

@@ -47,7 +47,9 @@ def test_backbones_are_compared_in_a_table_numbers_and_a_plot(photos, tmp_path, 
     assert read(out / "activations.png").std() > 5
 
 
-def test_generated_images_and_the_same_seed_give_the_same_numbers(tmp_path, capsys):
+def test_generated_images_and_the_same_seed_give_the_same_numbers(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pix2pix.activations.draw", lambda *_: None)
+
     def numbers(name, *words):
         words = ("--backbone", "resnet18", "--layers", "layer1.0 stem", "--count", 1, *words)
         assert activations(*" ".join(map(str, words)).split(), "--out", tmp_path / name) == 0
@@ -58,17 +60,6 @@ def test_generated_images_and_the_same_seed_give_the_same_numbers(tmp_path, caps
     assert capsys.readouterr().out.startswith("means over 1 image; ")
     assert list(first["backbones"]["resnet18"]["stages"]) == ["layer1.0", "stem"]
     assert first["backbones"] == again["backbones"] != other["backbones"]
-
-
-def test_bfloat16_is_close_to_float32(tmp_path):
-    maxima = []
-    for precision in ("fp32", "bf16"):
-        words = ("--backbone", "resnet18", "--layers", "layer2", "--count", 1, "--precision", precision)
-        assert activations(*words, "--out", tmp_path) == 0
-        stages = json.loads((tmp_path / "activations.json").read_text())["backbones"]["resnet18"]["stages"]
-        maxima.append(stages["layer2"]["plain"]["maximum"])
-    assert maxima[0] != maxima[1]
-    assert maxima[1] == pytest.approx(maxima[0], rel=0.05)
 
 
 @pytest.mark.parametrize(
