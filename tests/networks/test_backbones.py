@@ -270,7 +270,7 @@ def test_rescaling_needs_activations():
     extractor.steps[0].bias.fill_(-1e6)
     with pytest.raises(
         UserError,
-        match="of vgg16's conv1_1 on the images to rescale on is 0 and must be above 0: give other images by --rescale_on",
+        match="vgg16's conv1_1 on the images to rescale on is 0 and must be above 0: give other images by",
     ):
         extractor.rescale(image(8))
 
