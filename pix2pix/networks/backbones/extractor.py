@@ -92,10 +92,11 @@ class FeatureExtractor(nn.Module):
         hardly active on the images at hand would be blown up.
 
         Raises:
-            UserError: a layer has no activation on these images, or one that is not finite.
+            UserError: a layer has no activation on these images, or one that is not finite, or they are too small.
         """
         with torch.autocast(self.scale.device.type, enabled=False):
             x = self._preprocessed(images.to(self.scale))
+            self._check_size(x)
             if self.backbone.startswith("vgg"):
                 self._rescale_weights(x)
             else:
@@ -104,11 +105,12 @@ class FeatureExtractor(nn.Module):
 
     def _rescale_weights(self, x: Tensor) -> None:
         before = 1.0
+        names = {place: layer for layer, place in places(self.backbone).items()}
         for key, step in zip(self._keys, self.steps, strict=True):
             if isinstance(step, nn.Conv2d):
                 assert step.bias is not None
                 step.weight *= before
-                before = self._mean(step(x).relu(), key)
+                before = self._mean(step(x).relu(), names[key])
                 step.weight /= before
                 step.bias /= before
             x = step(x)
@@ -149,24 +151,29 @@ class FeatureExtractor(nn.Module):
         # on the image, not in the first weights: the zeros around it are those of the preprocessed image
         return torch.addcmul(self.shift, image.expand(-1, 3, -1, -1), self.scale)
 
-    def _outputs(self, x: Tensor) -> dict[str, Tensor]:
+    def _outputs(self, image: Tensor) -> dict[str, Tensor]:
         """The outputs of the modules that are read, by torchvision's names."""
-        height, width = x.shape[-2:]
         found = {}
+        x = image
         try:
             for key, steps in self._segments.items():
                 run = partial(_chained, steps)
                 again = self.checkpointed and x.requires_grad
                 x = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False) if again else run(x)
                 found[key] = x
-        except RuntimeError as error:
-            if min(height, width) >= (smallest := self._smallest()):
-                raise
+        except RuntimeError:
+            self._check_size(image)
+            raise
+        return found
+
+    def _check_size(self, image: Tensor) -> None:
+        height, width = image.shape[-2:]
+        smallest = self._smallest()
+        if min(height, width) < smallest:
             raise UserError(
                 f"{self.backbone} needs images of {smallest}x{smallest} at least for {', '.join(self.layers)}, "
                 f"and one is {width}x{height}: use larger images or earlier layers"
-            ) from error
-        return found
+            )
 
 
 def _up_to(read: set[str], steps: Mapping[str, nn.Module]) -> dict[str, list[nn.Module]]:
