@@ -12,7 +12,7 @@ from pix2pix.errors import UserError, is_out_of_memory
 USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
   train      train a translator on pairs of images
-  test       translate with a trained one, and show the results as a page
+  test       translate with a trained one, and show the results as a page; --model gatys and swag: paint a picture
   check      tell what is wrong or odd in a data set: check DATAROOT
   prepare    make data: side-by-side pairs, edges, a split, or generated facades
   env        print what a bug report needs
@@ -94,9 +94,7 @@ def _run(arguments: list[str]) -> int:
     if command == "train":
         return _train(arguments[1:])
     if command == "test":
-        from pix2pix.cli.test import test
-
-        return test(arguments[1:])
+        return _test(arguments[1:])
     if command == "check":
         from pix2pix.cli.check import check
 
@@ -114,6 +112,19 @@ def _run(arguments: list[str]) -> int:
     raise UserError(
         f"unknown command {command!r}{did_you_mean(command, COMMANDS) or '; allowed: ' + ', '.join(COMMANDS)}"
     )
+
+
+def _test(arguments: list[str]) -> int:
+    """Translate with a trained network, or paint by the method that --model names."""
+    from pix2pix.options import painter
+
+    if record := painter(arguments):
+        from pix2pix.cli.stylise import stylise
+
+        return stylise(arguments, record)
+    from pix2pix.cli.test import test
+
+    return test(arguments)
 
 
 def _train(arguments: list[str]) -> int:

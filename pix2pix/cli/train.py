@@ -17,6 +17,7 @@ from pix2pix.options import (
     from_dict,
     load_yaml,
     parse,
+    refuse_painter,
     speedups,
 )
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 def train(argv: Sequence[str]) -> int:
     """Train, or continue, the run that the arguments name; return the exit status."""
+    refuse_painter(argv)
     parsed = parse(argv, Pix2PixOptions, program="train.py")
     if parsed.value("dry_run") and parsed.value("resume"):
         raise UserError("--dry_run tries the options of a new run: leave --resume out")

@@ -27,10 +27,12 @@ def _linear(features: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
     return (_means(features, mask)[0] - style[0]).square().mean()
 
 
+@full_precision
 def _means_and_gram(features: Tensor, mask: Tensor | None) -> Statistics:
     return *_means(features, mask), gram(features, mask)
 
 
+@full_precision
 def _polynomial(features: Tensor, style: Statistics, mask: Tensor | None, constant: float = _CONSTANT) -> Tensor:
     """Kernel (f . g / C + constant)^2: products of two channels and, by the constant, the channels themselves."""
     means, products = _means_and_gram(features, mask)

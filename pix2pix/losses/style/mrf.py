@@ -14,7 +14,8 @@ from pix2pix.losses.precision import full_precision
 from pix2pix.losses.style.records import Statistics, StyleLoss
 
 _SIDE = 3
-_PRODUCTS = 2**22  # of an image's positions with the style's that are held at a time: 16 MB in float32
+_PRODUCTS = 2**22  # of an image's positions with the style's that are held at a time: what a cache may hold
+_ROWS = 6  # of the image's patches that are compared at a time, at least: each time, two more rows are computed
 
 
 @full_precision
@@ -33,18 +34,51 @@ def _style(features: Tensor, mask: Tensor | None) -> Statistics:
 @full_precision
 def _distance(features: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
     """Mean squared distance to the most similar patches, weighted by the mean of the mask in each patch."""
-    _patches_across(features)
-    count = len(features)
+    count, (height, width) = len(features), _patches_across(features)
     style_features, allowed = (t.expand(count, *t.shape[1:]) for t in style)
-    with torch.no_grad():
-        pairs = zip(features.detach(), style_features, allowed, strict=True)
-        chosen = torch.stack([F.unfold(s[None], _SIDE)[0][:, most_similar(x, s, may)] for x, s, may in pairs])
-    distances = (F.unfold(features, _SIDE) - chosen).square().mean(dim=1)  # (N, P)
     if mask is None:
-        return distances.mean()
-    weights = F.avg_pool2d(mask.to(features.dtype), _SIDE, stride=1).flatten(1)
-    total = weights.sum(dim=1).clamp(min=torch.finfo(features.dtype).tiny)
-    return ((distances * weights).sum(dim=1) / total).mean()
+        weights = features.new_full((1, height, width), 1 / (height * width))
+    else:
+        weights = F.avg_pool2d(mask.to(features.dtype), _SIDE, stride=1)[:, 0]
+        weights = weights / weights.sum(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(features.dtype).tiny)
+    losses = map(_to_most_similar, features, style_features, allowed, weights.expand(count, -1, -1))
+    return torch.stack(list(losses)).mean()
+
+
+def _to_most_similar(features: Tensor, style: Tensor, allowed: Tensor, weights: Tensor) -> Tensor:
+    """Return the distance of an image (C, H, W).
+
+    A position lies in up to 9 patches, each matched to a patch of the style. The squared distances to all of these are
+    that to their mean and, without gradient, their variance: so no patch need be kept for the way back.
+    """
+    with torch.no_grad():
+        chosen = most_similar(features, style, allowed).reshape(weights.shape)
+        wanted, total, variance = _votes(style.movedim(0, -1).contiguous(), chosen, weights)
+    differences = (features.movedim(0, -1) - wanted).square().mean(dim=-1)
+    return ((differences * total).sum() + variance) / _SIDE**2
+
+
+def _votes(style: Tensor, chosen: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what the chosen patches of a style (H', W', C) put at each position of the image.
+
+    That is their mean (H, W, C), the sum of their weights (H, W), and the sum over positions of their variance.
+    """
+    height, width = chosen.shape
+    style_across = style.shape[1] + 1 - _SIDE
+    top, left = chosen // style_across, chosen % style_across
+    mean = style.new_zeros(height + _SIDE - 1, width + _SIDE - 1, style.shape[2])
+    total = style.new_zeros(mean.shape[:2])
+    shifts = [(down, right) for down in range(_SIDE) for right in range(_SIDE)]
+    for down, right in shifts:
+        place = slice(down, down + height), slice(right, right + width)
+        mean[place] += style[top + down, left + right] * weights[..., None]
+        total[place] += weights
+    mean /= total[..., None].clamp(min=torch.finfo(total.dtype).tiny)
+    variance = total.new_zeros(())
+    for down, right in shifts:
+        around = mean[down : down + height, right : right + width]
+        variance += ((style[top + down, left + right] - around).square().mean(dim=-1) * weights).sum()
+    return mean, total, variance
 
 
 def most_similar(x: Tensor, style: Tensor, allowed: Tensor) -> Tensor:
@@ -57,7 +91,7 @@ def most_similar(x: Tensor, style: Tensor, allowed: Tensor) -> Tensor:
     lengths = F.avg_pool2d(style.square().sum(dim=0)[None], _SIDE, stride=1).flatten()
     scale = lengths.clamp(min=torch.finfo(x.dtype).tiny).rsqrt()
     barred = torch.zeros_like(scale).masked_fill(~allowed.flatten(), -torch.inf)
-    rows = max(_PRODUCTS // (width * style_height * style_width) + 1 - _SIDE, 1)
+    rows = max(_PRODUCTS // (width * style_height * style_width) + 1 - _SIDE, _ROWS)
     chosen = []
     for top in range(0, height + 1 - _SIDE, rows):
         band = x[:, top : top + rows + _SIDE - 1]
