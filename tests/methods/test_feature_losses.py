@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from pix2pix.data.generated import generate
 from pix2pix.data.records import Pair
 from pix2pix.errors import UserError
-from pix2pix.images import Codec, Encoding, read_rgb, write
+from pix2pix.images import Codec, Encoding, read_rgb, to_tensor, write
 from pix2pix.methods.feature_losses import FeatureLosses, read_style, seen
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.options import Pix2PixOptions, from_dict
@@ -53,9 +54,17 @@ def test_an_output_that_is_its_target_has_no_loss():
     ]
 
 
-def test_a_loss_in_units_is_about_one_between_unrelated_pictures():
-    for name, _, loss in losses(**BOTH).terms(picture(1), picture(2)):
-        assert 0.2 < loss.item() < 5, name
+def test_a_loss_in_units_is_one_between_generated_pictures_of_the_crops_size():
+    houses = torch.stack([to_tensor(generate(0, index, (32, 32))[0]) for index in range(4)])
+    for name, _, loss in losses(**BOTH, crop_size=32).terms(houses.roll(1, dims=0), houses):
+        assert loss.item() == pytest.approx(1, rel=1e-4), name
+
+
+def test_raw_losses_need_no_units():
+    perceptual, _ = losses(**BOTH, units=False).terms(picture(), picture(1))
+    extractor = losses(**BOTH).objective.extractor
+    output, target = (extractor(picture(seed))["relu1_2"] for seed in (0, 1))
+    assert perceptual.loss.item() == pytest.approx((output - target).square().mean().item(), rel=1e-5)
 
 
 def test_the_objective_is_the_weighted_sum_with_both_losses():
@@ -69,9 +78,9 @@ def test_the_objective_is_the_weighted_sum_with_both_losses():
 @pytest.mark.parametrize("style_loss", ["gram", "mean_std", "covariance", "mmd", "histogram", "mrf"])
 def test_both_losses_fall_without_any_other(style_loss):
     model = method(**BOTH, style_loss=style_loss, gan_mode="none", lambda_l1=0, init_gain=0.2, lr=2e-3)
-    steps = [model.training_step(Pair(picture(), picture(1), ["a"])) for _ in range(25)]
+    steps = [model.training_step(Pair(picture(), picture(1), ["a"])) for _ in range(16)]
     for name in ("loss/perceptual", "loss/style"):
-        assert steps[-1][name] < 0.8 * steps[0][name], name
+        assert steps[-1][name] < 0.9 * steps[0][name], name
 
 
 def test_gradients_go_to_the_generator_alone():
@@ -176,11 +185,9 @@ def test_a_and_b_are_looked_at_in_colour_with_the_l_of_their_source():
     photo = ((picture(3)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     x, y = lightness.encode(photo)[None], chroma.encode(photo)[None]
     assert torch.allclose(seen(chroma, y, x), RGB.encode(photo)[None], atol=1e-3)
-    x, wild = (
-        x[..., :3, :3].double(),
-        torch.tensor([0.9, -0.9], dtype=torch.float64).view(1, 2, 1, 1).repeat(1, 1, 3, 3),
-    )
-    assert torch.autograd.gradcheck(lambda ab: seen(chroma, ab, x), wild.requires_grad_())
+    wild = torch.tensor([0.9, -0.9], dtype=torch.float64).view(1, 2, 1, 1).repeat(1, 1, 3, 3)
+    light = x[..., :3, :3].double()
+    assert torch.autograd.gradcheck(lambda ab: seen(chroma, ab, light), wild.requires_grad_())
     model = Pix2Pix(options(**BOTH, target_kind="lab"), Codec(lightness, chroma), Runtime("cpu"))
     assert model.training_step(Pair(lightness.encode(photo)[None], y, ["a"]))["loss/perceptual"] > 0
 
