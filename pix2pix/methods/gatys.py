@@ -65,8 +65,16 @@ def stylise(
     for scale in reversed(range(options.optimise.scales)):
         image = _optimised(_at_scale(pictures, 0.5**scale), image, objective, options, on_step, scale)
     assert image is not None
-    image = image.clamp(-1, 1)
-    return keep_colours(image, content) if colours == "luminance" else image
+    return finished(image, content, options)
+
+
+def finished(image: Tensor, content: Tensor, options: GatysOptions) -> Tensor:
+    """Return the image that iterations have reached as the painting to show: of the content's size, maybe its colours.
+
+    Both are (1, 3, H, W) in [-1, 1]; the image may be that of a coarser scale, and go beyond that range.
+    """
+    image = _resized(image.clamp(-1, 1), content.shape[-2:])
+    return keep_colours(image, content.to(image.device)) if options.data.keep_colours == "luminance" else image
 
 
 def _optimised(
@@ -120,8 +128,9 @@ def equation_7(
     with torch.no_grad(), objective.runtime.autocast():
         content = objective.features(place(pictures.content))
         others = [objective.features(place(style)) for style in pictures.styles]
+        unrelated = objective.features(place(_resized(pictures.styles[0], pictures.content.shape[-2:])))
+    units = objective.content_units(content, unrelated)
     styles = _styles(objective, content, others, pictures, options)
-    units = objective.content_units(content, others[0])
     kept = {layer: content[layer] for layer in objective.content_layers}
 
     def losses(image: Tensor) -> dict[str, Tensor]:

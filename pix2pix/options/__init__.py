@@ -9,10 +9,10 @@ from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.loss import LossOptions
 from pix2pix.options.models import painter, refuse_painter
 from pix2pix.options.pix2pix import (
     DataOptions,
-    LossOptions,
     NetworkOptions,
     Pix2PixOptions,
     RunOptions,

@@ -14,9 +14,9 @@ LEARNING_RATES = {"lbfgs": 1.0, "adam": 0.08}  # of images in [-1, 1]; 0.08 is t
 class ContentAndStyleOptions(Record):
     """The pictures, their sizes and their regions."""
 
-    content: Path = Field(description="what to paint: a file, or a folder of which each picture is painted; or --input")
+    content: Path = Field(description="the picture to paint, or a folder of such pictures; --input is the same")
     style: Paths = Field(
-        description="in whose manner: a file, several that are blended, or a folder of which each picture gives one"
+        description="the picture in whose manner; several such are blended, and each of a folder gives a painting"
     )
     style_weights: LayerWeights | None = Field(
         None, description="share of each of several styles, made to sum to 1; none: equal"

@@ -1,6 +1,7 @@
 """Which options a command line is about: --model chooses the method, before anything else is read."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.records import OptionError, one_line, shown
@@ -38,14 +39,14 @@ def refuse_painter(argv: Sequence[str]) -> None:
         preset = f"{argv[0]} " if not origin.startswith("--") else f"--model {model} "
         raise OptionError(
             f"{origin}: {model} paints one picture, and there is nothing to train; "
-            f"python test.py {preset}--content PICTURE --style PICTURE does"
+            f"type python test.py {preset}--content PICTURE --style PICTURE"
         )
 
 
 def _model(argv: Sequence[str]) -> tuple[str | None, str]:
     """Return the last --model, else that of the preset, and where it was said; None where nothing was."""
     said = None
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in pairwise([*argv, ""]):
         name, equals, text = word.partition("=")
         if name == "--model":
             said = text if equals else following

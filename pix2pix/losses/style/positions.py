@@ -20,4 +20,6 @@ def mean(x: Tensor, weights: Tensor | None) -> Tensor:
 
 def second_moments(x: Tensor, weights: Tensor | None) -> Tensor:
     """Return the matrices (N, C, C) of the means of the products of two channels of x (N, C, M)."""
-    return x @ x.mT / x.shape[-1] if weights is None else (x * weights) @ x.mT
+    # Plain products would cost two large ones on the way back, for two halves that are each other's transposes.
+    half = x @ x.detach().mT / x.shape[-1] if weights is None else x @ (x.detach() * weights).mT
+    return half + half.mT - half.detach()

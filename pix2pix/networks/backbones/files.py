@@ -47,8 +47,10 @@ class WeightsFile(NamedTuple):
         return found.float()
 
 
-def read_weights(path: Path) -> WeightsFile:
+def read_weights(path: Path, hash_start: str = "") -> WeightsFile:
     """Read a file of weights: safetensors if its name ends so, else what torch.save made of a state dict.
+
+    Its SHA-256, in hexadecimal digits, must start with `hash_start`.
 
     Raises:
         UserError: it is not there, damaged, or no such file.
@@ -61,6 +63,8 @@ def read_weights(path: Path) -> WeightsFile:
             f"--weights {path}: it cannot be read ({error.strerror}); give a .safetensors or .pth file, "
             "or use imagenet or random"
         ) from error
+    if not sha256.startswith(hash_start):
+        raise UserError(f"--weights {path}: it is damaged (its SHA-256 is not that of its name): delete the file")
     try:
         tensors, metadata = _safetensors(path) if path.suffix == ".safetensors" else (_state_dict(path), {})
     except MemoryError:

@@ -44,9 +44,7 @@ def load(
     if weights == "random":
         return _random(backbone, seed, network)
     path = imagenet_file(backbone) if weights == "imagenet" else Path(weights)
-    file = read_weights(path)
-    if weights == "imagenet" and not file.sha256.startswith(hash_of(path)):
-        raise UserError(f"--weights imagenet: {path} is damaged (its SHA-256 is not that of its name): delete the file")
+    file = read_weights(path, hash_of(path) if weights == "imagenet" else "")
     said = flavour_of(file, flavour)
     file = file.without_prefix([f"{name}.weight" for name in network.convolutions()])
     _check_complete(file, backbone, network, places)
@@ -112,7 +110,7 @@ def _check_complete(file: WeightsFile, backbone: str, network: Architecture, pla
             f"--weights {file.path}: it holds no weights of {backbone} ({missing[0]} is missing); give a file of that "
             "network, or name the file's network by --backbone"
         )
-    deepest = next(layer for layer, place in places.items() if place == keys[-1])
+    deepest = [layer for layer, place in places.items() if place == keys[-1]][-1]
     raise UserError(
         f"--weights {file.path}: it holds layers up to {held[-1]}, and {deepest} is asked for ({missing[0]} is "
         "missing); choose --content_layers and --style_layers among those, or give another file"
