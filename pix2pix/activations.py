@@ -36,7 +36,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 """Okabe and Ito's, which colour-blind people tell apart too. Source: Color Universal Design, 2008."""
 _MARKERS = "osD^vX*Pph<"  # as many as backbones: colours repeat
-_WIDTH = 0.25  # of a stage's place: how far its markers lie apart
+_WIDTH = 0.35  # of a stage's place: how far its markers lie apart
 
 
 class Statistics(NamedTuple):
