@@ -28,7 +28,7 @@ FLOORS = {
     "methods": 3,
     "training": 4,
     "inference": 5,
-    "gallery": 6,
+    **dict.fromkeys(["gallery", "activations"], 6),
     "cli": 8,
     "__main__": 9,
 }

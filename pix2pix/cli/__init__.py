@@ -1,4 +1,4 @@
-"""The commands: `python -m pix2pix train | test | check | prepare | env`."""
+"""The commands: `python -m pix2pix train | test | check | prepare | activations | env`."""
 
 import io
 import os
@@ -11,15 +11,16 @@ from pix2pix.errors import UserError, is_out_of_memory
 
 USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
-  train      train a translator on pairs of images
-  test       translate with a trained one, and show the results as a page; --model gatys and swag: paint a picture
-  check      tell what is wrong or odd in a data set: check DATAROOT
-  prepare    make data: side-by-side pairs, edges, a split, or generated facades
-  env        print what a bug report needs
+  train        train a translator on pairs of images
+  test         translate with a trained one, and show the results as a page; --model gatys and swag: paint a picture
+  check        tell what is wrong or odd in a data set: check DATAROOT
+  prepare      make data: side-by-side pairs, edges, a split, or generated facades
+  activations  measure how even the activations of backbones are: --backbone A B ...
+  env          print what a bug report needs
 
 COMMAND --help lists a command's options."""
 
-COMMANDS = ("train", "test", "check", "prepare", "env")
+COMMANDS = ("train", "test", "check", "prepare", "activations", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,6 +104,10 @@ def _run(arguments: list[str]) -> int:
         from pix2pix.cli.prepare import prepare
 
         return prepare(arguments[1:])
+    if command == "activations":
+        from pix2pix.cli.activations import activations
+
+        return activations(arguments[1:])
     if command == "env":
         from pix2pix.cli.env import env
 

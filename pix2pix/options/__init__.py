@@ -1,5 +1,6 @@
 """Typed options of every command: from a command line and YAML to frozen records, with errors that help."""
 
+from pix2pix.options.activations import ActivationsOptions
 from pix2pix.options.augmentation import Augmentations, Transform
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
@@ -23,6 +24,7 @@ from pix2pix.options.test import TestOptions
 from pix2pix.options.yaml_text import load_yaml, to_yaml
 
 __all__ = [
+    "ActivationsOptions",
     "Answer",
     "Augmentations",
     "CheckOptions",

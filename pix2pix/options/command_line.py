@@ -111,6 +111,8 @@ def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
                 raise OptionError(f"{name}: got {shown(text)}; it takes no value")
         elif not equals and rest and not rest[0].startswith("-" if is_bool else "--"):
             text = rest.popleft()
+            while flag in known and known[flag].is_listed and rest and not rest[0].startswith("--"):
+                text += "," + rest.popleft()
         elif not equals and is_bool:
             text = "true"
         elif not equals:

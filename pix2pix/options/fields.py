@@ -28,6 +28,8 @@ class Needs:
     """What a value must be, for types whose limits pydantic cannot put into words."""
 
     words: str
+    listed: bool = False
+    """Whether all words that follow the option are one value, as if commas stood between them."""
 
 
 def _size(value: object) -> tuple[int, int]:
@@ -155,9 +157,9 @@ RANGE = Needs("LO,HI, two numbers of which the first is smaller,")
 RUN_NAME = Needs("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
 DEVICE = Needs("auto, cpu, cuda, cuda:N or mps")
 TILE = Needs("auto, off or a whole number from 64 to 1048576")
-LAYERS = Needs("a list of layers such as relu1_1,relu2_1")
-WEIGHTS = Needs("a list of numbers >= 0 such as 1,0.5,0.2")
-PATHS = Needs("a path, or a list of them such as a.jpg,b.jpg")
+LAYERS = Needs("a list of layers such as relu1_1,relu2_1", listed=True)
+WEIGHTS = Needs("a list of numbers >= 0 such as 1,0.5,0.2", listed=True)
+PATHS = Needs("a path, or a list of them such as a.jpg,b.jpg", listed=True)
 CHECKPOINT = Needs("latest, best or a step")
 
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
@@ -225,14 +227,18 @@ def from_text(field: FieldInfo, text: str) -> object:
     return said.get(text, text)
 
 
+def notes(field: FieldInfo) -> list[Any]:
+    """Return what annotates a field's type, or the types of its union."""
+    return [*field.metadata, *(note for kind in get_args(field.annotation) for note in get_args(kind)[1:])]
+
+
 _LIMITS = {Gt: (">", "gt"), Ge: (">=", "ge"), Lt: ("<", "lt"), Le: ("<=", "le")}
 _WORDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 def allowed(field: FieldInfo) -> str:
     """Say in words what a field accepts: "a number > 0", "AtoB or BtoA"."""
-    notes = [*field.metadata, *(note for kind in get_args(field.annotation) for note in get_args(kind)[1:])]
-    for note in notes:
+    for note in notes(field):
         if isinstance(note, Needs):
             return note.words
     words = [str(value) for value in choices(field)]

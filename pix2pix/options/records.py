@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from pix2pix.errors import UserError
 from pix2pix.options import fields
-from pix2pix.options.fields import Mark
+from pix2pix.options.fields import Mark, Needs, notes
 from pix2pix.options.suggest import did_you_mean
 
 
@@ -48,6 +48,11 @@ class Leaf:
     def missing(self) -> OptionError:
         """The error to raise where this option is needed and was not given."""
         return OptionError(f"--{self.name} is missing: {self.field.description}")
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all words that follow the option are one value."""
+        return any(isinstance(note, Needs) and note.listed for note in notes(self.field))
 
     def plain(self, value: object) -> Any:
         """Return a value of this option as a JSON value: sizes become 286 or "256x512"."""

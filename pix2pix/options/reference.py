@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from pix2pix.options import junyanz
+from pix2pix.options.activations import ActivationsOptions
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
 from pix2pix.options.gatys import GatysOptions, SwagOptions
@@ -21,6 +22,7 @@ PROGRAMS: Mapping[str, type[Record]] = {
     "python test.py --model gatys": GatysOptions,
     "python test.py --model swag": SwagOptions,
     "python -m pix2pix check DATAROOT": CheckOptions,
+    "python -m pix2pix activations": ActivationsOptions,
     "python -m pix2pix prepare combine": CombineOptions,
     "python -m pix2pix prepare edges": EdgesOptions,
     "python -m pix2pix prepare split": SplitOptions,
@@ -56,7 +58,8 @@ def options_page() -> str:
         "Every command takes `[PRESET.yaml] --option value ...`; the command line wins over the preset, the preset",
         "over the defaults. A preset holds options by name, in their groups or not: `lr: 2e-4` or `train: {lr: 2e-4}`.",
         "A switch may stand alone: `--overwrite` is `--overwrite true`. A value may begin with one dash; one that",
-        "begins with two is given as `--input=--odd.png`.",
+        "begins with two is given as `--input=--odd.png`. Lists have commas or spaces between their members:",
+        "`--style_layers relu1_1,relu2_1` is `--style_layers relu1_1 relu2_1`.",
     ]
     for program, record in PROGRAMS.items():
         lines += ["", f"## {program}", "", record.__doc__ or ""]

@@ -19,7 +19,7 @@ def test_without_a_command_it_tells_which_there_are(capsys, arguments):
     assert main(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]\n")
-    assert all(f"  {command}  " in out for command in ("train", "test", "prepare", "env"))
+    assert all(f"  {command}  " in out for command in ("train", "test", "prepare", "activations", "env"))
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["train", "--version"], ["test", "--version"]])
@@ -38,7 +38,7 @@ def test_the_help_of_a_command_lists_its_options(capsys, command):
     ("arguments", "message"),
     [
         (["trian"], "unknown command 'trian': did you mean train?"),
-        (["serve-all"], "unknown command 'serve-all'; allowed: train, test, check, prepare, env"),
+        (["serve-all"], "unknown command 'serve-all'; allowed: train, test, check, prepare, activations, env"),
         (["train", "--nmae", "x"], "unknown option --nmae: did you mean --name?"),
         (["env", "--name"], "env takes no options, got '--name'"),
     ],

@@ -1,0 +1,102 @@
+"""`python -m pix2pix activations`: in which backbones do a few activations drown all others?"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pix2pix.errors import UserError
+from pix2pix.options import ActivationsOptions, as_dict, parse
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pix2pix.activations import Profile, Statistics
+
+_COLUMNS = f"{'maximum':>11}{'entropy':>9}{'Gram max.':>11}{'entropy':>9}"
+_HEADING = f"{'':16}{'as they are':^40}   {'smoothed (SWAG)':^40}\n{'':16}{_COLUMNS}   {_COLUMNS}"
+_FILES = ("activations.json", "activations.png", "activations.svg")
+
+
+def activations(argv: Sequence[str]) -> int:
+    """Measure the activations of backbones stage by stage: a table, and in a folder the numbers and a plot."""
+    options = parse(argv, ActivationsOptions, program="python -m pix2pix activations").options
+    from tqdm import tqdm
+
+    from pix2pix.activations import draw, extractor_of, measure
+    from pix2pix.images import shown
+    from pix2pix.runtime import Runtime
+
+    out = Path(options.out)
+    runtime = Runtime(options.device, options.precision)
+    pictures = _pictures(options)
+    extractors = [extractor_of(backbone, options) for backbone in options.backbone]  # all weights are there, or none
+    many = f"{len(pictures)} images" if len(pictures) > 1 else "1 image"
+    weights = options.weights if options.weights in ("random", "imagenet") else "given"
+    profiles = []
+    print(f"means over {many}; entropies are normalised: 1 where all values are equal\n\n{_HEADING}")
+    for extractor in extractors:
+        shows = tqdm(pictures.values(), desc=extractor.backbone, unit="image", leave=False, disable=None)
+        profiles.append(measure(runtime.prepare(extractor), shows, runtime, options.temperature))
+        print(_table(profiles[-1]), flush=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _FILES[0]).write_text(_numbers(options, list(pictures), profiles), encoding="utf-8")
+        draw(profiles, [out / name for name in _FILES[1:]], f"Activations by {weights} weights, means over {many}")
+    except OSError as error:
+        raise UserError(f"--out {shown(out)} cannot be written: {error.strerror or error}") from error
+    print(f"\nnumbers and plot: {', '.join(shown(out / name) for name in _FILES)}")
+    return 0
+
+
+def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
+    """The images by name, (1, 3, H, W) in [-1, 1], their shorter sides as wished and their proportions kept.
+
+    Raises:
+        UserError: there are none, or one cannot be read.
+    """
+    from pix2pix.data.generated import generate
+    from pix2pix.images import find_images, read_rgb, resize, shown, to_tensor
+
+    side = options.size
+    if options.images is None:
+        photos = [generate(options.seed, index, (side, side))[0] for index in range(options.count)]
+        return {f"generated {index}": to_tensor(photo)[None] for index, photo in enumerate(photos)}
+    folder = Path(options.images)
+    paths = find_images(folder)[: options.count]
+    if not paths:
+        raise UserError(f"--images {shown(folder)} holds no images; a folder with one at least is needed")
+    pictures = {}
+    for path in paths:
+        array = read_rgb(path).permute(1, 2, 0).numpy()
+        height, width = (max(round(length * side / min(array.shape[:2])), 1) for length in array.shape[:2])
+        pictures[path.relative_to(folder).as_posix()] = to_tensor(resize(array, (height, width)), (-1,), (1,))[None]
+    return pictures
+
+
+def _table(profile: "Profile") -> str:
+    """Lines on one backbone."""
+    rows = [f"  {stage.layer:<14}{_cells(stage.plain)}   {_cells(stage.smoothed)}" for stage in profile.stages]
+    return "\n".join([f"{profile.backbone} ({profile.weights})", *rows])
+
+
+def _cells(statistics: "Statistics") -> str:
+    numbers = [f"{statistics.maximum:>11.3g}", f"{statistics.entropy:>9.4f}"]
+    return "".join([*numbers, f"{statistics.gram_maximum:>11.3g}", f"{statistics.gram_entropy:>9.4f}"])
+
+
+def _numbers(options: ActivationsOptions, names: Sequence[str], profiles: "Sequence[Profile]") -> str:
+    """What was measured, on what, as JSON."""
+    backbones: Mapping[str, object] = {
+        profile.backbone: {
+            "weights": profile.weights,
+            "sha256": profile.sha256,
+            "stages": {
+                stage.layer: {"plain": stage.plain._asdict(), "smoothed": stage.smoothed._asdict()}
+                for stage in profile.stages
+            },
+        }
+        for profile in profiles
+    }
+    content = {"options": as_dict(options), "images": names, "backbones": backbones}
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
