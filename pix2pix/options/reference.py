@@ -66,7 +66,11 @@ def options_page() -> str:
         told, base = next(((told, kind) for told, kind in PROGRAMS.items() if kind in record.__mro__[1:]), ("", None))
         lines += ["", f"What differs from `{told}`, whose other options it has too:"] if base else []
         for title, members in _sections(record):
-            rows = [_row(leaf) for leaf in members if base is None or leaf.field.default != leaves(base)[leaf.name].field.default]
+            rows = [
+                _row(leaf)
+                for leaf in members
+                if base is None or leaf.field.default != leaves(base)[leaf.name].field.default
+            ]
             if rows:
                 lines += [
                     "",
