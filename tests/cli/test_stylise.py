@@ -365,6 +365,19 @@ def test_mistakes_in_the_backbone_are_told_in_one_line(easel, monkeypatch, error
     assert error(2, lambda: paint("--backbone", "squeezenet1_1", *arguments)).startswith(beginning)
 
 
+def test_a_backbone_that_was_never_trained_paints_too(easel, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.chdir(easel)
+    assert paint("--backbone", "squeezenet1_1", "--weights", "random", "--image_size", 48) == 0
+    assert "backbone: squeezenet1_1, weights random, seed 0, SHA-256 " in capsys.readouterr().err
+    lines = Path("results/tower_scream/log/tower_scream/metrics.jsonl").read_text().splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    assert last["loss/total"] < first["loss/total"]
+    assert not np.array_equal(
+        read("results/tower_scream/output/tower_scream.png"), read("results/tower_scream/content/tower_scream.png")
+    )
+
+
 def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error):
     (easel / "content" / "words.jpg").write_text("no picture")
     assert error(2, lambda: paint(content="content")).startswith("content/words.jpg: not a PNG")
