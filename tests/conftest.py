@@ -1,6 +1,9 @@
 """What tests of whole processes share: a folder of tiny pairs, and runs of tiny networks on them."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +105,21 @@ def error(capsys):
         return lines[-1].removeprefix("error: ")
 
     return said
+
+
+@pytest.fixture(scope="module")
+def nursery(request):
+    """A process that runs the module's NURSERY: it imports once, and forks as the lines of its input say."""
+    with subprocess.Popen(
+        [sys.executable, "-c", request.module.NURSERY],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1"},
+    ) as process:
+        yield process
+        process.stdin.close()
 
 
 @pytest.fixture(autouse=True, scope="session")

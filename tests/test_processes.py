@@ -5,8 +5,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -82,21 +80,6 @@ def group_exists(number):
 def logged_steps(folder):
     file = folder / "metrics.jsonl"
     return len(re.findall(rb'"lr"', file.read_bytes())) if file.exists() else 0
-
-
-@pytest.fixture(scope="module")
-def nursery():
-    with subprocess.Popen(
-        [sys.executable, "-c", NURSERY],
-        cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1"},
-    ) as process:
-        yield process
-        process.stdin.close()
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are f
 ROOT = Path(__file__).parents[1]
 RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
 SAME_MATHS = ("--norm", "instance", "--use_dropout", "false")
+NURSERY = "from tests.test_ranks import nurse; nurse()"
 LONG = ("--steps", 100_000, "--save_every", 100_000, "--val_every", 100_000)
 
 
@@ -94,20 +95,6 @@ class Together:
         while not any(re.match(rf"step {step}/", line) for line in self.said()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def nursery():
-    with subprocess.Popen(
-        [sys.executable, "-c", "from tests.test_ranks import nurse; nurse()"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1"},
-    ) as process:
-        yield process
-        process.stdin.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pix2pix.errors import UserError, is_out_of_memory
 USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
   train      train a translator on pairs of images
-  test       translate with a trained one, and show the results as a page
+  test       translate with a trained one, and show the results as a page; --model gatys and swag: paint a picture
   check      tell what is wrong or odd in a data set: check DATAROOT
   prepare    make data: side-by-side pairs, edges, a split, or generated facades
   env        print what a bug report needs
@@ -75,7 +75,7 @@ def _answered(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except Answer as answer:
-        _print_long(str(answer))
+        print_long(str(answer))
         return 0
 
 
@@ -94,9 +94,7 @@ def _run(arguments: list[str]) -> int:
     if command == "train":
         return _train(arguments[1:])
     if command == "test":
-        from pix2pix.cli.test import test
-
-        return test(arguments[1:])
+        return _test(arguments[1:])
     if command == "check":
         from pix2pix.cli.check import check
 
@@ -116,6 +114,19 @@ def _run(arguments: list[str]) -> int:
     )
 
 
+def _test(arguments: list[str]) -> int:
+    """Translate with a trained network, or paint by the method that --model names."""
+    from pix2pix.options import painter
+
+    if record := painter(arguments):
+        from pix2pix.cli.stylise import stylise
+
+        return stylise(arguments, record)
+    from pix2pix.cli.test import test
+
+    return test(arguments)
+
+
 def _train(arguments: list[str]) -> int:
     """Train. Until there is a step to save, Ctrl-C just ends the process: an exception may get lost in imports."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -127,7 +138,7 @@ def _train(arguments: list[str]) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def _print_long(text: str) -> None:
+def print_long(text: str) -> None:
     """Print a text of which `| head` may read only the beginning."""
     try:
         print(text, flush=True)

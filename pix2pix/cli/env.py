@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from pix2pix.cli import print_long
 from pix2pix.errors import UserError
 from pix2pix.options import Answer
 
@@ -15,5 +16,5 @@ def env(argv: Sequence[str]) -> int:
         raise UserError(f"env takes no options, got {argv[0]!r}")
     from pix2pix.environment import environment
 
-    print(json.dumps(environment(), indent=2))
+    print_long(json.dumps(environment(), indent=2))
     return 0

@@ -37,12 +37,28 @@ def introduction(
         f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",
         f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
         f"norm: {method.norm}, because {reason}",
-        f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{_slow(method.runtime)}",
-        f"fast: {_fast(method.runtime)}",
+        *_of_features(options, method),
+        f"device {method.runtime.device}, {options.run.precision}, seed {options.run.seed}{slow(method.runtime)}",
+        f"fast: {ways(method.runtime)}",
         *_of_processes(options, method, ranks.count()),
         f"steps: {progress.step + 1} to {train.steps} ({epochs:.1f} epochs)"
         + (f", stopping at {options.run.stop_at}" if options.run.stop_at else ""),
     ]
+
+
+def _of_features(options: Pix2PixOptions, method: "Pix2Pix") -> list[str]:
+    """Say what the losses on features look at."""
+    if method.features is None:
+        return []
+    told, features, loss = method.features.description, options.features, options.loss
+    ways = []
+    if loss.lambda_perceptual > 0:
+        ways += [f"perceptual of {told['content_layers'].replace(',', ', ')}"]
+    if loss.lambda_style > 0:
+        target = f"that of {loss.style_image}" if loss.style_image else "each target's"
+        ways += [f"style ({features.style_loss}, {target}) of {told['style_layers'].replace(',', ', ')}"]
+    smoothed = ", smoothed" if features.smoothing else ""
+    return [f"features: {features.backbone}{smoothed}, weights {told['weights']}: {'; '.join(ways)}"]
 
 
 def _of_processes(options: Pix2PixOptions, method: "Pix2Pix", count: int) -> list[str]:
@@ -85,7 +101,7 @@ def _in_words(encoding: "Encoding") -> str:
     return values + ("" if (encoding.dtype, low, high) == ("uint8", 0, 255) else f" from {low:g} to {high:g}")
 
 
-def _slow(runtime: "Runtime") -> str:
+def slow(runtime: "Runtime") -> str:
     """Warn of bfloat16 on a processor that only emulates it: measured at 256 pixels, a step took 12 times as long."""
     import torch
 
@@ -95,9 +111,10 @@ def _slow(runtime: "Runtime") -> str:
     return ""
 
 
-def _fast(runtime: "Runtime") -> str:
-    ways = ["compiled"] * runtime.compiled + list(runtime.fast)
-    return f"{', '.join(ways)} (--fast none is without)" if runtime.fast else ", ".join(ways) or "nothing"
+def ways(runtime: "Runtime") -> str:
+    """Say what makes it fast."""
+    names = ", ".join(["compiled"] * runtime.compiled + list(runtime.fast))
+    return f"{names} (--fast none is without)" if runtime.fast else names or "nothing"
 
 
 def conclusion(options: Pix2PixOptions, folder: Path | None, step: int, interrupted: bool) -> str:

@@ -17,6 +17,7 @@ from pix2pix.options import (
     from_dict,
     load_yaml,
     parse,
+    refuse_painter,
     speedups,
 )
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 def train(argv: Sequence[str]) -> int:
     """Train, or continue, the run that the arguments name; return the exit status."""
+    refuse_painter(argv)
     parsed = parse(argv, Pix2PixOptions, program="train.py")
     if parsed.value("dry_run") and parsed.value("resume"):
         raise UserError("--dry_run tries the options of a new run: leave --resume out")
@@ -49,7 +51,7 @@ def train(argv: Sequence[str]) -> int:
             ranks.by_first(lambda: _hold(folder, held))
             return _resume(parsed, folder) if resuming else _begin(parsed, folder)
     except OSError as error:
-        raise UserError(f"the run folder {folder} cannot be written: {error.strerror or error}") from error
+        raise _told(error) from error
     except UserError as error:
         raise _with_a_way_on(error) from error
 
@@ -57,6 +59,14 @@ def train(argv: Sequence[str]) -> int:
 def _hold(folder: Path, held: ExitStack) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(locked(folder))
+
+
+def _told(error: OSError) -> UserError:
+    """Say what the system refused: the file that it names, or else anything from a full disk to too many files."""
+    from pix2pix.images import shown
+
+    what = f"{shown(error.filename)} cannot be used" if error.filename else "the run cannot go on"
+    return UserError(f"{what}: {error.strerror or error}")
 
 
 def _with_a_way_on(error: UserError) -> UserError:
@@ -118,15 +128,17 @@ def _train(
     """
     from pix2pix import ranks
     from pix2pix.methods import METHODS
+    from pix2pix.methods.feature_losses import feature_losses
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress, fit, resume
 
     run = options.run
     fast, synchronised = speedups(run.fast), options.train.sync_batchnorm
     runtime = Runtime(run.device, run.precision, fast, compiled=run.compile, sync_batchnorm=synchronised)
+    features = feature_losses(options, runtime)  # first: what they lack is told before every pair is read
     data = ranks.by_first(lambda: _data(options, content, read_again))
     options = _with_steps(options, len(data.train), dry=folder is None)
-    method = METHODS[options.model](options, data.codec, runtime)
+    method = METHODS[options.model](options, data.codec, runtime, features=features)
     progress = resume(method, content, options) if content is not None else Progress()
     _check_ends(options, progress.step)
     method.description |= {"pairs": len(data.train), "skipped": data.skipped}

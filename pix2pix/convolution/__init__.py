@@ -1,4 +1,4 @@
-"""Convolutions, and two ways in which a CPU computes them faster."""
+"""Convolutions, and three ways in which a CPU computes them faster."""
 
 from pix2pix.convolution.modules import FEW, WIDE, Conv, ConvTranspose
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from pix2pix.convolution.frozen import can_filter, frozen_conv
 from pix2pix.convolution.minimal import convolve
 from pix2pix.convolution.products import conv_product, transposed_product
 
@@ -14,7 +15,8 @@ class Conv(nn.Conv2d):
     """A square convolution with zero padding.
 
     On a CPU, `by_product` lets it be computed as a product at few positions, `minimal` with fewer multiplications where
-    it has stride 1 and channels enough, so that these outweigh the transforms.
+    it has stride 1 and channels enough, so that these outweigh the transforms: fewer are enough where its weights are
+    frozen.
     """
 
     by_product = False
@@ -23,15 +25,18 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, O, H', W')."""
         stride, padding = self.stride[0], int(self.padding[0])
-        if self.minimal and self._is_wide() and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            y = convolve(x, self.weight, padding)
-            return y if self.bias is None else y + self.bias.view(-1, 1, 1)
+        if self.minimal and stride == 1 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            if can_filter(x, self.weight, self.bias, padding):
+                return frozen_conv(x, self.weight, self.bias, padding)
+            if self._is_wide():
+                y = convolve(x, self.weight, padding)
+                return y if self.bias is None else y + self.bias.view(-1, 1, 1)
         if self.by_product and x.device.type == "cpu" and x[:, 0].numel() <= FEW * stride**2:
             return conv_product(x, self.weight, self.bias, stride, padding)
         return super().forward(x)
 
     def _is_wide(self) -> bool:
-        return self.stride[0] == 1 and self.kernel_size[0] in (3, 4) and min(self.weight.shape[:2]) >= WIDE
+        return self.kernel_size[0] in (3, 4) and min(self.weight.shape[:2]) >= WIDE
 
 
 class ConvTranspose(nn.ConvTranspose2d):

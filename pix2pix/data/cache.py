@@ -2,7 +2,7 @@
 
 All lies in one file that has no name: it goes with the last process that has it open, however that ends. Processes
 share it by fork, or by pickling while one is spawned. Pairs are written by calls, not through the mapping: where a disk
-is full those fail, and that kills the process.
+is full, a call fails with an error, which ends the keeping, and a write through the mapping would kill the process.
 """
 
 import mmap

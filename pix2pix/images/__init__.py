@@ -2,6 +2,7 @@
 
 from pix2pix.images.arrays import DTYPES, Array, convert_channels, resize, resize_nearest
 from pix2pix.images.canvas import ArrayCanvas, Maker, Pixels, Place, shrunken
+from pix2pix.images.captions import Captioned, captioned_grid
 from pix2pix.images.encoding import Codec, Encoding
 from pix2pix.images.files import open_pixels, read, write
 from pix2pix.images.folders import IMAGE_SUFFIXES, find_images, find_others, natural_order
@@ -9,6 +10,7 @@ from pix2pix.images.jpeg import jpeg_quality
 from pix2pix.images.large_tiff import LargeTiff, NewTiff
 from pix2pix.images.pictures import from_pil, to_pil
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
+from pix2pix.images.rgb import read_rgb, read_rgb_array, rgb_tensor
 from pix2pix.images.tensors import reflect_to_multiple, reflected, to_array, to_tensor
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "MAX_PIXELS",
     "Array",
     "ArrayCanvas",
+    "Captioned",
     "Codec",
     "Encoding",
     "ImageError",
@@ -25,6 +28,7 @@ __all__ = [
     "NewTiff",
     "Pixels",
     "Place",
+    "captioned_grid",
     "convert_channels",
     "find_images",
     "find_others",
@@ -33,10 +37,13 @@ __all__ = [
     "natural_order",
     "open_pixels",
     "read",
+    "read_rgb",
+    "read_rgb_array",
     "reflect_to_multiple",
     "reflected",
     "resize",
     "resize_nearest",
+    "rgb_tensor",
     "shown",
     "shrunken",
     "to_array",

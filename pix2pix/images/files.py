@@ -15,6 +15,7 @@ from pix2pix.images.large_tiff import LargeTiff
 from pix2pix.images.npy import read_npy, write_npy
 from pix2pix.images.pictures import read_picture, read_png, write_jpeg, write_png, write_webp
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, TooLargeError, shown
+from pix2pix.images.texts import with_texts
 from pix2pix.images.tiff import read_tiff, write_tiff
 
 _Reader = Callable[[BinaryIO, int], Array]
@@ -133,12 +134,12 @@ def _cause(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def write(path: str | os.PathLike[str], array: Array) -> None:
+def write(path: str | os.PathLike[str], array: Array, texts: Mapping[str, str] | None = None) -> None:
     """Write the image in the format of the path's suffix: the whole file or nothing.
 
     PNG (uint8 and uint16 of 1, 3 or 4 channels), TIFF and NPY keep every value; so does WebP (uint8), which turns 1
     channel into 3; JPEG (uint8 of 1 or 3 channels) is of quality 95. An NPY file of at most 4 rows and more than 64
-    columns and channels is not read back: it looks like (C, H, W).
+    columns and channels is not read back: it looks like (C, H, W). `texts` by keyword go into PNG files alone.
 
     Raises:
         ImageError: for another suffix, what the format cannot hold, and whatever hinders writing.
@@ -156,7 +157,8 @@ def write(path: str | os.PathLike[str], array: Array) -> None:
         encoded = io.BytesIO()
         _FORMATS[suffix].write(encoded, array)
         try:
-            temporary.write_bytes(encoded.getvalue())
+            content = encoded.getvalue()
+            temporary.write_bytes(with_texts(content, texts) if texts and suffix == ".png" else content)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 G* = arg min_G max_D  L_cGAN(G, D) + lambda L_L1(G)   (equation 4)
 L_cGAN(G, D) = E[log D(x, y)] + E[log(1 - D(x, G(x, z)))]   (equation 1), where z is dropout
+Beside L_L1 there may be L_L2, and a perceptual and a style loss: see feature_losses.py.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from pix2pix.images import Codec
 from pix2pix.layers import NormKind, initialise, switched
 from pix2pix.losses import adversarial, pixel
 from pix2pix.methods.base import Report, Scalars
+from pix2pix.methods.feature_losses import FeatureLosses, check_seen, feature_losses, seen
 from pix2pix.metrics import image as metrics
 from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import PatchGAN
@@ -37,10 +39,19 @@ def resolved_norm(network: NetworkOptions, batch_size: int) -> NormKind:
 class Pix2Pix:
     """A generator G, a discriminator D (unless the objective has none), their optimisers and their update.
 
-    With `training` false there is G alone, for weights that are about to be loaded.
+    With `training` false there is G alone, for weights that are about to be loaded. `features` are the losses on
+    features, where they were built before.
     """
 
-    def __init__(self, options: Pix2PixOptions, codec: Codec, runtime: Runtime, *, training: bool = True):
+    def __init__(
+        self,
+        options: Pix2PixOptions,
+        codec: Codec,
+        runtime: Runtime,
+        *,
+        training: bool = True,
+        features: FeatureLosses | None = None,
+    ):
         input_nc, output_nc = codec.source.nc, codec.target.nc
         self.options, self.codec, self.runtime = options, codec, runtime
         self.norm = resolved_norm(options.network, options.train.batch_size)
@@ -63,6 +74,7 @@ class Pix2Pix:
             runtime.prepare(built, trained=not training)  # in place
             if training:
                 self.optimizers[name] = runtime.adam(built, train.lr, (train.beta1, train.beta2))
+        self.features = features or (feature_losses(options, runtime) if training else None)
         self._step = runtime.recorded(self._update)
 
         self.description: dict[str, Any] = {
@@ -75,6 +87,9 @@ class Pix2Pix:
             "target": codec.target.as_dict(),
             "direction": options.data.direction,
         }
+        if self.features is not None:
+            check_seen(codec.target)
+            self.description["features"] = self.features.description
 
     def training_step(self, batch: Pair) -> Scalars:
         """Update D, then G, on one batch."""
@@ -106,6 +121,11 @@ class Pix2Pix:
         if loss.lambda_l2 > 0:
             scalars["loss/G_l2"] = (g_l2 := pixel.l2(fake, y)).detach()
             loss_g = loss_g + loss.lambda_l2 * g_l2
+        if self.features is not None:
+            target = self.codec.target
+            for name, weight, term in self.features.terms(seen(target, fake, x), seen(target, y, x)):
+                scalars[f"loss/{name}"] = term.detach()
+                loss_g = loss_g + weight * term
 
         scalars["loss/G"] = loss_g.detach()
         scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss_g, "loss/G")
@@ -131,20 +151,20 @@ class Pix2Pix:
 
         Dropout is drawn from the run's seed, `name` and `sample`.
         """
-        canvas = TensorCanvas(self.runtime.place(image), self.codec.target.nc)
+        canvas = TensorCanvas(image.to(self.runtime.device), self.codec.target.nc)
         self.translate_canvas(canvas, name=name, sample=sample)
         return canvas.output
 
     @torch.inference_mode()
     def translate_canvas(self, canvas: Canvas, *, name: str = "", sample: int = 0) -> None:
         """Do the same with an image that is read, and its translation that is written, by windows."""
-        test, device = self.options.test, self.runtime.device
+        test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
         with (
             seeded(name_seed(self.options.run.seed, name, sample), device),
             switched(self.generator, statistics=test.statistics, dropout=test.dropout == "on"),
             self.runtime.autocast(),
         ):
-            translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device)
+            translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device, layout)
 
     def learning_rate(self, step: int, total_steps: int) -> float:
         """Keep the rate constant, then let it fall linearly; the last step still has a rate above 0."""

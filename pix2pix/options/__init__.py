@@ -6,10 +6,12 @@ from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
 from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
+from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.loss import LossOptions
+from pix2pix.options.models import painter, refuse_painter
 from pix2pix.options.pix2pix import (
     DataOptions,
-    LossOptions,
     NetworkOptions,
     Pix2PixOptions,
     RunOptions,
@@ -26,6 +28,7 @@ __all__ = [
     "CheckOptions",
     "DataOptions",
     "FeatureOptions",
+    "GatysOptions",
     "GeneratedOptions",
     "LossOptions",
     "NetworkOptions",
@@ -33,6 +36,7 @@ __all__ = [
     "Parsed",
     "Pix2PixOptions",
     "RunOptions",
+    "SwagOptions",
     "TestOptions",
     "TestTimeOptions",
     "TrainOptions",
@@ -42,7 +46,9 @@ __all__ = [
     "check_resume",
     "from_dict",
     "load_yaml",
+    "painter",
     "parse",
+    "refuse_painter",
     "speedups",
     "to_yaml",
 ]

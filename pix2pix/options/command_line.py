@@ -8,6 +8,7 @@ from typing import Any, Generic
 from pix2pix import __version__
 from pix2pix.options import junyanz
 from pix2pix.options.fields import allowed
+from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.junyanz import Old
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import Leaf, OptionError, R, Record, Said, build, flatten, leaves, one_line, shown
@@ -76,8 +77,16 @@ def parse(argv: Sequence[str], record: type[R], *, program: str) -> Parsed[R]:
     )
 
 
+_OLD: Mapping[type[Record], Mapping[str, Old]] = {
+    Pix2PixOptions: junyanz.TRAIN,
+    TestOptions: junyanz.TEST,
+    GatysOptions: junyanz.PAINT,
+    SwagOptions: junyanz.PAINT,
+}
+
+
 def _old(record: type[Record]) -> Mapping[str, Old]:
-    return {Pix2PixOptions: junyanz.TRAIN, TestOptions: junyanz.TEST}.get(record, {})
+    return _OLD.get(record, {})
 
 
 def _known(record: type[Record]) -> dict[str, Leaf]:

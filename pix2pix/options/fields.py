@@ -128,6 +128,13 @@ def _numbers_text(numbers: tuple[float, ...]) -> str:
     return ",".join(repr(number).removesuffix(".0") for number in numbers)
 
 
+def _paths(value: object) -> tuple[str, ...]:
+    names = _listed(value)
+    if not isinstance(names, list | tuple) or not names or any(type(name) is not str or "," in name for name in names):
+        raise ValueError(PATHS.words + " is needed")  # a comma in a name would part it when it is read again
+    return tuple(_path(name) for name in names)
+
+
 def speedups(fast: str) -> tuple[str, ...] | None:
     """Return the names in a value of --fast; None leaves the choice to the program."""
     return None if fast == "auto" else () if fast == "none" else tuple(fast.split(","))
@@ -150,6 +157,7 @@ DEVICE = Needs("auto, cpu, cuda, cuda:N or mps")
 TILE = Needs("auto, off or a whole number from 64 to 1048576")
 LAYERS = Needs("a list of layers such as relu1_1,relu2_1")
 WEIGHTS = Needs("a list of numbers >= 0 such as 1,0.5,0.2")
+PATHS = Needs("a path, or a list of them such as a.jpg,b.jpg")
 CHECKPOINT = Needs("latest, best or a step")
 
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
@@ -163,6 +171,7 @@ Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], 
 Fast = Annotated[str, BeforeValidator(_fast), FAST]
 Tile = Annotated[Literal["auto", "off"] | Annotated[int, Field(ge=64, le=2**20)], TILE]
 LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names), PlainSerializer(",".join), LAYERS]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), PlainSerializer(",".join), PATHS]
 LayerWeights = Annotated[tuple[float, ...], BeforeValidator(_weights), PlainSerializer(_numbers_text), WEIGHTS]
 BackboneName = Literal[
     "vgg16",

@@ -199,6 +199,8 @@ TEST: Mapping[str, Old] = _BOTH | {
     "no_flip": _bare("nothing: test images are never mirrored"),
 }
 
+PAINT: Mapping[str, Old] = {"gpu_ids": _BOTH["gpu_ids"], "input": _named("content")}
+
 # What a checkpoint knows and people retype at test: allowed where it agrees.
 CLAIMS = frozenset(
     {

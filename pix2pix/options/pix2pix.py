@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pix2pix.options.augmentation import Augmentations
+from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import (
     Channels,
     Device,
@@ -23,6 +24,7 @@ from pix2pix.options.fields import (
     Statistics,
     Tile,
 )
+from pix2pix.options.loss import LossOptions, check_use
 from pix2pix.options.records import Record
 
 MAY_CHANGE, SWITCH = Mark.MAY_CHANGE, Mark.SWITCH
@@ -120,22 +122,6 @@ class NetworkOptions(Record):
     init_gain: float = Field(0.02, gt=0, description="scale of the initial weights; normal: their deviation")
 
 
-class LossOptions(Record):
-    """The objective: L = lambda_gan L_GAN + lambda_l1 L1 + lambda_l2 L2."""
-
-    gan_mode: Literal["vanilla", "lsgan", "hinge", "none"] = Field("vanilla", description="adversarial loss, if any")
-    conditional: bool = Field(True, description="D sees the source beside the target (cGAN)")
-    lambda_gan: float = Field(1, gt=0, description="weight of the adversarial loss; to leave it out: --gan_mode none")
-    lambda_l1: float = Field(100, ge=0, description="weight of the mean absolute difference")
-    lambda_l2: float = Field(0, ge=0, description="weight of the mean squared difference")
-
-    @model_validator(mode="after")
-    def _something_to_learn(self) -> Self:
-        if self.gan_mode == "none" and self.lambda_l1 == 0 and self.lambda_l2 == 0:
-            raise ValueError("nothing to learn: with --gan_mode none, --lambda_l1 or --lambda_l2 must be above 0")
-        return self
-
-
 class TrainOptions(Record):
     """How long, and how fast."""
 
@@ -218,9 +204,15 @@ class Pix2PixOptions(Record):
     data: DataOptions
     network: NetworkOptions = NetworkOptions()
     loss: LossOptions = LossOptions()
+    features: FeatureOptions = FeatureOptions()
     train: TrainOptions = TrainOptions()
     test: TestTimeOptions = TestTimeOptions()
     run: RunOptions
+
+    @model_validator(mode="after")
+    def _features_are_compared(self) -> Self:
+        check_use(self.features, self.loss)
+        return self
 
     @model_validator(mode="after")
     def _batch_norm_is_there(self) -> Self:

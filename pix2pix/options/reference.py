@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pix2pix.options import junyanz
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
+from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
 from pix2pix.options.junyanz import Old
 from pix2pix.options.pix2pix import Pix2PixOptions
@@ -17,11 +18,17 @@ from pix2pix.options.yaml_text import scalar
 PROGRAMS: Mapping[str, type[Record]] = {
     "python train.py": Pix2PixOptions,
     "python test.py": TestOptions,
+    "python test.py --model gatys": GatysOptions,
+    "python test.py --model swag": SwagOptions,
     "python -m pix2pix check DATAROOT": CheckOptions,
     "python -m pix2pix prepare combine": CombineOptions,
     "python -m pix2pix prepare edges": EdgesOptions,
     "python -m pix2pix prepare split": SplitOptions,
     "python -m pix2pix prepare generated": GeneratedOptions,
+}
+
+_FURTHER: Mapping[type[Record], list[str]] = {
+    TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."]
 }
 
 
@@ -35,7 +42,7 @@ def help_text(record: type[Record], program: str) -> str:
             text = f"{leaf.field.description} [{allowed(leaf.field)}; {default}]"
             first, *more = textwrap.wrap(text, 96)
             lines += [f"  --{leaf.name:<17} {first}", *(" " * 22 + line for line in more)]
-    lines += ["", "--help shows this, --version the version."]
+    lines += ["", *_FURTHER.get(record, ()), "--help shows this, --version the version."]
     return "\n".join(lines)
 
 

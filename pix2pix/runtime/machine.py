@@ -88,9 +88,9 @@ class Runtime:
                 layer.by_product = "products" in self.fast and not is_frozen
             if isinstance(layer, Conv):
                 layer.minimal = "minimal" in self.fast
-            is_matrix = getattr(layer, "by_product", False)
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and "channels_last" in self.fast and not is_matrix:
-                layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
+            is_matrix = isinstance(layer, Conv | ConvTranspose) and layer.by_product
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not is_matrix:
+                layer.weight.data = layer.weight.data.to(memory_format=self.layout)
         module = module.to(self.device)
         if self.compiled:
             # in place: the names of its weights stay; and drawing dropout as without, and as tiles do
@@ -101,10 +101,14 @@ class Runtime:
                 config.freezing = True  # read when a network is first called, where options of its own do not reach
         return module
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """How images and weights lie in memory."""
+        return torch.channels_last if "channels_last" in self.fast else torch.contiguous_format
+
     def place(self, images: Tensor) -> Tensor:
         """Bring images (N, C, H, W) to the device, laid out as its networks like them."""
-        layout = torch.channels_last if "channels_last" in self.fast else torch.contiguous_format
-        return images.to(self.device, non_blocking=True).contiguous(memory_format=layout)
+        return images.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Compute convolutions in bfloat16 inside the block if the precision is bf16; weights stay float32."""

@@ -68,8 +68,8 @@ class TensorCanvas:
 class Padded:
     """A canvas as the generator sees it: mirrored on all sides to a multiple, as `reflect_to_multiple` does."""
 
-    def __init__(self, canvas: Canvas, multiple: int, device: torch.device):
-        self.canvas, self.device = canvas, device
+    def __init__(self, canvas: Canvas, multiple: int, device: torch.device, layout: torch.memory_format):
+        self.canvas, self.device, self.layout = canvas, device, layout
         (self._rows, self._inner_rows), (self._columns, self._inner_columns) = (
             reflected(length, multiple) for length in canvas.size
         )
@@ -80,7 +80,7 @@ class Padded:
         return len(self._rows), len(self._columns)
 
     def read(self, window: Window) -> Tensor:
-        """Return a window of the padded source, on the device."""
+        """Return a window of the padded source, on the device and in the layout."""
         rows, columns = (
             index[span.start : span.stop] for index, span in zip((self._rows, self._columns), window, strict=True)
         )
@@ -89,7 +89,7 @@ class Padded:
         for dimension, index, bound in zip((-2, -1), (rows, columns), bounds, strict=True):
             if len(index) != bound.stop - bound.start or (index[1:] < index[:-1]).any():  # some of it is a mirror's
                 x = x.index_select(dimension, torch.from_numpy(index - bound.start).to(self.device))
-        return x
+        return x.contiguous(memory_format=self.layout)
 
     def write(self, window: Window, image: Tensor) -> None:
         """Hand on what of a window of the padded translation lies inside the image."""

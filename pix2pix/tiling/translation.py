@@ -30,18 +30,25 @@ __all__ = ["SMALLEST", "Tile", "free_memory", "translate"]
 
 
 def translate(
-    generator: nn.Module, stages: Sequence[Stage], multiple: int, canvas: Canvas, tile: Tile, device: torch.device
+    generator: nn.Module,
+    stages: Sequence[Stage],
+    multiple: int,
+    canvas: Canvas,
+    tile: Tile,
+    device: torch.device,
+    layout: torch.memory_format,
 ) -> None:
     """Translate a canvas, mirrored to a multiple, whole or in tiles of `tile` pixels a side: the result is the same.
 
     "auto" takes the whole where half of the free memory suffices, and tiles where not; a number takes tiles of images
     larger than that; "off" always the whole. Statistics of images are those of the whole image; dropout is drawn for
-    the whole of its features. Norms and dropouts are to be switched as they should be, and no gradient is to be kept.
+    the whole of its features. Input comes to the generator on the device, laid out in memory as `layout`. Norms and
+    dropouts are to be switched as they should be, and no gradient is to be kept.
 
     Raises:
         UserError: there is no memory for the smallest tiles.
     """
-    image = Padded(canvas, multiple, device)
+    image = Padded(canvas, multiple, device, layout)
     everything = whole(image.size)
     if tile == "off":
         image.write(everything, generator(image.read(everything)))

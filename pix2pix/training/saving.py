@@ -1,6 +1,6 @@
 """A run's checkpoints: what they hold, and how a run goes on from one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,11 @@ def resume(method: Method[Any], content: dict[str, Any], options: Pix2PixOptions
 
     Another measure of the best than that of the checkpoint has seen no best yet. The first checkpoints did not count
     the pairs shown, and were made by one process.
+
+    Raises:
+        UserError: the weights do not fit, or the losses on features read other files than when the run began.
     """
+    _check_files(content["description"].get("features", {}), method.description.get("features", {}))
     for name, network in method.networks.items():
         checkpoint.restore(network, content["networks"][name], name)
         restore_optimizer(method.optimizers[name], content["optimizers"][name])
@@ -62,6 +66,15 @@ def resume(method: Method[Any], content: dict[str, Any], options: Pix2PixOptions
     same_measure = content["options"]["run"]["best_metric"] == options.run.best_metric
     shown = content.get("shown", content["step"] * options.train.batch_size)
     return Progress(content["step"], shown, content["best"] if same_measure else None, ema, list(content["window"]))
+
+
+def _check_files(then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    for name, sha256 in then.items():
+        if name.endswith("_sha256") and sha256 != now[name]:
+            raise UserError(
+                f"--{name.removesuffix('_sha256')}: the SHA-256 is {now[name]}, and was {sha256} when the run began: "
+                "bring that file back, or begin anew with --overwrite"
+            )
 
 
 @contextmanager

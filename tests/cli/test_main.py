@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,14 @@ def test_a_mistyped_word_is_told_in_one_line(error, arguments, message):
 def test_env_prints_what_a_bug_report_needs(capsys):
     assert main(["env"]) == 0
     assert {"pix2pix", "python", "platform", "packages"} <= json.loads(capsys.readouterr().out).keys()
+
+
+def test_env_may_be_cut_short_by_head(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as cut:
+        monkeypatch.setattr(sys, "stdout", cut)
+        assert main(["env"]) == 0
 
 
 @pytest.mark.parametrize(

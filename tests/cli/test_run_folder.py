@@ -204,13 +204,21 @@ def test_a_disk_too_full_for_the_log_stops_the_run_in_one_line(tiny, error):
     tiny.train("run", "--stop_at", 2)
     (tiny.folder() / "train.log").unlink()
     (tiny.folder() / "train.log").symlink_to("/dev/full")
-    assert error(2, tiny.resume) == f"the run folder {tiny.folder()} cannot be written: No space left on device"
+    assert error(2, tiny.resume) == "the run cannot go on: No space left on device"
     assert tiny.content()["step"] == 2
 
 
 def test_a_file_in_the_place_of_a_folder_is_told_at_once(tiny, error):
     (tiny.home / "checkpoints").write_text("")
-    assert error(2, tiny.train) == f"the run folder {tiny.folder()} cannot be written: Not a directory"
+    assert error(2, tiny.train) == f"{tiny.folder()} cannot be used: Not a directory"
+
+
+def test_what_the_system_refuses_is_told_of_the_file_that_it_names(tiny, error, monkeypatch):
+    def refused(options, progress):
+        raise OSError(24, "Too many open files", "/data/1.png")
+
+    monkeypatch.setattr("pix2pix.data.training_set.open_training_set", refused)
+    assert error(2, tiny.train) == "/data/1.png cannot be used: Too many open files"
 
 
 def test_a_run_goes_on_in_a_folder_that_was_renamed(tiny):

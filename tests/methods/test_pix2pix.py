@@ -12,6 +12,7 @@ from pix2pix.methods.pix2pix import Pix2Pix, linear_decay, resolved_norm
 from pix2pix.metrics import image as metrics
 from pix2pix.options import NetworkOptions, Pix2PixOptions, from_dict
 from pix2pix.runtime import Runtime, seeded
+from pix2pix.tiling import TensorCanvas
 
 TINY = {"generator": "unet_8", "ngf": 2, "ndf": 2, "patch": 16, "load_size": 16, "crop_size": 16, "init_gain": 0.2}
 
@@ -289,6 +290,18 @@ def test_for_translating_alone_there_is_no_discriminator_and_no_optimiser():
     assert model.optimizers == {}
     assert model.discriminator is None
     assert model.description == method().description
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_whatever_is_translated_is_laid_out_as_the_runtime_wishes(layout):
+    runtime = Runtime("cpu", fast=("channels_last",) if layout == torch.channels_last else ())
+    model, seen = Pix2Pix(options(), codec(), runtime), []
+    model.generator.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].is_contiguous(memory_format=layout))
+    )
+    model.translate(batch().source)
+    model.translate_canvas(TensorCanvas(batch().source, 3))
+    assert seen == [True, True]
 
 
 FAST = ("products", "minimal", "one_pass", "channels_last")

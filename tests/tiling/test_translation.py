@@ -14,6 +14,7 @@ from pix2pix.images import reflect_to_multiple
 from pix2pix.layers import Norm, initialise, switched
 from pix2pix.networks.generators import build_generator
 from pix2pix.tiling import TensorCanvas, passes, translate, translation
+from pix2pix.tiling.canvas import Padded
 from pix2pix.tiling.passes import Moments, moments_of
 from pix2pix.tiling.plan import Features, chosen
 
@@ -37,7 +38,7 @@ def noise(height, width, dtype=torch.float64, count=1):
 def tiled(generator, image, tile):
     canvas = TensorCanvas(image, 3)
     canvas.output = canvas.output.to(image.dtype)
-    translate(generator, generator.stages(), generator.multiple, canvas, tile, CPU)
+    translate(generator, generator.stages(), generator.multiple, canvas, tile, CPU, torch.contiguous_format)
     return canvas.output
 
 
@@ -127,6 +128,23 @@ def test_moments_of_parts_are_those_of_the_whole():
         moments.add(*moments_of(part))
     assert torch.allclose(moments.mean, x.mean((2, 3)), rtol=1e-12)
     assert torch.allclose(moments.variance, x.var((2, 3), correction=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("tile", ["off", 20])
+def test_the_generator_gets_its_input_in_the_layout_that_is_asked_for(layout, tile, monkeypatch):
+    read, layouts = Padded.read, []
+
+    def spied(self, window):
+        layouts.append((x := read(self, window)).is_contiguous(memory_format=layout))
+        return x
+
+    monkeypatch.setattr(Padded, "read", spied)
+    generator = network()
+    with torch.inference_mode():
+        translate(generator, generator.stages(), generator.multiple, TensorCanvas(noise(33, 47), 3), tile, CPU, layout)
+    assert layouts
+    assert all(layouts)
 
 
 def never(x):
@@ -324,7 +342,7 @@ canvas = TensorCanvas(torch.zeros(1, 3, 3072, 3072), 3)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 tile = sys.argv[1] if sys.argv[1] == "off" else int(sys.argv[1])
 with torch.inference_mode(), switched(generator, statistics="image", dropout=True):
-    translate(generator, generator.stages(), 256, canvas, tile, torch.device("cpu"))
+    translate(generator, generator.stages(), 256, canvas, tile, torch.device("cpu"), torch.contiguous_format)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -1,0 +1,209 @@
+"""Gatys, Ecker, Bethge: Image style transfer using convolutional neural networks, 2016.
+
+x* = arg min_x  alpha L_content(x, p) + beta L_style(x, a)   (equation 7), over the pixels of the image x.
+Colours, regions and scales: Gatys et al., Controlling perceptual factors in neural style transfer, 2017.
+With features smoothed by a softmax it is SWAG (Wang, Li, Vasconcelos 2021): see losses/smoothing.py.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torch.optim import LBFGS, Adam, Optimizer
+
+from pix2pix.colour import keep_colours, match_colours
+from pix2pix.losses.pixel import total_variation
+from pix2pix.methods.objective import Objective, Style
+from pix2pix.options import GatysOptions
+from pix2pix.runtime import NonFiniteError
+
+_HISTORY = 20  # of L-BFGS: each entry is two images
+_NOISE = 0.25  # deviation of white noise
+
+
+class Step(NamedTuple):
+    """What an iteration tells: its number from 1 on, of how many, its losses, and the image (1, 3, H, W) as it is."""
+
+    number: int
+    total: int
+    scalars: dict[str, float]
+    image: Callable[[], Tensor]
+
+
+class Pictures(NamedTuple):
+    """The content (1, 3, H, W) and the styles, each (1, 3, H', W'), in [-1, 1].
+
+    Masks (1, 1, H, W) in [0, 1], one per style or none, tell which part of the content takes which style, and which
+    part of its own picture shows a style.
+    """
+
+    content: Tensor
+    styles: Sequence[Tensor]
+    content_masks: Sequence[Tensor] = ()
+    style_masks: Sequence[Tensor] = ()
+
+
+def stylise(
+    pictures: Pictures,
+    objective: Objective,
+    options: GatysOptions,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Tensor:
+    """Return the content (1, 3, H, W) painted in the manner of the styles, in [-1, 1].
+
+    Raises:
+        NonFiniteError: the losses became NaN or infinite.
+    """
+    content = pictures.content
+    colours = options.data.keep_colours
+    if colours == "coral":
+        pictures = pictures._replace(styles=[match_colours(style, content) for style in pictures.styles])
+    image: Tensor | None = None
+    for scale in reversed(range(options.optimise.scales)):
+        image = _optimised(_at_scale(pictures, 0.5**scale), image, objective, options, on_step, scale)
+    assert image is not None
+    return finished(image, content, options)
+
+
+def finished(image: Tensor, content: Tensor, options: GatysOptions) -> Tensor:
+    """Return the image that iterations have reached as the painting to show: of the content's size, maybe its colours.
+
+    Both are (1, 3, H, W) in [-1, 1]; the image may be that of a coarser scale, and go beyond that range.
+    """
+    image = _resized(image.clamp(-1, 1), content.shape[-2:])
+    return keep_colours(image, content.to(image.device)) if options.data.keep_colours == "luminance" else image
+
+
+def _optimised(
+    pictures: Pictures,
+    start: Tensor | None,
+    objective: Objective,
+    options: GatysOptions,
+    on_step: Callable[[Step], None],
+    scale: int,
+) -> Tensor:
+    """Minimise equation 7 at one scale, from the image of the coarser one or the initial one."""
+    size = pictures.content.shape[-2:]
+    image = _initial(pictures, options) if start is None else _resized(start, size)
+    image = objective.runtime.place(image).clone().requires_grad_()
+    optimizer = _optimizer(image, options)
+    total, scales = options.optimise.iterations, options.optimise.scales
+    ends = [total * done // scales for done in range(scales + 1)]
+
+    losses = equation_7(pictures, objective, options)
+    for number in range(ends[-2 - scale] + 1, ends[-1 - scale] + 1):
+        scalars = _stepped(optimizer, image, losses)
+        if not math.isfinite(scalars["loss/total"]):
+            raise NonFiniteError(
+                f"iteration {number}: the loss is {scalars['loss/total']:g}; lower --learning_rate, or choose "
+                "--optimizer adam"
+            )
+        on_step(Step(number, total, scalars, lambda: image.detach().clamp(-1, 1)))
+    return image.detach()
+
+
+def _stepped(optimizer: Optimizer, image: Tensor, losses: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
+    """Evaluate the losses once, change the image, and return what they were."""
+    found: dict[str, Tensor] = {}
+
+    def evaluated() -> Tensor:
+        optimizer.zero_grad()
+        found.update(losses(image))
+        # The mean over pixels would be too small for what L-BFGS takes for zero.
+        (found["loss/total"] * image.numel()).backward()  # type: ignore[no-untyped-call]
+        return found["loss/total"].detach()
+
+    optimizer.step(evaluated)
+    return {name: value.item() for name, value in found.items()}
+
+
+def equation_7(
+    pictures: Pictures, objective: Objective, options: GatysOptions
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return the losses as a function of the image; what does not change is computed now."""
+    place, weight = objective.runtime.place, options.loss
+    with torch.no_grad(), objective.runtime.autocast():
+        content = objective.features(place(pictures.content))
+        others = [objective.features(place(style)) for style in pictures.styles]
+        unrelated = objective.features(place(_resized(pictures.styles[0], pictures.content.shape[-2:])))
+    units = objective.content_units(content, unrelated)
+    styles = _styles(objective, content, others, pictures, options)
+    kept = {layer: content[layer] for layer in objective.content_layers}
+
+    def losses(image: Tensor) -> dict[str, Tensor]:
+        with objective.runtime.autocast():
+            features = objective.features(image)
+        terms: list[tuple[str, float, Tensor]] = []
+        if kept:
+            terms.append(("loss/content", weight.content_weight, objective.content_loss(features, kept, units)))
+        if styles:
+            terms.append(("loss/style", weight.style_weight, objective.style_loss(features, styles)))
+        if weight.lambda_tv > 0:
+            terms.append(("loss/tv", weight.lambda_tv, total_variation(image)))
+        total = torch.stack([factor * loss for _, factor, loss in terms]).sum()
+        return {"loss/total": total} | {name: loss.detach() for name, _, loss in terms}
+
+    return losses
+
+
+def _styles(
+    objective: Objective,
+    content: dict[str, Tensor],
+    others: Sequence[dict[str, Tensor]],
+    pictures: Pictures,
+    options: GatysOptions,
+) -> list[Style]:
+    """Return what each style picture asks of the image, in units of how far the content is from it."""
+    count = len(others)
+    weights = options.data.style_weights or (1.0,) * count
+    place = objective.runtime.place
+    with torch.no_grad():
+        return [
+            objective.style(
+                features,
+                content,
+                weight=weights[index] / sum(weights),
+                mask=place(pictures.style_masks[index]) if pictures.style_masks else None,
+                region=place(pictures.content_masks[index]) if pictures.content_masks else None,
+            )
+            for index, features in enumerate(others)
+            if objective.style_layers
+        ]
+
+
+def _initial(pictures: Pictures, options: GatysOptions) -> Tensor:
+    """Return the image to begin with, of the content's size."""
+    content = pictures.content
+    if options.optimise.init == "noise":
+        generator = torch.Generator().manual_seed(options.run.seed)
+        return torch.randn(content.shape, generator=generator) * _NOISE
+    return content if options.optimise.init == "content" else _resized(pictures.styles[0], content.shape[-2:])
+
+
+def _optimizer(image: Tensor, options: GatysOptions) -> Optimizer:
+    """Build the optimiser; one step of it is one evaluation of the losses."""
+    how = options.optimise
+    if how.optimizer == "adam":
+        return Adam([image], lr=how.rate)
+    return LBFGS([image], lr=how.rate, max_iter=1, history_size=_HISTORY, tolerance_grad=0, tolerance_change=0)
+
+
+def _at_scale(pictures: Pictures, factor: float) -> Pictures:
+    """Return the pictures and masks at a part of their size."""
+
+    def scaled(images: Sequence[Tensor]) -> list[Tensor]:
+        return [_resized(x, tuple(max(1, round(side * factor)) for side in x.shape[-2:])) for x in images]
+
+    content, styles, content_masks, style_masks = pictures
+    return Pictures(scaled([content])[0], scaled(styles), scaled(content_masks), scaled(style_masks))
+
+
+def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Return (1, C, H, W) at (height, width): what shrinks is antialiased."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    resized = F.interpolate(image, tuple(size), mode="bicubic", antialias=True)
+    return resized.clamp(image.min(), image.max())

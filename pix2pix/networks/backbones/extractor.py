@@ -1,0 +1,162 @@
+"""A frozen network whose features losses compare: it owns its preprocessing and computes no further than it must."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from pix2pix.errors import UserError
+from pix2pix.networks.backbones.architecture import Padding, Pooling, architecture, smallest_side
+from pix2pix.networks.backbones.files import CAFFE_MEANS, IMAGENET_DEVIATIONS, IMAGENET_MEANS
+from pix2pix.networks.backbones.names import check_layers, places
+from pix2pix.networks.backbones.weights import load
+
+
+class FeatureExtractor(nn.Module):
+    """The features of some layers of a backbone, which is frozen and always in evaluation mode.
+
+    Its weights are buffers that are not persistent, so they have no gradients, no optimiser finds them and no
+    checkpoint keeps them: `source` and `sha256` say which they are. BatchNorm is folded into the convolutions.
+
+    `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file, whose `flavour` is "torchvision" or
+    "caffe" (RGB from 0 to 255, means subtracted) where the file does not say it.
+
+    Raises:
+        UserError: there is no such backbone or layer, or the weights are not to be had or do not fit.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        layers: Sequence[str],
+        weights: str = "imagenet",
+        *,
+        flavour: str | None = None,
+        pooling: Pooling = "max",
+        padding: Padding = "zeros",
+        seed: int = 0,
+    ):
+        super().__init__()
+        check_layers(backbone, layers)
+        known = places(backbone)
+        deepest = max((known[layer] for layer in layers), key=list(known.values()).index)
+        network = architecture(backbone, deepest, pooling, padding)
+        loaded = load(backbone, weights, flavour, seed, network, known)
+        for name, convolution in network.convolutions().items():
+            _freeze(convolution, *loaded.kernels[name])
+        self.backbone, self.layers = backbone, tuple(layers)
+        self.source, self.sha256 = loaded.source, loaded.sha256
+        self._places = {layer: known[layer] for layer in layers}
+        self._keys = tuple(network.steps)
+        self._means = dict.fromkeys(layers, 1.0)  # what features are divided by
+        self.steps = nn.ModuleList(network.steps.values())
+        for name, values in zip(("scale", "shift"), _preprocessing(backbone, loaded.flavour), strict=True):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self._smallest = partial(smallest_side, backbone, deepest, pooling, padding)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever is asked for."""
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Map images in [-1, 1], (N, 3, H, W) or grey (N, 1, H, W), to the features by layer, (N, C, H', W').
+
+        Raises:
+            UserError: the images have other channels, or are too small for the deepest layer.
+        """
+        found = self._outputs(self._preprocessed(image))
+        outputs = {layer: found[place] for layer, place in self._places.items()}
+        return {layer: x if self._means[layer] == 1 else x / self._means[layer] for layer, x in outputs.items()}
+
+    @torch.no_grad()
+    def rescale(self, images: Tensor) -> None:
+        """Scale the layers so that each one's mean activation over images (N, 3, H, W) in [-1, 1] is 1.
+
+        In a VGG the weights are scaled: w_l by m_(l-1) / m_l and b_l by 1 / m_l, where m_l is the mean behind the ReLU
+        of layer l over images, channels and positions, so that a layer gives what it gave, divided by m_l. Additions
+        and joined branches of other networks allow no such weights, so there the features are divided as they are
+        returned, which gives the same losses.
+
+        Source: Gatys et al. 2016, section 2, for the idea: there each channel has a mean of its own, so those that are
+        hardly active on the images at hand would be blown up.
+
+        Raises:
+            UserError: a layer has no activation on these images, or one that is not finite.
+        """
+        with torch.autocast(self.scale.device.type, enabled=False):
+            x = self._preprocessed(images.to(self.scale))
+            if self.backbone.startswith("vgg"):
+                self._rescale_weights(x)
+            else:
+                found = self._outputs(x)
+                self._means = {layer: self._mean(found[place], layer) for layer, place in self._places.items()}
+
+    def _rescale_weights(self, x: Tensor) -> None:
+        before = 1.0
+        for key, step in zip(self._keys, self.steps, strict=True):
+            if isinstance(step, nn.Conv2d):
+                assert step.bias is not None
+                step.weight *= before
+                before = self._mean(step(x).relu(), key)
+                step.weight /= before
+                step.bias /= before
+            x = step(x)
+
+    def _mean(self, activation: Tensor, name: str) -> float:
+        mean = activation.mean().item()
+        if not 0 < mean < float("inf"):
+            raise UserError(
+                f"the mean activation of {self.backbone}'s {name} on the images to rescale on is {mean:g} and must be "
+                "above 0: give other images by --rescale_on, or --rescaled false"
+            )
+        return mean
+
+    def _preprocessed(self, image: Tensor) -> Tensor:
+        if image.ndim != 4 or image.shape[1] not in (1, 3):
+            raise UserError(
+                f"{self.backbone} sees images of 1 or 3 channels, (N, 1, H, W) or (N, 3, H, W), "
+                f"and these are {tuple(image.shape)}: leave the feature losses out, or give such images"
+            )
+        # on the image, not in the first weights: the zeros around it are those of the preprocessed image
+        return torch.addcmul(self.shift, image.expand(-1, 3, -1, -1), self.scale)
+
+    def _outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """The outputs of the modules that are read, by torchvision's names."""
+        height, width = x.shape[-2:]
+        found, read = {}, set(self._places.values())
+        try:
+            for key, step in zip(self._keys, self.steps, strict=True):
+                x = step(x)
+                if key in read:
+                    found[key] = x
+        except RuntimeError as error:
+            if min(height, width) >= (smallest := self._smallest()):
+                raise
+            raise UserError(
+                f"{self.backbone} needs images of {smallest}x{smallest} at least for {', '.join(self.layers)}, "
+                f"and one is {width}x{height}: use larger images or earlier layers"
+            ) from error
+        return found
+
+
+def _freeze(convolution: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Give a convolution its weights, as buffers that no checkpoint keeps."""
+    del convolution.weight, convolution.bias
+    convolution.register_buffer("weight", weight, persistent=False)
+    convolution.register_buffer("bias", bias, persistent=False)
+
+
+def _preprocessing(backbone: str, flavour: str) -> tuple[list[float], list[float]]:
+    """Return scale and shift of each channel, for x in [-1, 1] to become what the weights were trained on."""
+    if flavour == "caffe":
+        return [127.5] * 3, [127.5 - mean for mean in CAFFE_MEANS]
+    if backbone in ("googlenet", "inception_v3"):  # torchvision has Google's weights, trained on [-1, 1]
+        return [1.0] * 3, [0.0] * 3
+    both = list(zip(IMAGENET_MEANS, IMAGENET_DEVIATIONS, strict=True))
+    return [0.5 / deviation for _, deviation in both], [(0.5 - mean) / deviation for mean, deviation in both]

@@ -1,0 +1,456 @@
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pix2pix.cli import main
+from pix2pix.cli.commissions import commissions, name_of, opened
+from pix2pix.images import read, read_rgb, resize, write
+from pix2pix.methods import gatys
+from pix2pix.methods.reconstructions import Panel
+from pix2pix.options import GatysOptions, load_yaml, parse
+from pix2pix.runtime import Runtime
+
+
+class Untrained:
+    """In place of an Objective: what it says of itself, and no network."""
+
+    def __init__(self, options, runtime, seed=0):
+        self.options, self.runtime = options, runtime
+        self.description = {
+            "backbone": options.backbone,
+            "weights": "random, seed 0",
+            "weights_sha256": "5e" * 32,
+            "content_layers": ",".join(("relu4_2",) if options.content_layers is None else options.content_layers),
+            "style_layers": ",".join(("relu1_1", "relu2_1") if options.style_layers is None else options.style_layers),
+        }
+
+
+def halved(pictures, objective, options, on_step):
+    """In place of the optimisation: a picture between content and first style, in as many steps as asked for."""
+    content, style = pictures.content, pictures.styles[0]
+    image = (content + torch.nn.functional.interpolate(style, content.shape[-2:])) / 2
+    total = options.optimise.iterations
+    for number in range(1, total + 1):
+        scalars = {"loss/total": 1 / number, "loss/content": 0.5 / number, "loss/style": 0.5 / number}
+        on_step(gatys.Step(number, total, scalars, lambda: image))
+    return image
+
+
+@pytest.fixture
+def easel(tmp_path, monkeypatch):
+    """Two pictures, a style, and commands that need no backbone."""
+    generator = np.random.default_rng(0)
+    for name, size in {"tower": (24, 32), "lake": (20, 16), "scream": (18, 18)}.items():
+        folder = tmp_path / ("style" if name == "scream" else "content")
+        folder.mkdir(exist_ok=True)
+        write(folder / f"{name}.png", generator.integers(0, 256, (*size, 3), dtype=np.uint8))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pix2pix.methods.objective.Objective", Untrained)
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", halved)
+    return tmp_path
+
+
+def paint(*arguments, content="content/tower.png", style="style/scream.png", model="gatys"):
+    words = ["--model", model, "--content", content, "--style", style, "--device", "cpu", "--image_size", 16]
+    return main(["test", *map(str, [*words, "--iterations", 4, "--log_every", 2, "--show_every", 2, *arguments])])
+
+
+def options_of(*arguments):
+    return parse(list(map(str, arguments)), GatysOptions, program="test.py").options
+
+
+def opened_with(*arguments, content="content/tower.png", style="style/scream.png"):
+    options = options_of("--content", content, "--style", style, *arguments)
+    return opened(commissions(options)[0], options)
+
+
+def test_a_content_is_painted_in_the_manner_of_a_style(easel, capsys):
+    assert paint() == 0
+    folder = Path("results/tower_scream")
+    assert capsys.readouterr().out == f"{folder}/index.html\n"
+    painted = read(folder / "output" / "tower_scream.png")
+    assert painted.shape == (12, 16, 3)
+    assert {path.name for path in folder.iterdir()} == {
+        "content",
+        "style",
+        "output",
+        "log",
+        "index.html",
+        "options.yaml",
+    }
+    page = (folder / "index.html").read_text()
+    for label in ("content", "style", "output"):
+        assert f'src="{label}/tower_scream.png"' in page
+
+
+def test_the_options_that_it_leaves_paint_the_same_again(easel):
+    assert paint("--init", "style") == 0
+    painted = read("results/tower_scream/output/tower_scream.png")
+    assert main(["test", "results/tower_scream/options.yaml", "--name", "again"]) == 0
+    assert np.array_equal(read("results/again/output/tower_scream.png"), painted)
+    assert load_yaml("results/again/options.yaml") | {"run": {}} == load_yaml("results/tower_scream/options.yaml") | {
+        "run": {}
+    }
+
+
+def test_the_picture_says_how_it_was_made(easel):
+    assert paint("--seed", 7) == 0
+    with Image.open("results/tower_scream/output/tower_scream.png") as image:
+        said = image.text
+    options = json.loads(said["options"])
+    assert (options["model"], options["run"]["seed"], options["data"]["style"]) == ("gatys", 7, "style/scream.png")
+    assert said["Software"].startswith("pix2pix ")
+    assert said["iterations"] == "4 of 4"
+    assert (said["backbone"], said["weights"], said["weights_sha256"]) == ("vgg19", "random, seed 0", "5e" * 32)
+
+
+def test_losses_and_pictures_are_logged(easel, capsys):
+    assert paint() == 0
+    log = Path("results/tower_scream/log/tower_scream")
+    lines = [json.loads(line) for line in (log / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 4]
+    assert lines[1] == {"step": 2, "loss/total": 0.5, "loss/content": 0.25, "loss/style": 0.25}
+    assert len(list((log / "tb").iterdir())) == 1
+    assert "step 4/4  total 0.250" in capsys.readouterr().err
+    assert paint() == 0  # another log takes its place
+    assert len((log / "metrics.jsonl").read_text().splitlines()) == 3
+    assert len(list((log / "tb").iterdir())) == 1
+
+
+def test_it_begins_by_telling_what_judges_the_picture(easel, capsys):
+    assert paint("--weights", "random", model="swag") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[:4] == [
+        f"backbone: resnet50, weights random, seed 0, SHA-256 {'5e' * 32}",
+        "weights random: an untrained network; --weights imagenet or a file has one trained on photographs",
+        "layers: content relu4_2; style relu1_1,relu2_1, by gram, smoothed at temperature 1",
+        "device cpu, fp32, seed 0",
+    ]
+    assert said[5] == (
+        "tower_scream: content content/tower.png 24x32 at 12x16; style style/scream.png 18x18 at 16x16 (height x width)"
+    )
+    assert paint() == 0
+    assert not any(line.startswith("weights random") for line in capsys.readouterr().err.splitlines())
+
+
+@pytest.mark.parametrize(("weight", "line"), [
+    ("--content_weight", "layers: content none; style relu1_1,relu2_1, by gram"),
+    ("--style_weight", "layers: content relu4_2; style none, by gram"),
+])  # fmt: skip
+def test_a_loss_without_weight_costs_no_layer(easel, capsys, weight, line):
+    assert paint(weight, 0) == 0
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_each_content_of_a_folder_is_painted_in_each_style_of_a_folder(easel):
+    write(easel / "style" / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    assert paint(content="content", style="style") == 0
+    names = [f"{content}_{style}.png" for content in ("lake", "tower") for style in ("red", "scream")]
+    assert sorted(path.name for path in Path("results/content_style/output").iterdir()) == names
+    assert Path("results/content_style/index.html").read_text().count("<tr id=") == 4
+
+
+def test_several_styles_are_blended_into_one_painting(easel):
+    write(easel / "style" / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    assert paint("--style_weights", "2,1", style="style/scream.png,style/red.png") == 0
+    folder = Path("results/tower_scream_red")
+    assert [path.name for path in (folder / "output").iterdir()] == ["tower_scream_red.png"]
+    assert (folder / "style_1").is_dir()
+    assert (folder / "style_2").is_dir()
+
+
+def test_paintings_of_pictures_with_one_name_are_numbered(easel):
+    write(easel / "content" / "tower.jpg", np.zeros((8, 8, 3), np.uint8))
+    names = [each.name for each in commissions(options_of("--content", "content", "--style", "style"))]
+    assert names == ["1_lake_scream", "2_tower_scream", "3_tower_scream"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "name"),
+    [
+        (["a/sea view.jpg", "b/wave.png"], "sea view_wave"),
+        (["-x.jpg"], "x"),
+        (["a\nb\udcff.png"], "a_b_"),
+        ([".."], "painting"),
+        (["\N{GREEK SMALL LETTER ALPHA}" * 120 + ".png"], "\N{GREEK SMALL LETTER ALPHA}" * 100),
+    ],
+)
+def test_a_painting_is_named_after_its_pictures(paths, name):
+    assert name_of([Path(path) for path in paths]) == name
+    assert options_of("--content", "a", "--style", "b", "--name", name).run.name == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content", "style"),
+    [
+        (("--image_size", 16), (12, 16), (16, 16)),
+        (("--image_size", "none"), (24, 32), (32, 32)),
+        (("--image_size", 64, "--style_scale", 0.5), (48, 64), (32, 32)),
+    ],
+)
+def test_sizes_are_those_of_the_longer_side(easel, arguments, content, style):
+    pictures = opened_with(*arguments).pictures
+    assert pictures.content.shape == (1, 3, *content)
+    assert pictures.styles[0].shape == (1, 3, *style)
+    assert read_rgb("content/tower.png").shape == (3, 24, 32)
+
+
+def test_pictures_are_resized_as_all_images_are(easel):
+    expected = resize(read("content/tower.png"), (12, 16))
+    content = opened_with("--image_size", 16).pictures.content[0]
+    assert torch.allclose(content, torch.from_numpy(expected).permute(2, 0, 1) / 127.5 - 1, atol=1e-6)
+
+
+def test_a_mask_is_soft_and_of_the_size_of_its_picture(easel):
+    ramp = np.linspace(0, 255, 32).round().astype(np.uint8)
+    write("m.png", np.broadcast_to(ramp[None, :, None], (24, 32, 1)).copy())
+    write("n.png", np.full((18, 18, 1), 255, np.uint8))
+    pictures = opened_with("--content_masks", "m.png", "--style_masks", "n.png", "--image_size", "none").pictures
+    assert torch.allclose(pictures.content_masks[0][0, 0], torch.from_numpy(ramp / 255).float().expand(24, 32))
+    assert pictures.style_masks[0].shape == (1, 1, 32, 32)
+    assert pictures.style_masks[0].eq(1).all()
+    assert opened_with("--style_masks", "n.png").pictures.content_masks == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "painted"),
+    [("png", "uint16", "uint16"), ("tif", "uint16", "uint16"), ("jpg", "uint16", "uint8"), ("tif", "uint8", "uint8")],
+)
+def test_the_depth_of_the_content_is_kept_where_the_format_can(easel, suffix, dtype, painted):
+    deep = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (16, 16, 3), endpoint=True).astype(dtype)
+    write("deep.png", deep)
+    assert paint("--format", suffix, content="deep.png", style="deep.png") == 0
+    output = read(f"results/deep_deep/output/deep_deep.{suffix}")
+    assert output.dtype == painted
+    if suffix != "jpg":
+        assert np.abs(output.astype(float) - deep).max() <= 1
+    assert Path("results/deep_deep/preview_output").is_dir() == (suffix == "tif")
+    page = Path("results/deep_deep/index.html").read_text()
+    assert f"output/deep_deep.{suffix}" in page
+
+
+def interrupting(times):
+    """An optimisation that is interrupted while its second step is made."""
+
+    def stylise(pictures, objective, options, on_step):
+        def step(told):
+            if told.number == 2:
+                for _ in range(times):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(0.01)
+            on_step(told)
+
+        return halved(pictures, objective, options, step)
+
+    return stylise
+
+
+def test_ctrl_c_keeps_the_picture_so_far(easel, monkeypatch, capsys):
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", interrupting(times=1))
+    assert paint(content="content") == 130
+    outputs = [path.name for path in Path("results/content_scream/output").iterdir()]
+    assert outputs == ["lake_scream.png"]  # no other is begun
+    assert "stopped after iteration 2 of 4, 0 s: " in capsys.readouterr().err
+    with Image.open(f"results/content_scream/output/{outputs[0]}") as image:
+        assert image.text["iterations"] == "2 of 4"
+    assert Path("results/content_scream/index.html").is_file()
+
+
+def test_a_second_ctrl_c_ends_at_once(easel, monkeypatch):
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", interrupting(times=2))
+    assert paint() == 130
+    assert not Path("results/tower_scream/output").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_picture_of_a_coarse_scale_is_kept_at_the_contents_size(easel, monkeypatch):
+    def coarse(pictures, objective, options, on_step):
+        os.kill(os.getpid(), signal.SIGINT)
+        on_step(gatys.Step(1, 4, {"loss/total": 1.0}, lambda: torch.ones(1, 3, 6, 8)))
+
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", coarse)
+    assert paint() == 130
+    assert (read("results/tower_scream/output/tower_scream.png") == 255).all()
+    assert read("results/tower_scream/output/tower_scream.png").shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"content": "nowhere.png"},
+            "--content nowhere.png: nothing is there; a picture or a folder of pictures is needed",
+        ),
+        ({"style": "nowhere"}, "--style nowhere: nothing is there; a picture or a folder of pictures is needed"),
+        (
+            {"content": "empty"},
+            "--content empty: no images there; files ending in .png, .jpg, .jpeg, .webp, .tif, .tiff, .npy are needed",
+        ),
+        (
+            {"style": "empty"},
+            "--style empty: no images there; files ending in .png, .jpg, .jpeg, .webp, .tif, .tiff, .npy are needed",
+        ),
+        (
+            {"style": "style/scream.png,style"},
+            "--style: style is a folder; several styles that are blended are files, a folder is alone",
+        ),
+        ({"style": "words.jpg"}, "words.jpg: not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away"),
+        (
+            {"content": "five.npy"},
+            "five.npy: float32 with 5 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed",
+        ),
+    ],
+)
+def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, arguments, message):
+    (easel / "empty").mkdir()
+    (easel / "words.jpg").write_text("no picture")
+    np.save(easel / "five.npy", np.zeros((6, 6, 5), np.float32))
+    assert error(2, lambda: paint(**arguments)) == message
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--content_masks", "small.png"),
+            "--content_masks: small.png is 18x18, its picture 24x32: both need one size",
+        ),
+        (
+            ("--style_masks", "large.png"),
+            "--style_masks: large.png is 24x32, its picture 18x18: both need one size",
+        ),
+        (("--style_masks", "small.png"), "--style_masks: small.png is black everywhere; white is where its style is"),
+        (("--content_masks", "none.png"), "none.png: No such file or directory"),
+        (
+            ("--image_size", 128, "--scales", 4),
+            "--scales 4: the first would be 12 pixels across, and 32 are needed; at 96x128 there are 2 at most: lower "
+            "it, or raise --image_size",
+        ),
+        (("--reconstructions", "--init", "style"), "--reconstructions begin with noise: leave --init style out"),
+        (
+            ("--reconstructions", "--content", "content"),
+            "--reconstructions: one content and one style are needed, got 2 pairs",
+        ),
+        (("--weights",), "--weights: its value is missing; a path is needed"),
+        (
+            ("--backbone", "vgg11"),
+            "--backbone: got 'vgg11'; vgg16, vgg19, resnet18, resnet50, wide_resnet50_2, googlenet, inception_v3, "
+            "squeezenet1_1, noresnet, pseudo_vgg or pseudo_resvgg is needed",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told_in_one_line(easel, error, arguments, message):
+    write("small.png", np.zeros((18, 18, 1), np.uint8))
+    write("large.png", np.full((24, 32, 1), 255, np.uint8))
+    assert error(2, lambda: paint(*arguments)) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "beginning"),
+    [
+        (("--weights", "nowhere.pth"), "--weights nowhere.pth: it cannot be read (No such file or directory); "),
+        (("--weights", "random", "--style_layers", "relu9_1"), "squeezenet1_1 has no layer relu9_1"),
+    ],
+)
+def test_mistakes_in_the_backbone_are_told_in_one_line(easel, monkeypatch, error, arguments, beginning):
+    monkeypatch.undo()
+    monkeypatch.chdir(easel)
+    assert error(2, lambda: paint("--backbone", "squeezenet1_1", *arguments)).startswith(beginning)
+
+
+def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error):
+    (easel / "content" / "words.jpg").write_text("no picture")
+    assert error(2, lambda: paint(content="content")).startswith("content/words.jpg: not a PNG")
+    assert paint("--skip_bad", content="content") == 0
+    assert "left out: content/words.jpg: not a PNG" in capsys.readouterr().err
+    assert len(list(Path("results/content_scream/output").iterdir())) == 2
+    assert error(2, lambda: paint("--skip_bad", content="content/words.jpg")) == "--skip_bad left no picture to paint"
+
+
+def test_where_results_cannot_be_written_it_says_so(easel, error):
+    Path("results").write_text("in the way")
+    assert error(2, paint) == "the results cannot be written to results/tower_scream: Not a directory"
+
+
+def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error):
+    def greedy(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore")
+
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", greedy)
+    assert error(1, paint) == (
+        "out of memory; lower --image_size, or add --checkpointing on (CUDA out of memory. Tried to allocate 9 GiB.)"
+    )
+
+
+def test_a_mistake_of_the_program_shows_its_traceback(easel, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        paint()
+
+
+def test_help_is_that_of_the_method(capsys):
+    assert main(["test", "--model", "swag", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--smoothing" in out
+    assert "default: resnet50" in out
+    assert main(["test", "--help"]) == 0
+    assert "--model gatys --help" in capsys.readouterr().out
+
+
+def test_training_such_a_method_is_answered_with_the_right_command(error):
+    assert error(2, main, ["train", "--model", "gatys", "--dataroot", "x"]) == (
+        "--model: gatys paints one picture, and there is nothing to train; "
+        "type python test.py --model gatys --content PICTURE --style PICTURE"
+    )
+
+
+def panels(pictures, options, objective_of, on_step):
+    """In place of the reconstructions: two layers of each row, in one colour each."""
+    for number, layer in enumerate(("relu1_1", "relu2_1")):
+        for row in ("content", "style"):
+            objective_of(options.features)
+            on_step(gatys.Step(1, 4, {"loss/total": 1.0}, lambda: pictures.content))
+            yield Panel(row, layer, torch.full_like(pictures.content, number - 0.5))
+
+
+def test_reconstructions_are_one_grid_with_names(easel, monkeypatch, capsys):
+    monkeypatch.setattr("pix2pix.methods.reconstructions.reconstructions", panels)
+    assert paint("--reconstructions", "--image_size", 120) == 0
+    file = Path("results/tower_scream/reconstructions.png")
+    assert capsys.readouterr().out == f"{file}\n"
+    grid = read(file)
+    assert grid.shape[1] == 3 * 120 + 4 * 8
+    assert {64, 191} <= set(np.unique(grid))
+    with Image.open(file) as image:
+        assert image.text["style_layers"].startswith("relu1_1,relu2_1")
+    steps = [json.loads(line)["step"] for line in
+             Path("results/tower_scream/log/reconstructions/metrics.jsonl").read_text().splitlines()]  # fmt: skip
+    assert steps == [1, 5, 9, 13]
+
+
+def test_reconstructions_that_are_interrupted_show_those_that_are_whole(easel, monkeypatch, capsys):
+    def interrupted(pictures, options, objective_of, on_step):
+        yield from list(panels(pictures, options, objective_of, lambda step: None))[:1]
+        os.kill(os.getpid(), signal.SIGINT)
+        on_step(gatys.Step(1, 4, {"loss/total": 1.0}, lambda: pictures.content))
+
+    monkeypatch.setattr("pix2pix.methods.reconstructions.reconstructions", interrupted)
+    assert paint("--reconstructions") == 130
+    assert "stopped; whole reconstructions: 1 of " in capsys.readouterr().err
+    assert Path("results/tower_scream/reconstructions.png").is_file()
+
+
+def test_the_runtime_is_that_of_the_options(easel):
+    assert Runtime("cpu").device.type == "cpu"
+    assert paint("--precision", "bf16") == 0

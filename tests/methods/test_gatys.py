@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from pix2pix.methods.gatys import Pictures, stylise
+from pix2pix.methods.objective import Objective
+from pix2pix.options import GatysOptions
+from pix2pix.options.records import build
+from pix2pix.runtime import NonFiniteError, Runtime
+
+SHALLOW = {"weights": "random", "content_layers": ("relu1_2",), "style_layers": ("relu1_1", "relu2_1")}
+
+
+def picture(seed, height=24, width=20):
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def painted(pictures=None, **given):
+    options = build(GatysOptions, {"content": "a", "style": ("b",) * 1, "iterations": 12} | SHALLOW | given)
+    steps = []
+    pictures = pictures or Pictures(picture(0), [picture(1, 30, 30)])
+    image = stylise(pictures, Objective(options.features, Runtime("cpu")), options, steps.append)
+    return image, steps
+
+
+def test_the_image_gets_the_style_and_keeps_the_content():
+    image, steps = painted(iterations=40)
+    first, last = steps[0].scalars, steps[-1].scalars
+    assert image.shape == (1, 3, 24, 20)
+    assert (first["loss/style"], first["loss/content"]) == (pytest.approx(1), 0)
+    assert last["loss/style"] < 0.2
+    assert last["loss/content"] < 1
+
+
+def test_one_iteration_is_one_evaluation():
+    _, steps = painted(iterations=7)
+    assert [step.number for step in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert {step.total for step in steps} == {7}
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_both_optimisers_lower_the_loss(optimizer):
+    _, steps = painted(optimizer=optimizer, iterations=25)
+    assert steps[-1].scalars["loss/total"] < 0.5 * steps[0].scalars["loss/total"]
+
+
+def test_the_style_alone_may_be_made_from_noise_that_the_seed_draws():
+    once, twice, other = (painted(init="noise", seed=seed, iterations=3)[0] for seed in (0, 0, 1))
+    assert once.equal(twice)
+    assert not once.equal(other)
+
+
+def test_coarse_to_fine_ends_at_the_size_of_the_content():
+    image, steps = painted(scales=2, iterations=9)
+    assert [step.image().shape[-2:] for step in steps] == [(12, 10)] * 4 + [(24, 20)] * 5
+    assert image.shape[-2:] == (24, 20)
+
+
+def test_a_style_paints_its_region_alone():
+    left = torch.zeros(1, 1, 24, 20)
+    left[..., :10] = 1
+    styles = [picture(1), torch.full((1, 3, 24, 20), -0.9)]
+    options = {"style": ("b", "c"), "content_weight": 0.0, "iterations": 30}
+    image, _ = painted(Pictures(picture(0), styles, [left, 1 - left]), **options)
+    assert image[..., 12:].mean() < -0.7 < image[..., :8].mean()
+
+
+def test_weights_share_the_styles():
+    pictures = Pictures(picture(0), [torch.full((1, 3, 24, 20), 0.9), torch.full((1, 3, 24, 20), -0.9)])
+    options = {"style": ("b", "c"), "content_weight": 0.0}
+    bright, dark = (painted(pictures, **options, style_weights=weights)[0] for weights in ((1.0, 0.0), (0.0, 1.0)))
+    assert bright.mean() > dark.mean() + 0.5
+
+
+def test_luminance_alone_keeps_the_colours():
+    grey = picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5
+    image, _ = painted(Pictures(grey, [picture(1)]), keep_colours="luminance")
+    assert (image - image.mean(dim=1, keepdim=True)).abs().max() < 1e-3
+    assert (image - grey).abs().max() > 0.05
+
+
+def test_the_style_is_recoloured_to_the_content():
+    grey = picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5
+    image, _ = painted(Pictures(grey, [picture(1)]), keep_colours="coral")
+    chroma = (image - image.mean(dim=1, keepdim=True)).abs().mean()
+    assert chroma < 0.5 * (painted(Pictures(grey, [picture(1)]))[0] - grey).abs().mean()
+
+
+def test_a_rate_that_is_too_high_is_told():
+    with pytest.raises(NonFiniteError, match=r"iteration \d+: the loss is \S+; lower --learning_rate, or choose --opt"):
+        painted(learning_rate=1e30, iterations=20)

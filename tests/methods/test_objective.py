@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from pix2pix.methods.objective import Objective, general_units
+from pix2pix.options import FeatureOptions
+from pix2pix.runtime import Runtime
+
+SHALLOW = {"weights": "random", "content_layers": ("relu1_2",), "style_layers": ("relu1_1", "relu2_1")}
+
+
+def objective(**options):
+    return Objective(FeatureOptions(**(SHALLOW | options)), Runtime("cpu"))
+
+
+def picture(seed, size=32):
+    return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_a_loss_of_one_is_that_of_an_unrelated_picture():
+    losses = objective()
+    content, style = losses.features(picture(0)), losses.features(picture(1, 40))
+    target = losses.style(style, content)
+    assert losses.style_loss(content, [target]).item() == pytest.approx(1)
+    assert losses.style_loss(style, [target]).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["gram", "mean_std", "covariance", "mmd", "histogram", "mrf"])
+@pytest.mark.parametrize("smoothing", [False, True])
+def test_any_style_loss_has_these_units(loss, smoothing):
+    losses = objective(style_loss=loss, smoothing=smoothing)
+    content, style = losses.features(picture(0)), losses.features(picture(1))
+    assert losses.style_loss(content, [losses.style(style, content)]).item() == pytest.approx(1, rel=1e-4)
+
+
+def test_raw_losses_are_the_papers():
+    losses = objective(units=False, style_layers=("relu1_1",))
+    content, style = losses.features(picture(0)), losses.features(picture(1))
+    f, a = (x["relu1_1"].flatten(2)[0] for x in (content, style))
+    e = ((f @ f.T - a @ a.T) ** 2).sum() / (4 * 64**2 * 1024**2)  # Gatys et al., equation 4
+    assert losses.style_loss(content, [losses.style(style, content)]).item() == pytest.approx(e.item(), rel=1e-4)
+
+
+def test_layer_weights_share_the_style():
+    both = objective(style_layer_weights=(1.0, 3.0))
+    content, style = both.features(picture(0)), both.features(picture(1))
+    image = both.features(picture(2))
+    target = both.style(style, content)
+    first, second = (
+        objective(style_layers=(layer,)).style_loss(
+            image, [target._replace(statistics={layer: target.statistics[layer]}, units={layer: target.units[layer]})]
+        )
+        for layer in ("relu1_1", "relu2_1")
+    )
+    assert both.style_loss(image, [target]).item() == pytest.approx((first.item() + 3 * second.item()) / 4, rel=1e-5)
+
+
+def test_the_backbone_reaches_no_deeper_than_the_losses_that_are_on():
+    assert objective(content_layers=()).extractor.layers == ("relu1_1", "relu2_1")
+    assert objective(style_layers=()).extractor.layers == ("relu1_2",)
+
+
+def test_general_units_are_the_same_each_time():
+    (content, style), again = general_units(objective()), general_units(objective())
+    assert (content, style) == again
+    assert set(content) == {"relu1_2"}
+    assert set(style) == {"relu1_1", "relu2_1"}
+    assert all(unit > 0 for unit in (*content.values(), *style.values()))
+
+
+def test_patches_are_compared_in_the_middle_of_the_network():
+    assert tuple(objective(style_layers=None, style_loss="mrf", content_layers=()).style_layers) == (
+        "relu3_1",
+        "relu4_1",
+    )

@@ -1,0 +1,197 @@
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pix2pix.options import (
+    GatysOptions,
+    OptionError,
+    SwagOptions,
+    as_dict,
+    from_dict,
+    load_yaml,
+    painter,
+    parse,
+    refuse_painter,
+    to_yaml,
+)
+from pix2pix.options.gatys import LEARNING_RATES
+from pix2pix.options.records import groups, leaves, values
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ("--content", "a.jpg", "--style", "b.jpg")
+
+
+def read(*arguments, record=GatysOptions):
+    return parse(arguments, record, program="test.py").options
+
+
+def refused(*arguments, record=GatysOptions):
+    with pytest.raises(OptionError) as caught:
+        read(*arguments, record=record)
+    return str(caught.value)
+
+
+def test_a_content_and_a_style_are_enough():
+    options = read(*PICTURES)
+    assert (options.data.content, options.data.style) == ("a.jpg", ("b.jpg",))
+    assert (options.features.backbone, options.optimise.optimizer, options.optimise.init) == (
+        "vgg19",
+        "lbfgs",
+        "content",
+    )
+
+
+def test_input_and_gpu_ids_mean_what_they_mean_elsewhere():
+    assert read("--input", "a.jpg", "--style", "b.jpg") == read(*PICTURES)
+    assert read(*PICTURES, "--gpu_ids", "-1").run.device == "cpu"
+
+
+def test_swag_is_gatys_with_other_defaults_and_nothing_else():
+    swag, gatys = read(*PICTURES, record=SwagOptions), read(*PICTURES)
+    differing = {name for name, value in values(swag).items() if values(gatys)[name] != value}
+    assert differing == {"model", "backbone", "smoothing"}
+    assert (swag.features.backbone, swag.features.smoothing) == ("resnet50", True)
+    described = {name: leaf.field.description for name, leaf in leaves(GatysOptions).items() if name != "model"}
+    assert described.items() <= {name: leaf.field.description for name, leaf in leaves(SwagOptions).items()}.items()
+
+
+def test_several_styles_are_a_list_on_the_command_line_and_in_yaml(tmp_path):
+    preset = tmp_path / "two.yaml"
+    preset.write_text("model: gatys\ncontent: a.jpg\nstyle: [b.jpg, ./c d.jpg]\nstyle_weights: [3, 1]\n")
+    options = read(str(preset))
+    assert options.data.style == ("b.jpg", "c d.jpg")
+    assert options.data.style_weights == (3, 1)
+    assert read("--content", "a.jpg", "--style", "b.jpg,./c d.jpg", "--style_weights", "3,1") == options
+
+
+@pytest.mark.parametrize("record", [GatysOptions, SwagOptions])
+def test_options_come_back_from_yaml_and_json(tmp_path, record):
+    options = read(*PICTURES, "--style", "b.jpg,c.jpg", "--style_weights", "1,2", "--scales", "3", record=record)
+    assert from_dict(record, as_dict(options)) == options
+    (tmp_path / "options.yaml").write_text(to_yaml(options))
+    assert from_dict(record, load_yaml(tmp_path / "options.yaml")) == options
+
+
+def test_each_optimiser_has_a_learning_rate_of_its_own():
+    for optimizer, rate in LEARNING_RATES.items():
+        assert read(*PICTURES, "--optimizer", optimizer).optimise.rate == rate
+        assert read(*PICTURES, "--optimizer", optimizer, "--learning_rate", "0.5").optimise.rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--style_weights", "1,2"), "--style_weights: got 2 for 1 --style; give one for each, in their order"),
+        (("--content_masks", "m.png,n.png"), "--content_masks: got 2 for 1 --style; give one for each, in their order"),
+        (("--style_masks", "m.png,n.png"), "--style_masks: got 2 for 1 --style; give one for each, in their order"),
+        (("--style", "b.jpg,c.jpg", "--style_weights", "0,0"), "--style_weights are all 0: one at least must be above"),
+        (
+            ("--content_weight", "0", "--style_weight", "0"),
+            "nothing to paint: --content_weight or --style_weight must be above 0",
+        ),
+        (("--iterations", "2", "--scales", "3"), "--iterations 2 are too few for --scales 3: each needs one"),
+        (
+            ("--reconstructions", "--style", "b.jpg,c.jpg"),
+            "--reconstructions is of one content and one style: leave masks and further styles out",
+        ),
+        (("--style", "b.jpg,,c.jpg"), "--style: got 'b.jpg,,c.jpg'; a path is needed"),
+        (("--alpha", "1"), "unknown option --alpha; --help lists all"),
+        (("--optimizer", "sgd"), "--optimizer: got 'sgd'; lbfgs or adam is needed"),
+    ],
+)
+def test_what_contradicts_itself_is_told_in_one_line(arguments, message):
+    assert refused(*PICTURES, *arguments) == message
+
+
+def test_a_comma_in_a_name_of_a_list_is_refused(tmp_path):
+    preset = tmp_path / "odd.yaml"
+    preset.write_text('content: a.jpg\nstyle: ["b,c.jpg"]\n')
+    assert refused(str(preset)).endswith(
+        "style: got ['b,c.jpg']; a path, or a list of them such as a.jpg,b.jpg is needed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--style", "b.jpg"),
+            "--content is missing: the picture to paint, or a folder of such pictures; --input is the same",
+        ),
+        (
+            ("--content", "a.jpg"),
+            "--style is missing: the picture in whose manner; several such are blended, and each of a folder gives a "
+            "painting",
+        ),
+    ],
+)
+def test_a_picture_that_is_missing_is_named(arguments, message):
+    assert refused(*arguments) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "record"),
+    [
+        (["--model", "gatys"], GatysOptions),
+        (["--model=swag", "--help"], SwagOptions),
+        (["--content", "x", "--model", "swag"], SwagOptions),
+        (["--model", "swag", "--model", "gatys"], GatysOptions),
+        ([str(ROOT / "options" / "gatys.yaml")], GatysOptions),
+        ([str(ROOT / "options" / "gatys.yaml"), "--model", "swag"], SwagOptions),
+        ([str(ROOT / "options" / "facades.yaml")], None),
+        (["--name", "run"], None),
+        (["--model", "pix2pix"], None),
+        (["--model", "test"], None),
+        (["--model", "cycle_gan"], None),
+        (["nowhere.yaml"], None),
+        ([], None),
+    ],
+)
+def test_the_model_says_whose_options_are_read(arguments, record):
+    assert painter(arguments) is record
+
+
+def test_an_unknown_model_is_told_which_there_are(tmp_path):
+    (tmp_path / "p.yaml").write_text("model: swg\n")
+    with pytest.raises(OptionError) as typed:
+        painter(["--model", "gatis"])
+    assert str(typed.value) == "--model: got 'gatis'; pix2pix, gatys or swag is needed: did you mean gatys?"
+    with pytest.raises(OptionError, match=r"^--model: got ''; pix2pix, gatys or swag is needed$"):
+        painter(["--model"])
+    with pytest.raises(OptionError) as written:
+        painter([str(tmp_path / "p.yaml")])
+    assert str(written.value).endswith("p.yaml: model: got 'swg'; pix2pix, gatys or swag is needed: did you mean swag?")
+
+
+def test_who_wants_to_train_them_is_told_what_to_type():
+    with pytest.raises(OptionError) as typed:
+        refuse_painter(["--model", "swag", "--dataroot", "x"])
+    words = "paints one picture, and there is nothing to train; type python test.py"
+    assert str(typed.value) == f"--model: swag {words} --model swag --content PICTURE --style PICTURE"
+    with pytest.raises(OptionError) as written:
+        refuse_painter(["options/gatys.yaml"])
+    assert str(written.value).endswith(f"gatys {words} options/gatys.yaml --content PICTURE --style PICTURE")
+    refuse_painter(["--model", "pix2pix"])
+    refuse_painter([])
+
+
+@pytest.mark.parametrize("name", ["gatys", "swag"])
+def test_the_commands_in_the_head_of_a_preset_are_right(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = (ROOT / "options" / f"{name}.yaml").read_text().splitlines()
+    manual = "\n".join(line for line in lines if line.startswith("#"))
+    commands = re.findall(r"python test\.py (.*)", manual)
+    assert commands
+    for words in map(shlex.split, commands):
+        assert words[0] == f"options/{name}.yaml"
+        record = painter(words)
+        assert record in (GatysOptions, SwagOptions)
+        assert read(*words, record=record).model == name
+
+
+@pytest.mark.parametrize("record", [GatysOptions, SwagOptions])
+def test_no_two_options_have_one_name(record):
+    tops = [name for name in record.model_fields if name not in groups(record)]
+    assert len(tops) + sum(len(kind.model_fields) for kind in groups(record).values()) == len(leaves(record))
