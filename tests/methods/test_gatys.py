@@ -61,7 +61,7 @@ def test_a_style_paints_its_region_alone():
     styles = [picture(1), torch.full((1, 3, 24, 20), -0.9)]
     options = {"style": ("b", "c"), "content_weight": 0.0, "iterations": 30}
     image, _ = painted(Pictures(picture(0), styles, [left, 1 - left]), **options)
-    assert image[..., 12:].mean() < -0.7 < image[..., :8].mean()
+    assert image[..., 12:].mean() < image[..., :8].mean() - 0.4
 
 
 def test_weights_share_the_styles():

@@ -9,7 +9,7 @@ SHALLOW = {"weights": "random", "content_layers": ("relu1_2",), "style_layers": 
 
 
 def objective(**options):
-    return Objective(FeatureOptions(**(SHALLOW | options)), Runtime("cpu"))
+    return Objective(FeatureOptions().model_copy(update=SHALLOW | options), Runtime("cpu"))
 
 
 def picture(seed, size=32):
