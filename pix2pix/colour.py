@@ -1,4 +1,4 @@
-"""CIE Lab of sRGB colours (D65, 2 degree observer) and the way back into the gamut of sRGB: pure functions.
+"""Colours, as pure functions: CIE Lab of sRGB (D65, 2 degree observer), the way back into its gamut, colour transfer.
 
 Images are (..., 3, H, W), of float32 or float64. Source: IEC 61966-2-1 for sRGB, CIE 15 for Lab.
 """
@@ -14,6 +14,7 @@ _DARK, _SLOPE, _OFFSET = 0.008856, 7.787, 16 / 116  # below _DARK Lab's cube roo
 _WHITE_LIGHT = [sum(weight * white for weight, white in zip(row, _WHITE, strict=True)) for row in _RGB_OF_XYZ]
 _HIGHEST = [max(1.0, light) for light in _WHITE_LIGHT]  # the matrix as published misses the white by up to 8e-5
 _HALVINGS = 24  # one part in 16 million, as fine as float32
+_NOISE = 1e-4  # of the largest variance: of a picture of 8 bits, rounding alone has about as much
 
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:
@@ -56,6 +57,58 @@ def within_gamut(lab: Tensor) -> Tensor:
         inner, outer = torch.where(fits, middle, inner), torch.where(fits, outer, middle)
     channels[1:, outside] = (chroma * inner).squeeze(-1)
     return result
+
+
+def match_colours(image: Tensor, reference: Tensor) -> Tensor:
+    """Return the image with the mean and covariance of the reference's colours; both are (..., C, H, W) of any size.
+
+    A linear map: whitened by its own covariance, coloured by the reference's, each divided by its own number of pixels.
+    The range is any, and colours may leave it: clip them. A direction in which an image has less than a hundredth of
+    its largest deviation, as grey ones have two, is taken for noise and left out; a single colour becomes the mean.
+
+    Source: Sun, Feng, Saenko, *Return of Frustratingly Easy Domain Adaptation* (CORAL), 2016, algorithm 1, without its
+    identity matrix; for style transfer Gatys et al., *Preserving Color in Neural Artistic Style Transfer*, 2016.
+    """
+    centre, covariance = _moments(image)
+    new_centre, new_covariance = _moments(reference)
+    matrix = (_power(new_covariance, 0.5, least=0) @ _power(covariance, -0.5, least=_NOISE)).to(image)
+    parts = matrix.unbind(-1)  # without matmul, as in _mixed
+    channels = (image - centre).unbind(-3)
+    return new_centre + sum(
+        part[..., None, None] * channel.unsqueeze(-3) for part, channel in zip(parts, channels, strict=True)
+    )
+
+
+def luminance(image: Tensor) -> Tensor:
+    """Return the grey (..., 1, H, W) of the same lightness, for images in [-1, 1]."""
+    return lightness_to_grey(rgb_to_lab((image + 1) / 2)[..., :1, :, :]) * 2 - 1
+
+
+def keep_colours(output: Tensor, content: Tensor) -> Tensor:
+    """Return the lightness of the output with the colours of the content, images of one size in [-1, 1], as is this.
+
+    L is the output's and a, b are the content's; where no screen shows such a colour, the hue stays and chroma is lost.
+    Source: Gatys et al., *Preserving Color in Neural Artistic Style Transfer*, 2016, there in YIQ.
+    """
+    lightness = rgb_to_lab((output.clamp(-1, 1) + 1) / 2)[..., :1, :, :]
+    chroma = rgb_to_lab((content.clamp(-1, 1) + 1) / 2)[..., 1:, :, :]
+    return lab_to_rgb(within_gamut(torch.cat([lightness, chroma], dim=-3))).clamp(0, 1) * 2 - 1
+
+
+def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean (..., C, 1, 1) of the colours and, in float64 on the processor, their covariance (..., C, C)."""
+    centre = image.mean(dim=(-2, -1), keepdim=True)
+    channels = (image - centre).flatten(-2).unbind(-2)
+    rows = [torch.stack([(a * b).mean(dim=-1) for b in channels], dim=-1) for a in channels]
+    return centre, torch.stack(rows, dim=-2).cpu().double()
+
+
+def _power(covariance: Tensor, exponent: float, least: float) -> Tensor:
+    """Return the symmetric power of matrices (..., C, C); variances up to that share of the largest become 0."""
+    values, vectors = torch.linalg.eigh(covariance)
+    counts = (values > least * values[..., -1:]) & (values > 0)
+    powers = torch.where(counts, values.clamp(min=torch.finfo(values.dtype).tiny).pow(exponent), 0.0)
+    return torch.matmul(vectors * powers.unsqueeze(-2), vectors.mT)
 
 
 def _fits(lab: Tensor) -> Tensor:

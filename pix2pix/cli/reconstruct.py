@@ -27,7 +27,7 @@ def reconstruct(wished: Sequence[Commission], folder: Path, options: GatysOption
     from pix2pix.training.stops import signals
 
     if len(wished) > 1:
-        raise UserError(f"--reconstructions are of one content and one style, got {len(wished)} pairs")
+        raise UserError(f"--reconstructions: got {len(wished)} pairs of content and style; give a file for each")
     if not ranks.is_first():
         return 0
     seen, runtime = opened(wished[0], options), runtime_of(options)

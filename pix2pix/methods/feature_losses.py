@@ -17,6 +17,7 @@ from pix2pix.colour import lab_to_rgb
 from pix2pix.errors import UserError
 from pix2pix.images import Encoding, ImageError
 from pix2pix.images.lightness import CHROMA
+from pix2pix.losses.precision import widened
 from pix2pix.methods.objective import Objective, Style, general_units
 from pix2pix.options import Pix2PixOptions
 from pix2pix.runtime import Runtime
@@ -46,14 +47,16 @@ class FeatureLosses:
         off |= {"style_layers": ()} if loss.lambda_style == 0 else {}
         self.weights = loss.lambda_perceptual, loss.lambda_style
         self.objective = Objective(options.features.model_copy(update=off), runtime, options.run.seed)
-        self.content_units, self.style_units = general_units(self.objective)
+        is_cropped = data.preprocess in ("resize_and_crop", "crop", "scale_width_and_crop")
+        units = general_units(self.objective, data.crop_size) if is_cropped else general_units(self.objective)
+        self.content_units, self.style_units = units
         self.description = dict(self.objective.description)
         self.style: Style | None = None
         if loss.style_image is not None:
             picture = read_style(loss.style_image, data.crop_size, data.max_pixels)
             self.style = self._style_of(runtime.place(picture))
             self.description["style_image_sha256"] = hashlib.sha256(Path(loss.style_image).read_bytes()).hexdigest()
-        if data.preprocess in ("resize_and_crop", "crop", "scale_width_and_crop"):
+        if is_cropped:
             blank = runtime.place(torch.zeros(1, 3, *data.crop_size))
             with torch.no_grad():  # tells at once whether layers fit crops
                 list(self.terms(blank, blank))
@@ -116,10 +119,10 @@ def check_seen(target: Encoding) -> None:
 
 
 def seen(target: Encoding, output: Tensor, source: Tensor) -> Tensor:
-    """Return outputs as a backbone takes them: float32, grey or RGB in [-1, 1], with gradient and without waiting.
+    """Return outputs as a backbone takes them: float32 or wider, grey or RGB in [-1, 1], without waiting.
 
     Colours a and b get the L of their sources. Those that no screen shows lie outside, and so have a gradient.
     """
     if target.kind != "chroma":
-        return output.float()
-    return lab_to_rgb(torch.cat([(source.float() + 1) * 50, output.float() * CHROMA], dim=1)) * 2 - 1
+        return widened(output)
+    return lab_to_rgb(torch.cat([(widened(source) + 1) * 50, widened(output) * CHROMA], dim=1)) * 2 - 1

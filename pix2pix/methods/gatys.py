@@ -19,8 +19,10 @@ from pix2pix.losses.pixel import total_variation
 from pix2pix.methods.objective import Objective, Style
 from pix2pix.options import GatysOptions
 from pix2pix.runtime import NonFiniteError
+from pix2pix.tiling import free_memory
 
 _HISTORY = 20  # of L-BFGS: each entry is two images
+_SPARE = 1.5  # over what the backbone keeps: targets, gradients, and what convolutions need while they work
 _NOISE = 0.25  # deviation of white noise
 
 
@@ -90,6 +92,7 @@ def _optimised(
     image = _initial(pictures, options) if start is None else _resized(start, size)
     image = objective.runtime.place(image).clone().requires_grad_()
     optimizer = _optimizer(image, options)
+    objective.extractor.checkpointed = _is_checkpointed(image, objective, options)
     total, scales = options.optimise.iterations, options.optimise.scales
     ends = [total * done // scales for done in range(scales + 1)]
 
@@ -189,6 +192,16 @@ def _optimizer(image: Tensor, options: GatysOptions) -> Optimizer:
     if how.optimizer == "adam":
         return Adam([image], lr=how.rate)
     return LBFGS([image], lr=how.rate, max_iter=1, history_size=_HISTORY, tolerance_grad=0, tolerance_change=0)
+
+
+def _is_checkpointed(image: Tensor, objective: Objective, options: GatysOptions) -> bool:
+    """Say whether features are computed twice, as wished, or because memory would run out."""
+    wished = options.optimise.checkpointing
+    if wished != "auto":
+        return wished == "on"
+    height, width = image.shape[-2:]
+    needed = _SPARE * objective.extractor.kept_bytes(height, width) + 2 * _HISTORY * image.numel() * 4
+    return needed > free_memory(image.device)
 
 
 def _at_scale(pictures: Pictures, factor: float) -> Pictures:

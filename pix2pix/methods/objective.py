@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pix2pix import images
-from pix2pix.data.generated import generate
+from pix2pix.data.generated import SMALLEST, generate
 from pix2pix.errors import UserError
 from pix2pix.losses.perceptual import feature_reconstruction
 from pix2pix.losses.smoothing import softmax_smoothing
@@ -141,18 +141,26 @@ def style_layers_of(options: FeatureOptions) -> tuple[str, ...]:
     return layers[2:4] if options.style_loss == "mrf" else layers
 
 
-def general_units(objective: Objective) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the units of content and style for images yet unknown: means over pairs of generated pictures."""
+def general_units(
+    objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE)
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the units of content and style for images yet unknown: means over pairs of generated pictures.
+
+    These are of `size` at most: what is trained on small crops need not wait for large ones. {} if unwanted.
+    """
+    if not objective.options.units:
+        return {}, {}
     with torch.no_grad():
-        features = objective.features(objective.runtime.place(_examples(None)))
+        features = objective.features(objective.runtime.place(_examples(None, size)))
     others = {layer: x.roll(1, dims=0) for layer, x in features.items()}
     return objective.content_units(features, others), dict(objective.style(features, others).units)
 
 
-def _examples(folder: str | None) -> Tensor:
+def _examples(folder: str | None, size: tuple[int, int] = (_SIDE, _SIDE)) -> Tensor:
     """Return images (N, 3, H, W) in [-1, 1]: generated ones, or the first of a folder, squeezed to one size."""
     if folder is None:
-        return torch.stack([images.to_tensor(generate(0, index, (_SIDE, _SIDE))[0]) for index in range(_EXAMPLES)])
+        height, width = (min(max(side, SMALLEST), _SIDE) for side in size)
+        return torch.stack([images.to_tensor(generate(0, index, (height, width))[0]) for index in range(_EXAMPLES)])
     files = images.find_images(Path(folder))[: 4 * _EXAMPLES]
     if not files:
         raise UserError(f"--rescale_on {images.shown(Path(folder))}: no images there; a folder of pictures is needed")

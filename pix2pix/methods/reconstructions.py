@@ -39,4 +39,4 @@ def reconstructions(
                 }
             )
             image = stylise(pictures, objective_of(features), alone, on_step)
-            yield Panel(row, layer if row == "content" else f"{layers[0]} .. {layer}", image)
+            yield Panel(row, f"{layers[0]} .. {layer}" if len(style) > 1 else layer, image)

@@ -63,9 +63,23 @@ def options_page() -> str:
     ]
     for program, record in PROGRAMS.items():
         lines += ["", f"## {program}", "", record.__doc__ or ""]
+        told, base = next(((told, kind) for told, kind in PROGRAMS.items() if kind in record.__mro__[1:]), ("", None))
+        lines += ["", f"What differs from `{told}`, whose other options it has too:"] if base else []
         for title, members in _sections(record):
-            lines += ["", f"### {title}", "", "| option | default | allowed | meaning |", "|---|---|---|---|"]
-            lines += map(_row, members)
+            rows = [
+                _row(leaf)
+                for leaf in members
+                if base is None or leaf.field.default != leaves(base)[leaf.name].field.default
+            ]
+            if rows:
+                lines += [
+                    "",
+                    f"### {title}",
+                    "",
+                    "| option | default | allowed | meaning |",
+                    "|---|---|---|---|",
+                    *rows,
+                ]
     lines += ["", "`*` may differ when a run is resumed; everything else is continued as it was.", ""]
     lines += ["## Flags of junyanz/pytorch-CycleGAN-and-pix2pix", ""]
     lines += ["Flags with the same name mean the same. The others:", ""]

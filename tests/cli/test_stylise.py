@@ -15,7 +15,6 @@ from pix2pix.images import read, read_rgb, resize, write
 from pix2pix.methods import gatys
 from pix2pix.methods.reconstructions import Panel
 from pix2pix.options import GatysOptions, load_yaml, parse
-from pix2pix.runtime import Runtime
 
 
 class Untrained:
@@ -337,7 +336,7 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
         (("--reconstructions", "--init", "style"), "--reconstructions begin with noise: leave --init style out"),
         (
             ("--reconstructions", "--content", "content"),
-            "--reconstructions: one content and one style are needed, got 2 pairs",
+            "--reconstructions: got 2 pairs of content and style; give a file for each",
         ),
         (("--weights",), "--weights: its value is missing; a path is needed"),
         (
@@ -364,6 +363,19 @@ def test_mistakes_in_the_backbone_are_told_in_one_line(easel, monkeypatch, error
     monkeypatch.undo()
     monkeypatch.chdir(easel)
     assert error(2, lambda: paint("--backbone", "squeezenet1_1", *arguments)).startswith(beginning)
+
+
+def test_a_backbone_that_was_never_trained_paints_too(easel, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.chdir(easel)
+    assert paint("--backbone", "squeezenet1_1", "--weights", "random", "--image_size", 48) == 0
+    assert "backbone: squeezenet1_1, weights random, seed 0, SHA-256 " in capsys.readouterr().err
+    lines = Path("results/tower_scream/log/tower_scream/metrics.jsonl").read_text().splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    assert last["loss/total"] < first["loss/total"]
+    assert not np.array_equal(
+        read("results/tower_scream/output/tower_scream.png"), read("results/tower_scream/content/tower_scream.png")
+    )
 
 
 def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error):
@@ -451,6 +463,8 @@ def test_reconstructions_that_are_interrupted_show_those_that_are_whole(easel, m
     assert Path("results/tower_scream/reconstructions.png").is_file()
 
 
-def test_the_runtime_is_that_of_the_options(easel):
-    assert Runtime("cpu").device.type == "cpu"
-    assert paint("--precision", "bf16") == 0
+def test_the_runtime_is_that_of_the_options(easel, capsys):
+    assert paint("--precision", "bf16", "--fast", "none", "--seed", 3) == 0
+    said = capsys.readouterr().err
+    assert "device cpu, bf16, seed 3" in said
+    assert "fast: nothing" in said

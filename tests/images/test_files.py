@@ -304,3 +304,16 @@ def test_the_alpha_that_opencv_writes_into_tiff_files_without_naming_it_is_read(
     image = noise(6, 5, 4)
     assert cv2.imwrite(str(tmp_path / "a.tif"), image[..., [2, 1, 0, 3]])
     assert np.array_equal(read(tmp_path / "a.tif"), image)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_png_file_keeps_what_is_said_of_it(tmp_path, dtype):
+    array = np.arange(24, dtype=dtype).reshape(2, 4, 3)
+    texts = {"options": '{"seed": 1}', "weights": "caf\u00e9 \u5bb6.pth", "Software": "not unicode \udce9"}
+    write(tmp_path / "said.png", array, texts)
+    with Image.open(tmp_path / "said.png") as image:
+        image.load()  # with the checksums of all chunks
+        assert image.text == texts | {"Software": r"not unicode \udce9"}
+    assert np.array_equal(read(tmp_path / "said.png"), array)
+    write(tmp_path / "said.tif", array, texts)
+    assert np.array_equal(read(tmp_path / "said.tif"), array)

@@ -88,3 +88,20 @@ def test_the_style_is_recoloured_to_the_content():
 def test_a_rate_that_is_too_high_is_told():
     with pytest.raises(NonFiniteError, match=r"iteration \d+: the loss is \S+; lower --learning_rate, or choose --opt"):
         painted(learning_rate=1e30, iterations=20)
+
+
+def test_features_computed_twice_give_the_same_picture():
+    kept, again = (painted(checkpointing=checkpointing, iterations=6)[0] for checkpointing in ("off", "on"))
+    assert torch.allclose(kept, again, atol=1e-5)
+
+
+def test_features_are_computed_twice_where_memory_would_run_out(monkeypatch):
+    seen = []
+    monkeypatch.setattr("pix2pix.methods.gatys.free_memory", lambda device: 10**6)
+    options = build(GatysOptions, {"content": "a", "style": ("b",), "iterations": 1} | SHALLOW)
+    objective = Objective(options.features, Runtime("cpu"))
+    pictures = Pictures(picture(0, 64, 64), [picture(1, 64, 64)])
+    stylise(pictures, objective, options, lambda step: seen.append(objective.extractor.checkpointed))
+    monkeypatch.setattr("pix2pix.methods.gatys.free_memory", lambda device: 10**9)
+    stylise(pictures, objective, options, lambda step: seen.append(objective.extractor.checkpointed))
+    assert seen == [True, False]

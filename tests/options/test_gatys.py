@@ -64,6 +64,7 @@ def test_several_styles_are_a_list_on_the_command_line_and_in_yaml(tmp_path):
     assert options.data.style == ("b.jpg", "c d.jpg")
     assert options.data.style_weights == (3, 1)
     assert read("--content", "a.jpg", "--style", "b.jpg,./c d.jpg", "--style_weights", "3,1") == options
+    assert read("--content", "a.jpg", "--style", "b.jpg", "./c d.jpg", "--style_weights", "3", "1") == options
 
 
 @pytest.mark.parametrize("record", [GatysOptions, SwagOptions])

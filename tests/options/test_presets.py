@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.options import LossOptions, Pix2PixOptions, TestOptions, painter, parse
+from pix2pix.options import FeatureOptions, LossOptions, Pix2PixOptions, TestOptions, painter, parse
 from pix2pix.options.reference import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,11 @@ FIVE = {
     "cgan": LossOptions(conditional=True, lambda_l1=0),
     "l1_gan": LossOptions(conditional=False, lambda_l1=100),
     "l1_cgan": LossOptions(conditional=True, lambda_l1=100),
+}
+
+ON_FEATURES = {
+    "perceptual": LossOptions(lambda_perceptual=10),
+    "style_gram": LossOptions(lambda_style=10),
 }
 
 
@@ -74,6 +79,14 @@ def test_facades_is_the_papers_run_by_default():
     assert record.data.direction == "BtoA"
 
 
+@pytest.mark.parametrize("name", ON_FEATURES)
+def test_losses_on_features_are_added_to_the_papers(name):
+    words = [str(ROOT / "options" / f"{name}.yaml"), "--dataroot", "x", "--name", "a"]
+    record = parse(words, Pix2PixOptions, program="train.py").options
+    assert record.loss == ON_FEATURES[name]
+    assert record.features == FeatureOptions()
+
+
 @pytest.mark.parametrize("name", FIVE)
 def test_the_papers_five_objectives_are_presets(name):
     preset = next(path for path in PRESETS if path.stem == name)
@@ -103,7 +116,7 @@ def test_all_commands_of_a_manual_are_right_and_of_its_run(preset):
 
 
 def test_every_preset_is_held_to_what_it_says():
-    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, "demo"}
+    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, *ON_FEATURES, "demo"}
 
 
 def test_all_commands_of_the_page_on_data_sets_can_be_typed(monkeypatch):

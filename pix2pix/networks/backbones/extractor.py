@@ -1,17 +1,20 @@
 """A frozen network whose features losses compare: it owns its preprocessing and computes no further than it must."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pix2pix.errors import UserError
 from pix2pix.networks.backbones.architecture import Padding, Pooling, architecture, smallest_side
 from pix2pix.networks.backbones.files import CAFFE_MEANS, IMAGENET_DEVIATIONS, IMAGENET_MEANS
 from pix2pix.networks.backbones.names import check_layers, places
 from pix2pix.networks.backbones.weights import load
+
+_PROBE = 64  # side of the image by which memory is estimated
 
 
 class FeatureExtractor(nn.Module):
@@ -55,6 +58,8 @@ class FeatureExtractor(nn.Module):
         self._keys = tuple(network.steps)
         self._means = dict.fromkeys(layers, 1.0)  # what features are divided by
         self.steps = nn.ModuleList(network.steps.values())
+        self._segments = _up_to(set(self._places.values()), network.steps)
+        self.checkpointed = False  # whether what lies between the layers is computed again on the way back, not kept
         for name, values in zip(("scale", "shift"), _preprocessing(backbone, loaded.flavour), strict=True):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self._smallest = partial(smallest_side, backbone, deepest, pooling, padding)
@@ -87,10 +92,11 @@ class FeatureExtractor(nn.Module):
         hardly active on the images at hand would be blown up.
 
         Raises:
-            UserError: a layer has no activation on these images, or one that is not finite.
+            UserError: a layer has no activation on these images, or one that is not finite, or they are too small.
         """
         with torch.autocast(self.scale.device.type, enabled=False):
             x = self._preprocessed(images.to(self.scale))
+            self._check_size(x)
             if self.backbone.startswith("vgg"):
                 self._rescale_weights(x)
             else:
@@ -99,11 +105,12 @@ class FeatureExtractor(nn.Module):
 
     def _rescale_weights(self, x: Tensor) -> None:
         before = 1.0
+        names = {place: layer for layer, place in places(self.backbone).items()}
         for key, step in zip(self._keys, self.steps, strict=True):
             if isinstance(step, nn.Conv2d):
                 assert step.bias is not None
                 step.weight *= before
-                before = self._mean(step(x).relu(), key)
+                before = self._mean(step(x).relu(), names[key])
                 step.weight /= before
                 step.bias /= before
             x = step(x)
@@ -117,6 +124,24 @@ class FeatureExtractor(nn.Module):
             )
         return mean
 
+    @torch.no_grad()
+    def kept_bytes(self, height: int, width: int) -> int:
+        """Estimate what is kept of one image of this size for the way back, unless it is computed again."""
+        side = max(_PROBE, self._smallest())
+        kept = 0
+
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            nonlocal kept
+            kept += output.numel() * output.element_size()
+
+        hooks = [part.register_forward_hook(add) for part in self.steps.modules() if not list(part.children())]
+        try:
+            self._outputs(self.scale.new_zeros(1, 3, side, side))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return kept * height * width // side**2
+
     def _preprocessed(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] not in (1, 3):
             raise UserError(
@@ -126,23 +151,46 @@ class FeatureExtractor(nn.Module):
         # on the image, not in the first weights: the zeros around it are those of the preprocessed image
         return torch.addcmul(self.shift, image.expand(-1, 3, -1, -1), self.scale)
 
-    def _outputs(self, x: Tensor) -> dict[str, Tensor]:
+    def _outputs(self, image: Tensor) -> dict[str, Tensor]:
         """The outputs of the modules that are read, by torchvision's names."""
-        height, width = x.shape[-2:]
-        found, read = {}, set(self._places.values())
+        found = {}
+        x = image
         try:
-            for key, step in zip(self._keys, self.steps, strict=True):
-                x = step(x)
-                if key in read:
-                    found[key] = x
-        except RuntimeError as error:
-            if min(height, width) >= (smallest := self._smallest()):
-                raise
+            for key, steps in self._segments.items():
+                run = partial(_chained, steps)
+                again = self.checkpointed and x.requires_grad
+                x = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False) if again else run(x)
+                found[key] = x
+        except RuntimeError:
+            self._check_size(image)
+            raise
+        return found
+
+    def _check_size(self, image: Tensor) -> None:
+        height, width = image.shape[-2:]
+        smallest = self._smallest()
+        if min(height, width) < smallest:
             raise UserError(
                 f"{self.backbone} needs images of {smallest}x{smallest} at least for {', '.join(self.layers)}, "
                 f"and one is {width}x{height}: use larger images or earlier layers"
-            ) from error
-        return found
+            )
+
+
+def _up_to(read: set[str], steps: Mapping[str, nn.Module]) -> dict[str, list[nn.Module]]:
+    """Part the steps, of which the last is read, behind each one that is read, by whose key a part is found."""
+    segments: dict[str, list[nn.Module]] = {}
+    steps_since: list[nn.Module] = []
+    for key, step in steps.items():
+        steps_since.append(step)
+        if key in read:
+            segments[key], steps_since = steps_since, []
+    return segments
+
+
+def _chained(steps: Sequence[nn.Module], x: Tensor) -> Tensor:
+    for step in steps:
+        x = step(x)
+    return x
 
 
 def _freeze(convolution: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:

@@ -27,9 +27,12 @@ def test_the_gram_loss_is_that_of_gatys_and_what_others_make_of_it():
     loss = style_loss("gram")
     mine = loss.distance(x, loss.statistics(s, None), None)
     assert torch.allclose(mine, gatys(x, s))
-    # Johnson, Gram / (C H W) and the mean of squares: 4 / C^2 of it; Gatys' code, Gram / M and the mean of squares: 4
-    assert torch.allclose(((gram(x) / 6 - gram(s) / 6) ** 2).mean(), 4 / 6**2 * mine)
-    assert torch.allclose(((gram(x) - gram(s)) ** 2).mean(), 4 * mine)
+    johnson = ((gram(x) / 6 - gram(s) / 6) ** 2).sum()
+    gatys_code = ((gram(x) - gram(s)) ** 2).mean()
+    neural_style = ((gram(x) / 6 - gram(s) / 6) ** 2).mean()
+    assert torch.allclose(
+        torch.stack([johnson, gatys_code, neural_style]), mine * torch.tensor([4, 4, 4 / 6**2]).double()
+    )
 
 
 def test_covariance_is_that_of_numpy():
