@@ -86,6 +86,7 @@ def test_additions_make_peaks_grow_with_depth():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_claims_of_swag_hold_for_random_weights():
     check_swag(stages(RESIDUAL + PLAIN, count=10, size=256))
 

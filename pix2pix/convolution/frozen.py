@@ -37,7 +37,7 @@ def frozen_conv(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) ->
 
     `padding` is 0, 1 or 2. Only `x` gets a gradient, and that has none of its own.
     """
-    y: Tensor = _FrozenConv.apply(x, weight, bias, padding)  # type: ignore[no-untyped-call]
+    y: Tensor = _FrozenConv.apply(x, weight, bias, padding)
     return y
 
 
@@ -66,5 +66,5 @@ def _filtered(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> T
 @cache
 def _is_available() -> bool:
     """Say whether NNPACK is there and knows this processor; asking makes it ready."""
-    available: bool = torch.backends.nnpack.is_available()
+    available: bool = torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]
     return available

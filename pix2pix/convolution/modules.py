@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pix2pix.convolution.frozen import can_filter, frozen_conv
+from pix2pix.convolution.frozen import POSITIONS, can_filter, frozen_conv
 from pix2pix.convolution.minimal import convolve
 from pix2pix.convolution.products import conv_product, transposed_product
 
@@ -15,8 +15,8 @@ class Conv(nn.Conv2d):
     """A square convolution with zero padding.
 
     On a CPU, `by_product` lets it be computed as a product at few positions, `minimal` with fewer multiplications where
-    it has stride 1 and channels enough, so that these outweigh the transforms: fewer are enough where its weights are
-    frozen.
+    it has stride 1 and channels enough, so that these outweigh the transforms; frozen weights need fewer channels and
+    more positions for that.
     """
 
     by_product = False
@@ -28,7 +28,7 @@ class Conv(nn.Conv2d):
         if self.minimal and stride == 1 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
             if can_filter(x, self.weight, self.bias, padding):
                 return frozen_conv(x, self.weight, self.bias, padding)
-            if self._is_wide():
+            if self._is_wide() and (self.weight.requires_grad or x[0, 0].numel() >= POSITIONS):
                 y = convolve(x, self.weight, padding)
                 return y if self.bias is None else y + self.bias.view(-1, 1, 1)
         if self.by_product and x.device.type == "cpu" and x[:, 0].numel() <= FEW * stride**2:

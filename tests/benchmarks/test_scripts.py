@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import against_reference, inference, ours, soak
+from benchmarks import against_reference, gatys, inference, ours, soak
 from benchmarks.soak import Sample, growth, sample
 
 ROOT = Path(ours.__file__).parent.parent
@@ -45,7 +45,7 @@ def stand_in(tmp_path):
     return models.parent
 
 
-@pytest.mark.parametrize("script", [against_reference, inference, soak])
+@pytest.mark.parametrize("script", [against_reference, gatys, inference, soak])
 def test_help_tells_what_is_measured(script, capsys):
     with pytest.raises(SystemExit) as ended:
         script.main(["--help"])
@@ -86,6 +86,21 @@ def test_a_line_of_the_table_tells_time_ratio_share_and_memory():
 
 def test_the_error_is_a_share_of_the_exact_norm():
     assert ours.error(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0])) == pytest.approx(1 / 5)
+
+
+@pytest.mark.slow
+def test_the_plain_loop_starts_from_the_same_loss_and_lowers_it_as_much():
+    task = gatys.Task(gatys.picture(None, 0, 32), gatys.picture(None, 1, 32), "random", 30, 100)
+    plain, fast = ([mark.loss for mark in gatys.build(side, task)()] for side in ("plain", "fast"))
+    assert len(plain) == len(fast) == 30
+    assert fast[0] == pytest.approx(plain[0], rel=1e-4)
+    assert fast[-1] == pytest.approx(plain[-1], rel=0.05)
+    assert plain[-1] < 0.1 * plain[0]
+
+
+def test_weights_to_paint_with_that_do_not_exist_are_refused(tmp_path, capsys):
+    assert gatys.main(["--weights", str(tmp_path / "none.pth"), "--size", "32"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def samples(*values):
@@ -136,6 +151,15 @@ def test_both_sides_are_measured_and_told(stand_in, tmp_path):
     assert found["results"][3]["error"] < 1e-3
     assert (tmp_path / "found.svg").read_text().startswith("<svg")
     assert "| in_b1 | fp32 | " in done.stdout
+
+
+@pytest.mark.slow
+def test_both_paintings_are_measured_and_told(tmp_path, capsys):
+    flags = ("--size", 48, "--iterations", 3, "--rounds", 1, "--json", tmp_path / "found.json")
+    assert gatys.main(list(map(str, flags))) == 0
+    found = json.loads((tmp_path / "found.json").read_text())["results"]
+    assert [one["side"] for one in found] == ["plain", "unaided", "fast"]
+    assert "| fast | " in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -143,3 +143,9 @@ def test_without_nnpack_pytorchs_own_convolution_is_taken(monkeypatch):
     own = layer()
     assert not can_filter(x, own.weight, own.bias, 1)
     assert own(x).equal(F.conv2d(x, own.weight, own.bias, padding=1))
+
+
+def test_few_positions_of_frozen_weights_take_no_filtering_at_all(monkeypatch):
+    monkeypatch.setattr("pix2pix.convolution.modules.convolve", None)
+    own, x = layer(256), torch.randn(1, 256, 16, 16)
+    assert own(x).equal(F.conv2d(x, own.weight, own.bias, padding=1))

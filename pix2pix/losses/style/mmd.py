@@ -14,7 +14,7 @@ from pix2pix.losses.style.moments import gram
 from pix2pix.losses.style.positions import flat, mean
 from pix2pix.losses.style.records import Statistics, StyleLoss
 
-_CONSTANT = 1.0  # without it, the polynomial kernel's is Gram's loss, 4 times over
+_CONSTANT = 1.0  # without it, the polynomial kernel's loss is Gram's, 4 times over
 
 
 @full_precision
@@ -58,6 +58,7 @@ def _spectrum(features: Tensor, mask: Tensor | None) -> Statistics:
 def _rbf(features: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
     """Kernel exp(-|f - g|^2 / (2 bandwidth^2)), approximated by C random waves, with an error near 1 / sqrt(C).
 
+    It has a bound, so that it is flat far from the style: L-BFGS without a line search may jump there and stay.
     Source: Rahimi and Recht, *Random Features for Large-Scale Kernel Machines*, 2007, section 3.
     """
     bandwidth, frequencies, waves = style

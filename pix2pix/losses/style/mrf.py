@@ -2,7 +2,7 @@
 
 Li and Wand: *Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis*, 2016, equations 2
 and 3. All patches of image and style take part. Time grows with the product of their numbers: the paper's layers,
-relu3_1 and relu4_1, are those for it; relu1_1 of 256 x 256 would take 250 times as long as relu3_1.
+relu3_1 and relu4_1, are those for it; relu1_1 would take over 100 times as long as relu3_1.
 """
 
 import torch
