@@ -112,12 +112,12 @@ def _stepped(optimizer: Optimizer, image: Tensor, losses: Callable[[Tensor], dic
     """Evaluate the losses once, change the image, and return what they were."""
     found: dict[str, Tensor] = {}
 
-    def evaluated() -> Tensor:
+    def evaluated() -> float:
         optimizer.zero_grad()
         found.update(losses(image))
         # The mean over pixels would be too small for what L-BFGS takes for zero.
         (found["loss/total"] * image.numel()).backward()  # type: ignore[no-untyped-call]
-        return found["loss/total"].detach()
+        return found["loss/total"].item()
 
     optimizer.step(evaluated)
     return {name: value.item() for name, value in found.items()}

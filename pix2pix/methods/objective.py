@@ -73,7 +73,7 @@ class Objective:
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Return the features of images (N, 3, H, W) in [-1, 1] by layer, smoothed if that is wished (SWAG)."""
-        features = self.extractor(image)
+        features: dict[str, Tensor] = self.extractor(image)
         if not self.options.smoothing:
             return features
         return {layer: softmax_smoothing(x, self.options.temperature) for layer, x in features.items()}
@@ -169,7 +169,7 @@ def _examples(folder: str | None, size: tuple[int, int] = (_SIDE, _SIDE)) -> Ten
 
 
 def _sized(mask: Tensor | None, features: Tensor) -> Tensor | None:
-    return None if mask is None else F.adaptive_avg_pool2d(mask, features.shape[-2:])
+    return None if mask is None else F.adaptive_avg_pool2d(mask, (features.shape[-2], features.shape[-1]))
 
 
 def _mean(losses: Mapping[str, Tensor], weights: Mapping[str, float] | None = None) -> Tensor:

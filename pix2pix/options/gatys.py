@@ -56,7 +56,7 @@ class PaintingLossOptions(Record):
     """What is minimised, beside the features and their layers."""
 
     content_weight: float = Field(1, ge=0, description="alpha: weight of the content loss")
-    style_weight: float = Field(1, ge=0, description="beta: weight of the style loss")
+    style_weight: float = Field(10, ge=0, description="beta: weight of the style loss")
     lambda_tv: float = Field(0, ge=0, description="weight of the total variation, which smooths")
 
     @model_validator(mode="after")
