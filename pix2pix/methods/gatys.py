@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.optim import LBFGS, Adam, Optimizer
 
-from pix2pix.colour import keep_colours, match_colours
+from pix2pix.colour import keep_colours, luminance, match_colours
 from pix2pix.losses.pixel import total_variation
 from pix2pix.methods.objective import Objective, Style
 from pix2pix.options import GatysOptions
@@ -22,6 +22,7 @@ from pix2pix.runtime import NonFiniteError
 from pix2pix.tiling import free_memory
 
 _HISTORY = 20  # of L-BFGS: each entry is two images
+_LONGEST = 0.1  # step of L-BFGS: the mean over pixels, whose range is 2
 _SPARE = 1.5  # over what the backbone keeps: targets, gradients, and what convolutions need while they work
 _NOISE = 0.25  # deviation of white noise
 
@@ -62,7 +63,11 @@ def stylise(
     content = pictures.content
     colours = options.data.keep_colours
     if colours == "coral":
-        pictures = pictures._replace(styles=[match_colours(style, content) for style in pictures.styles])
+        pictures = pictures._replace(styles=[match_colours(style, content).clamp(-1, 1) for style in pictures.styles])
+    elif colours == "luminance":
+        light = luminance(content)
+        styles = [match_colours(luminance(style), light) for style in pictures.styles]
+        pictures = pictures._replace(content=_grey(light), styles=[_grey(style) for style in styles])
     image: Tensor | None = None
     for scale in reversed(range(options.optimise.scales)):
         image = _optimised(_at_scale(pictures, 0.5**scale), image, objective, options, on_step, scale)
@@ -77,6 +82,10 @@ def finished(image: Tensor, content: Tensor, options: GatysOptions) -> Tensor:
     """
     image = _resized(image.clamp(-1, 1), content.shape[-2:])
     return keep_colours(image, content.to(image.device)) if options.data.keep_colours == "luminance" else image
+
+
+def _grey(light: Tensor) -> Tensor:
+    return light.clamp(-1, 1).expand(-1, 3, -1, -1).contiguous()
 
 
 def _optimised(
@@ -119,7 +128,10 @@ def _stepped(optimizer: Optimizer, image: Tensor, losses: Callable[[Tensor], dic
         (found["loss/total"] * image.numel()).backward()  # type: ignore[no-untyped-call]
         return found["loss/total"].item()
 
+    before = image.detach().clone()
     optimizer.step(evaluated)
+    if isinstance(optimizer, LBFGS):
+        _shorten(optimizer, image, before)
     return {name: value.item() for name, value in found.items()}
 
 
@@ -192,6 +204,19 @@ def _optimizer(image: Tensor, options: GatysOptions) -> Optimizer:
     if how.optimizer == "adam":
         return Adam([image], lr=how.rate)
     return LBFGS([image], lr=how.rate, max_iter=1, history_size=_HISTORY, tolerance_grad=0, tolerance_change=0)
+
+
+@torch.no_grad()
+def _shorten(optimizer: LBFGS, image: Tensor, before: Tensor) -> None:
+    """Bring a step that went too far back to a length at which what L-BFGS has learnt of the losses still holds.
+
+    It would need a search along the line otherwise, and so some evaluations for each step.
+    """
+    move = image - before
+    factor = _LONGEST / max(move.abs().mean().item(), _LONGEST)
+    if factor < 1:
+        image.copy_(before + factor * move)
+        optimizer.state[image]["t"] *= factor  # what it takes for the length of its last step
 
 
 def _is_checkpointed(image: Tensor, objective: Objective, options: GatysOptions) -> bool:
