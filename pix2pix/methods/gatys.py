@@ -5,24 +5,21 @@ Colours, regions and scales: Gatys et al., Controlling perceptual factors in neu
 With features smoothed by a softmax it is SWAG (Wang, Li, Vasconcelos 2021): see losses/smoothing.py.
 """
 
-import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torch.optim import LBFGS, Adam, Optimizer
 
 from pix2pix.colour import keep_colours, luminance, match_colours
 from pix2pix.losses.pixel import total_variation
+from pix2pix.methods.descent import HISTORY, Descent
 from pix2pix.methods.objective import Objective, Style
 from pix2pix.options import GatysOptions
-from pix2pix.runtime import NonFiniteError
 from pix2pix.tiling import free_memory
 
-_HISTORY = 20  # of L-BFGS: each entry is two images
-_LONGEST = 0.1  # step of L-BFGS: the mean over pixels, whose range is 2
 _SPARE = 1.5  # over what the backbone keeps: targets, gradients, and what convolutions need while they work
 _NOISE = 0.25  # deviation of white noise
 
@@ -99,40 +96,16 @@ def _optimised(
     """Minimise equation 7 at one scale, from the image of the coarser one or the initial one."""
     size = pictures.content.shape[-2:]
     image = _initial(pictures, options) if start is None else _resized(start, size)
-    image = objective.runtime.place(image).clone().requires_grad_()
-    optimizer = _optimizer(image, options)
+    image = objective.runtime.place(image)
     objective.extractor.checkpointed = _is_checkpointed(image, objective, options)
     total, scales = options.optimise.iterations, options.optimise.scales
     ends = [total * done // scales for done in range(scales + 1)]
 
-    losses = equation_7(pictures, objective, options)
+    descent = Descent(image, equation_7(pictures, objective, options), options.optimise)
     for number in range(ends[-2 - scale] + 1, ends[-1 - scale] + 1):
-        scalars = _stepped(optimizer, image, losses)
-        if not math.isfinite(scalars["loss/total"]):
-            raise NonFiniteError(
-                f"iteration {number}: the loss is {scalars['loss/total']:g}; lower --learning_rate, or choose "
-                "--optimizer adam"
-            )
-        on_step(Step(number, total, scalars, lambda: image.detach().clamp(-1, 1)))
-    return image.detach()
-
-
-def _stepped(optimizer: Optimizer, image: Tensor, losses: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
-    """Evaluate the losses once, change the image, and return what they were."""
-    found: dict[str, Tensor] = {}
-
-    def evaluated() -> float:
-        optimizer.zero_grad()
-        found.update(losses(image))
-        # The mean over pixels would be too small for what L-BFGS takes for zero.
-        (found["loss/total"] * image.numel()).backward()  # type: ignore[no-untyped-call]
-        return found["loss/total"].item()
-
-    before = image.detach().clone()
-    optimizer.step(evaluated)
-    if isinstance(optimizer, LBFGS):
-        _shorten(optimizer, image, before)
-    return {name: value.item() for name, value in found.items()}
+        scalars, seen = descent.step()
+        on_step(Step(number, total, scalars, partial(torch.clamp, seen, -1, 1)))
+    return descent.best
 
 
 def equation_7(
@@ -198,34 +171,13 @@ def _initial(pictures: Pictures, options: GatysOptions) -> Tensor:
     return content if options.optimise.init == "content" else _resized(pictures.styles[0], content.shape[-2:])
 
 
-def _optimizer(image: Tensor, options: GatysOptions) -> Optimizer:
-    """Build the optimiser; one step of it is one evaluation of the losses."""
-    how = options.optimise
-    if how.optimizer == "adam":
-        return Adam([image], lr=how.rate)
-    return LBFGS([image], lr=how.rate, max_iter=1, history_size=_HISTORY, tolerance_grad=0, tolerance_change=0)
-
-
-@torch.no_grad()
-def _shorten(optimizer: LBFGS, image: Tensor, before: Tensor) -> None:
-    """Bring a step that went too far back to a length at which what L-BFGS has learnt of the losses still holds.
-
-    It would need a search along the line otherwise, and so some evaluations for each step.
-    """
-    move = image - before
-    factor = _LONGEST / max(move.abs().mean().item(), _LONGEST)
-    if factor < 1:
-        image.copy_(before + factor * move)
-        optimizer.state[image]["t"] *= factor  # what it takes for the length of its last step
-
-
 def _is_checkpointed(image: Tensor, objective: Objective, options: GatysOptions) -> bool:
     """Say whether features are computed twice, as wished, or because memory would run out."""
     wished = options.optimise.checkpointing
     if wished != "auto":
         return wished == "on"
     height, width = image.shape[-2:]
-    needed = _SPARE * objective.extractor.kept_bytes(height, width) + 2 * _HISTORY * image.numel() * 4
+    needed = _SPARE * objective.extractor.kept_bytes(height, width) + 2 * HISTORY * image.numel() * 4
     return needed > free_memory(image.device)
 
 

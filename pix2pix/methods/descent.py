@@ -1,0 +1,87 @@
+"""An image whose pixels are optimised: L-BFGS or Adam, one evaluation of the losses a step, and no way lost."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.optim import LBFGS, Adam, Optimizer
+
+from pix2pix.options.gatys import PaintingOptions
+from pix2pix.runtime import NonFiniteError
+
+HISTORY = 20  # of L-BFGS: each entry is two images
+_LONGEST = 0.1  # step of L-BFGS: the mean over pixels, whose range is 2
+_RUNAWAY = 5  # times the least loss
+_ATTEMPTS = 5
+
+
+class Descent:
+    """An image on its way to the least loss, and the best image met so far.
+
+    `losses` maps the image to its losses by name; "loss/total" is minimised. A loss that runs away, as that of L-BFGS
+    without a line search now and then does, makes the optimiser begin anew from the best image.
+    """
+
+    def __init__(self, image: Tensor, losses: Callable[[Tensor], Mapping[str, Tensor]], options: PaintingOptions):
+        self.image = image.detach().clone().requires_grad_()
+        self.best, self.least = self.image.detach().clone(), math.inf
+        self._losses, self._options = losses, options
+        self._optimizer = self._begun()
+        self._failures = 0  # since the least loss
+
+    def step(self) -> tuple[dict[str, float], Tensor]:
+        """Evaluate the losses once, then change the image; return them with the image that they are of.
+
+        Raises:
+            NonFiniteError: the losses are NaN or infinite, again and again.
+        """
+        found: dict[str, Tensor] = {}
+
+        def evaluated() -> float:
+            self._optimizer.zero_grad()
+            found.update(self._losses(self.image))
+            # The mean over pixels would be too small for what L-BFGS takes for zero.
+            (found["loss/total"] * self.image.numel()).backward()  # type: ignore[no-untyped-call]
+            return found["loss/total"].item()
+
+        seen = self.image.detach().clone()
+        self._optimizer.step(evaluated)
+        scalars = {name: value.item() for name, value in found.items()}
+        loss = scalars["loss/total"]
+        if loss < self.least:
+            self.best, self.least, self._failures = seen, loss, 0
+        if not math.isfinite(loss) or loss > _RUNAWAY * self.least:
+            self._go_back(loss)
+        elif isinstance(self._optimizer, LBFGS):
+            _shorten(self._optimizer, self.image, seen)
+        return scalars, seen
+
+    def _begun(self) -> Optimizer:
+        options = self._options
+        if options.optimizer == "adam":
+            return Adam([self.image], lr=options.rate)
+        return LBFGS(
+            [self.image], lr=options.rate, max_iter=1, history_size=HISTORY, tolerance_grad=0, tolerance_change=0
+        )
+
+    @torch.no_grad()
+    def _go_back(self, loss: float) -> None:
+        self._failures += 1
+        if self._failures > _ATTEMPTS and not math.isfinite(loss):
+            raise NonFiniteError(f"the loss is {loss:g} again and again: lower --learning_rate")
+        self.image.copy_(self.best)
+        self._optimizer = self._begun()
+
+
+@torch.no_grad()
+def _shorten(optimizer: LBFGS, image: Tensor, before: Tensor) -> None:
+    """Bring a step that went too far back to a length at which what L-BFGS has learnt of the losses still holds.
+
+    It would need a search along the line otherwise, and so some evaluations for each step.
+    """
+    move = image - before
+    factor = _LONGEST / max(move.abs().mean().item(), _LONGEST)
+    if factor < 1:
+        image.copy_(before + factor * move)
+        optimizer.state[image]["t"] *= factor  # what it takes for the length of its last step

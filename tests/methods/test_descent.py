@@ -1,0 +1,56 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from pix2pix.methods.descent import Descent
+from pix2pix.options.gatys import PaintingOptions
+from pix2pix.runtime import NonFiniteError
+
+
+def descended(loss, steps, start=None, **options):
+    descent = Descent(
+        torch.zeros(1, 3, 4, 4) if start is None else start,
+        lambda x: {"loss/total": loss(x)},
+        PaintingOptions(**options),
+    )
+    return descent, [descent.step()[0]["loss/total"] for _ in range(steps)]
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_the_image_goes_where_the_loss_is_least(optimizer):
+    descent, losses = descended(lambda x: (x - 0.3).square().mean(), 80, optimizer=optimizer)
+    assert torch.allclose(descent.best, torch.full((1, 3, 4, 4), 0.3), atol=1e-2)
+    assert descent.least == min(losses)
+
+
+def test_the_losses_are_those_of_the_image_returned_with_them():
+    descent = Descent(torch.zeros(1, 3, 4, 4), lambda x: {"loss/total": (x - 1).square().mean()}, PaintingOptions())
+    for _ in range(5):
+        scalars, image = descent.step()
+        assert scalars["loss/total"] == pytest.approx((image - 1).square().mean().item())
+
+
+def test_no_step_of_lbfgs_goes_far():
+    descent = Descent(torch.zeros(1, 3, 4, 4), lambda x: {"loss/total": (x - 50).square().mean()}, PaintingOptions())
+    seen = [descent.step()[1] for _ in range(10)]
+    assert all((a - b).abs().mean() < 0.1 + 1e-6 for a, b in pairwise(seen))
+
+
+def test_a_loss_that_runs_away_begins_anew_from_the_best_image():
+    calls = []
+
+    def cliff(x):
+        calls.append(1)
+        return (x - 0.3).square().mean() * (1e6 if len(calls) == 5 else 1)
+
+    descent, losses = descended(cliff, 80, optimizer="adam")
+    assert losses[4] > 1e3
+    assert losses[5] == min(losses[:4])
+    assert descent.least < 1e-3
+
+
+def test_losses_that_are_never_finite_are_told():
+    with pytest.raises(NonFiniteError, match=r"the loss is nan again and again: lower --learning_rate"):
+        descended(lambda x: x.sum() * math.nan, 20)
