@@ -43,11 +43,11 @@ def test_a_loss_that_runs_away_begins_anew_from_the_best_image():
 
     def cliff(x):
         calls.append(1)
-        return (x - 0.3).square().mean() * (1e6 if len(calls) == 5 else 1)
+        return (x - 0.3).square().mean() * (1e6 if len(calls) == 2 else 1)
 
     descent, losses = descended(cliff, 80, optimizer="adam")
-    assert losses[4] > 1e3
-    assert losses[5] == min(losses[:4])
+    assert losses[1] > 1e3
+    assert losses[2] == losses[0]
     assert descent.least < 1e-3
 
 
