@@ -156,7 +156,7 @@ def hang(folder: Path, items: "Sequence[GalleryItem]", options: GatysOptions, de
         "method": options.model,
         **{name.replace("_", " "): value for name, value in description.items()},
         "style loss": options.features.style_loss + (", smoothed" if options.features.smoothing else ""),
-        "content : style": f"{weight.content_weight:g} : {weight.style_weight:g}",
+        "content : style": f"{weight.content_weight:g} : {options.beta:g}",
         "iterations": f"{how.iterations} of {how.optimizer}, from {how.init}, scales {how.scales}",
         "command": shlex.join(["python", *sys.argv]),
     }

@@ -128,7 +128,7 @@ def equation_7(
         if kept:
             terms.append(("loss/content", weight.content_weight, objective.content_loss(features, kept, units)))
         if styles:
-            terms.append(("loss/style", weight.style_weight, objective.style_loss(features, styles)))
+            terms.append(("loss/style", options.beta, objective.style_loss(features, styles)))
         if weight.lambda_tv > 0:
             terms.append(("loss/tv", weight.lambda_tv, total_variation(image)))
         total = torch.stack([factor * loss for _, factor, loss in terms]).sum()

@@ -56,7 +56,9 @@ class PaintingLossOptions(Record):
     """What is minimised, beside the features and their layers."""
 
     content_weight: float = Field(1, ge=0, description="alpha: weight of the content loss")
-    style_weight: float = Field(10, ge=0, description="beta: weight of the style loss")
+    style_weight: float | None = Field(
+        None, ge=0, description="beta: weight of the style loss; none: 10, but 1 for mrf and 100 with --smoothing"
+    )
     lambda_tv: float = Field(0, ge=0, description="weight of the total variation, which smooths")
 
     @model_validator(mode="after")
@@ -119,6 +121,13 @@ class GatysOptions(Record):
     optimise: PaintingOptions = PaintingOptions()
     features: FeatureOptions = FeatureOptions()
     run: PaintingRunOptions = PaintingRunOptions()
+
+    @property
+    def beta(self) -> float:
+        """The weight of the style loss, given or that which was found to suit the kind of loss."""
+        if self.loss.style_weight is not None:
+            return self.loss.style_weight
+        return 100 if self.features.smoothing else 1 if self.features.style_loss == "mrf" else 10
 
     @model_validator(mode="after")
     def _reconstructed_as_it_is(self) -> Self:

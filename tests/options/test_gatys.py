@@ -17,7 +17,7 @@ from pix2pix.options import (
     to_yaml,
 )
 from pix2pix.options.gatys import LEARNING_RATES
-from pix2pix.options.records import groups, leaves, values
+from pix2pix.options.records import build, groups, leaves, values
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ("--content", "a.jpg", "--style", "b.jpg")
@@ -196,3 +196,13 @@ def test_the_commands_in_the_head_of_a_preset_are_right(name, monkeypatch):
 def test_no_two_options_have_one_name(record):
     tops = [name for name in record.model_fields if name not in groups(record)]
     assert len(tops) + sum(len(kind.model_fields) for kind in groups(record).values()) == len(leaves(record))
+
+
+def test_the_weight_of_the_style_suits_the_loss():
+    def beta(**given):
+        return build(GatysOptions, {"content": "a", "style": ("b",)} | given).beta
+
+    assert beta() == 10
+    assert beta(style_loss="mrf") == 1
+    assert beta(smoothing=True) == 100
+    assert beta(style_loss="mrf", style_weight=0.0) == 0
