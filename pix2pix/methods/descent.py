@@ -34,7 +34,7 @@ class Descent:
         """Evaluate the losses once, then change the image; return them with the image that they are of.
 
         Raises:
-            NonFiniteError: the losses are NaN or infinite, again and again.
+            NonFiniteError: the losses are NaN or infinite from the beginning, or again and again.
         """
         found: dict[str, Tensor] = {}
 
@@ -68,6 +68,8 @@ class Descent:
     @torch.no_grad()
     def _go_back(self, loss: float) -> None:
         self._failures += 1
+        if math.isinf(self.least):
+            raise NonFiniteError(f"the loss is {loss:g} from the beginning: give other --weights or other pictures")
         if self._failures > _ATTEMPTS and not math.isfinite(loss):
             raise NonFiniteError(f"the loss is {loss:g} again and again: lower --learning_rate")
         self.image.copy_(self.best)

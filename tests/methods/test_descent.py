@@ -51,6 +51,12 @@ def test_a_loss_that_runs_away_begins_anew_from_the_best_image():
     assert descent.least < 1e-3
 
 
-def test_losses_that_are_never_finite_are_told():
+@pytest.mark.parametrize("steps", [1, 20])
+def test_losses_that_are_never_finite_are_told_at_once(steps):
+    with pytest.raises(NonFiniteError, match=r"the loss is nan from the beginning: give other --weights or other pict"):
+        descended(lambda x: x.sum() * math.nan, steps)
+
+
+def test_losses_that_are_finite_at_the_beginning_alone_are_told():
     with pytest.raises(NonFiniteError, match=r"the loss is nan again and again: lower --learning_rate"):
-        descended(lambda x: x.sum() * math.nan, 20)
+        descended(lambda x: torch.where(x.abs().max() > 0, math.nan, 1.0) + x.sum(), 20)

@@ -6,6 +6,8 @@ counts in time linear in their number; the mean over all pairs of positions, the
 take f . g / C, the mean over channels, so that layers of different width are alike.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -49,9 +51,16 @@ def _spectrum(features: Tensor, mask: Tensor | None) -> Statistics:
     x, weights = flat(features, mask)
     variances = mean((x - mean(x, weights)).square(), weights)
     bandwidth = (2 * variances.sum(dim=1, keepdim=True)).clamp(min=torch.finfo(x.dtype).eps).sqrt()
-    generator = torch.Generator().manual_seed(0)  # the same waves for every image
-    frequencies = torch.randn(1, x.shape[1], x.shape[1], generator=generator).to(x)
+    frequencies = _frequencies(x.shape[1], x.dtype, x.device)
     return bandwidth, frequencies, _waves(x, weights, bandwidth, frequencies)
+
+
+@cache
+@torch.inference_mode(False)
+def _frequencies(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the same waves for every image (1, C, C): kept, for their way to a device can be no part of a graph."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(1, channels, channels, generator=generator).to(device, dtype)
 
 
 @full_precision
