@@ -43,6 +43,22 @@ class FeatureOptions(Record):
         True, description="each loss in units of that of two unrelated pictures; false: raw, as the papers"
     )
 
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether layers are scaled to mean activation 1, as is said or as is usual for the backbone."""
+        return self.backbone.startswith("vgg") if self.rescaled is None else self.rescaled
+
+    @model_validator(mode="after")
+    def _each_is_read(self) -> Self:
+        for name, is_read, reader in (
+            ("mmd_kernel", self.style_loss == "mmd", "--style_loss mmd"),
+            ("temperature", self.smoothing, "--smoothing true"),
+            ("rescale_on", self.is_rescaled, "--rescaled true"),
+        ):
+            if not is_read and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"--{name} is of {reader}: add that, or leave --{name} out")
+        return self
+
     @model_validator(mode="after")
     def _weights_fit_layers(self) -> Self:
         layers, weights = self.style_layers, self.style_layer_weights

@@ -97,6 +97,18 @@ def test_each_optimiser_has_a_learning_rate_of_its_own():
             ("--reconstructions", "--style", "b.jpg,c.jpg"),
             "--reconstructions is of one content and one style: leave masks and further styles out",
         ),
+        (
+            ("--mmd_kernel", "rbf"),
+            "--mmd_kernel is of --style_loss mmd: add that, or leave --mmd_kernel out",
+        ),
+        (
+            ("--temperature", "2"),
+            "--temperature is of --smoothing true: add that, or leave --temperature out",
+        ),
+        (
+            ("--rescale_on", "photos", "--backbone", "resnet18"),
+            "--rescale_on is of --rescaled true: add that, or leave --rescale_on out",
+        ),
         (("--style", "b.jpg,,c.jpg"), "--style: got 'b.jpg,,c.jpg'; a path is needed"),
         (("--alpha", "1"), "unknown option --alpha; --help lists all"),
         (("--optimizer", "sgd"), "--optimizer: got 'sgd'; lbfgs or adam is needed"),
@@ -104,6 +116,11 @@ def test_each_optimiser_has_a_learning_rate_of_its_own():
 )
 def test_what_contradicts_itself_is_told_in_one_line(arguments, message):
     assert refused(*PICTURES, *arguments) == message
+
+
+def test_what_those_options_are_of_may_be_the_usual():
+    assert read(*PICTURES, "--rescale_on", "photos").features.is_rescaled
+    assert read(*PICTURES, "--temperature", "2", record=SwagOptions).features.temperature == 2
 
 
 def test_a_comma_in_a_name_of_a_list_is_refused(tmp_path):
