@@ -211,6 +211,12 @@ def test_files_without_named_tensors_are_refused(saved, content):
         features(saved(content, "weights.pth"))
 
 
+def test_a_missing_file_is_told_before_the_network_is_built_which_takes_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr("pix2pix.networks.backbones.extractor.architecture", None)
+    with pytest.raises(UserError, match="it cannot be read"):
+        features(str(tmp_path / "missing.pth"))
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     message = r"it cannot be read \({}\); give a .safetensors or .pth file, or use imagenet or random"
     with pytest.raises(UserError, match=message.format("No such file or directory")):

@@ -12,7 +12,7 @@ from pix2pix.errors import UserError
 from pix2pix.networks.backbones.architecture import Padding, Pooling, architecture, smallest_side
 from pix2pix.networks.backbones.files import CAFFE_MEANS, IMAGENET_DEVIATIONS, IMAGENET_MEANS
 from pix2pix.networks.backbones.names import check_layers, places
-from pix2pix.networks.backbones.weights import load
+from pix2pix.networks.backbones.weights import find, load
 
 _PROBE = 64  # side of the image by which memory is estimated
 
@@ -46,10 +46,11 @@ class FeatureExtractor(nn.Module):
     ):
         super().__init__()
         check_layers(backbone, layers)
+        found = find(backbone, weights, flavour)  # first: architectures need torchvision, which takes seconds
         known = places(backbone)
         deepest = max((known[layer] for layer in layers), key=list(known.values()).index)
         network = architecture(backbone, deepest, pooling, padding)
-        loaded = load(backbone, weights, flavour, seed, network, known)
+        loaded = load(backbone, found, seed, network, known)
         for name, convolution in network.convolutions().items():
             _freeze(convolution, *loaded.kernels[name])
         self.backbone, self.layers = backbone, tuple(layers)

@@ -20,6 +20,14 @@ class Kernel(NamedTuple):
     bias: Tensor
 
 
+class Found(NamedTuple):
+    """A file of weights, where it comes from in words, and the input that they expect."""
+
+    file: WeightsFile
+    source: str
+    flavour: str
+
+
 class Weights(NamedTuple):
     """The weights of a network by convolution, where they come from in words, and the input that they expect."""
 
@@ -29,28 +37,36 @@ class Weights(NamedTuple):
     flavour: str
 
 
-def load(
-    backbone: str, weights: str, flavour: str | None, seed: int, network: Architecture, places: dict[str, str]
-) -> Weights:
+def find(backbone: str, weights: str, flavour: str | None) -> Found | None:
+    """Read the file of a backbone's weights; None if they are random.
+
+    Raises:
+        UserError: there is none, or it is of another flavour.
+    """
+    if weights in ("random", "imagenet") and flavour == "caffe":
+        raise UserError(f"--weights_flavour caffe is about a file of weights, and --weights is {weights}: leave it out")
+    if weights == "random":
+        return None
+    path = imagenet_file(backbone) if weights == "imagenet" else Path(weights)
+    file = read_weights(path, hash_of(path) if weights == "imagenet" else "")
+    said = flavour_of(file, flavour)
+    return Found(file, f"imagenet ({path.name})" if weights == "imagenet" else f"{path} ({said})", said)
+
+
+def load(backbone: str, found: Found | None, seed: int, network: Architecture, places: dict[str, str]) -> Weights:
     """Return the weights of a network that was built up to its deepest layer.
 
     `places` names the module of each layer that the backbone has.
 
     Raises:
-        UserError: they are not to be had, or do not fit.
+        UserError: they do not fit.
     """
-    if weights in ("random", "imagenet") and flavour == "caffe":
-        raise UserError(f"--weights_flavour caffe is about a file of weights, and --weights is {weights}: leave it out")
-    if weights == "random":
+    if found is None:
         return _random(backbone, seed, network)
-    path = imagenet_file(backbone) if weights == "imagenet" else Path(weights)
-    file = read_weights(path, hash_of(path) if weights == "imagenet" else "")
-    said = flavour_of(file, flavour)
-    file = file.without_prefix([f"{name}.weight" for name in network.convolutions()])
+    file = found.file.without_prefix([f"{name}.weight" for name in network.convolutions()])
     _check_complete(file, backbone, network, places)
     kernels = {name: _kernel(file, name, x, network.norms.get(name)) for name, x in network.convolutions().items()}
-    source = f"imagenet ({path.name})" if weights == "imagenet" else f"{path} ({said})"
-    return Weights(kernels, source, file.sha256, said)
+    return Weights(kernels, found.source, file.sha256, found.flavour)
 
 
 def _random(backbone: str, seed: int, network: Architecture) -> Weights:
