@@ -3,6 +3,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ class Untrained:
 
     def __init__(self, options, runtime, seed=0):
         self.options, self.runtime = options, runtime
+        self.extractor = SimpleNamespace(smallest_side=1)
         self.description = {
             "backbone": options.backbone,
             "weights": "random, seed 0",
@@ -385,6 +387,50 @@ def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error
     assert "left out: content/words.jpg: not a PNG" in capsys.readouterr().err
     assert len(list(Path("results/content_scream/output").iterdir())) == 2
     assert error(2, lambda: paint("--skip_bad", content="content/words.jpg")) == "--skip_bad left no picture to paint"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--image_size", 16),
+            "--content content/tower.png: it is 12x16 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
+            "raise --image_size, or name earlier layers",
+        ),
+        (
+            ("--image_size", 48, "--style_scale", 0.2),
+            "--style style/scream.png: it is 10x10 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
+            "raise --style_scale or --image_size, or name earlier layers",
+        ),
+        (
+            ("--image_size", 96, "--scales", 2, "--style_scale", 0.3),
+            "--style style/scream.png: it is 14x14 as it is painted at the coarsest of --scales, and squeezenet1_1 needs "
+            "17x17 for its layers: raise --style_scale or --image_size, lower --scales, or name earlier layers",
+        ),
+        (
+            ("--image_size", 16, "--reconstructions"),
+            "--content content/tower.png: it is 12x16 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
+            "raise --image_size, or name earlier layers",
+        ),
+    ],
+)
+def test_pictures_too_small_for_the_backbone_are_told_before_any_is_painted(
+    easel, monkeypatch, error, arguments, message
+):
+    monkeypatch.undo()
+    monkeypatch.chdir(easel)
+    assert error(2, lambda: paint("--backbone", "squeezenet1_1", "--weights", "random", *arguments)) == message
+    assert not Path("results").exists()
+
+
+def test_pictures_too_small_for_the_backbone_are_left_out_on_demand(easel, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.chdir(easel)
+    write("content/strip.png", np.zeros((4, 60, 3), np.uint8))
+    arguments = ("--backbone", "squeezenet1_1", "--weights", "random", "--image_size", 32, "--iterations", 1)
+    assert paint("--skip_bad", *arguments, content="content") == 0
+    assert "left out: --content content/strip.png: it is 2x32 as it is painted" in capsys.readouterr().err
+    assert len(list(Path("results/content_scream/output").iterdir())) == 2
 
 
 def test_where_results_cannot_be_written_it_says_so(easel, error):
