@@ -164,6 +164,8 @@ def _mask(option: str, path: str, picture: "Array", size: tuple[int, int], max_p
         raise UserError(
             f"--{option}: {path} is {height}x{width}, its picture {needed_height}x{needed_width}: both need one size"
         )
-    if not array.any():
-        raise UserError(f"--{option}: {path} is black everywhere; white is where its style is")
-    return (rgb_tensor(resize(convert_channels(array, 1), size))[None] + 1) / 2
+    resized = resize(convert_channels(array, 1), size)
+    if not resized.any():
+        at = f" at {size[0]}x{size[1]}, as it is painted" if array.any() else ""
+        raise UserError(f"--{option}: {path} is black everywhere{at}; white is where its style is")
+    return (rgb_tensor(resized)[None] + 1) / 2

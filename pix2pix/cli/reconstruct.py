@@ -41,7 +41,7 @@ def reconstruct(wished: Sequence[Commission], folder: Path, options: GatysOption
     for sentence in introduction(whole, options):
         print(sentence, file=sys.stderr)
     check_seen(wished[0], options, whole.extractor.smallest_side)
-    said = texts(options, whole.description, options.optimise.iterations)
+    said = texts(options, wished[0], whole.description, options.optimise.iterations)
     with signals() as received:
         panels = _panels(seen, objective_of, folder, options, 2 * len(layers), received)
     if panels:

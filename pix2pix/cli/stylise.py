@@ -40,7 +40,9 @@ def stylise(argv: Sequence[str], record: type[GatysOptions]) -> int:
         return (reconstruct if options.run.reconstructions else _paint)(wished, folder, options)
     except OSError as error:
         raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
-    except (MemoryError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
@@ -123,7 +125,7 @@ def _painted(
         except Stopped:
             image = watch.picture()
         made = watch.number
-        said = texts(options, objective.description, made)
+        said = texts(options, commission, objective.description, made)
         item = kept(folder, commission.name, seen, image, said, options.run.format)
         ending = f"stopped after iteration {made}" if received else f"{made} iterations"
         file = item.files.get("output", item.images["output"])

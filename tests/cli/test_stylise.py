@@ -112,6 +112,14 @@ def test_the_picture_says_how_it_was_made(easel):
     assert (said["backbone"], said["weights"], said["weights_sha256"]) == ("vgg19", "random, seed 0", "5e" * 32)
 
 
+def test_a_picture_of_a_folder_says_which_one_it_was_made_of(easel):
+    assert paint(content="content", style="style") == 0
+    for name in ("lake", "tower"):
+        with Image.open(f"results/content_style/output/{name}_scream.png") as image:
+            data = json.loads(image.text["options"])["data"]
+        assert (data["content"], data["style"]) == (f"content/{name}.png", "style/scream.png")
+
+
 def test_losses_and_pictures_are_logged(easel, capsys):
     assert paint() == 0
     log = Path("results/tower_scream/log/tower_scream")
@@ -329,6 +337,10 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
             "--style_masks: large.png is 24x32, its picture 18x18: both need one size",
         ),
         (("--style_masks", "small.png"), "--style_masks: small.png is black everywhere; white is where its style is"),
+        (
+            ("--content_masks", "dot.png", "--content", "black.png"),
+            "--content_masks: dot.png is black everywhere at 16x16, as it is painted; white is where its style is",
+        ),
         (("--content_masks", "none.png"), "none.png: No such file or directory"),
         (
             ("--image_size", 128, "--scales", 4),
@@ -350,6 +362,10 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
 )
 def test_what_does_not_go_together_is_told_in_one_line(easel, error, arguments, message):
     write("small.png", np.zeros((18, 18, 1), np.uint8))
+    write("black.png", np.zeros((400, 400, 3), np.uint8))
+    dot = np.zeros((400, 400, 1), np.uint8)
+    dot[7, 7] = 255
+    write("dot.png", dot)
     write("large.png", np.full((24, 32, 1), 255, np.uint8))
     assert error(2, lambda: paint(*arguments)) == message
 
@@ -404,8 +420,8 @@ def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error
         ),
         (
             ("--image_size", 96, "--scales", 2, "--style_scale", 0.3),
-            "--style style/scream.png: it is 14x14 as it is painted at the coarsest of --scales, and squeezenet1_1 needs "
-            "17x17 for its layers: raise --style_scale or --image_size, lower --scales, or name earlier layers",
+            "--style style/scream.png: it is 14x14 as it is painted at the coarsest of --scales, and squeezenet1_1 "
+            "needs 17x17 for its layers: raise --style_scale or --image_size, lower --scales, or name earlier layers",
         ),
         (
             ("--image_size", 16, "--reconstructions"),
