@@ -109,6 +109,29 @@ def opened(commission: Commission, options: GatysOptions) -> Opened:
     return Opened(pictures, content.dtype.name == "uint16", said)
 
 
+def check_seen(commission: Commission, options: GatysOptions, smallest: int) -> None:
+    """See that pictures are nowhere smaller than the smallest side that the backbone can see.
+
+    Raises:
+        UserError: one is.
+    """
+    from pix2pix.images import shown
+
+    pictures, scales = opened(commission, options).pictures, options.optimise.scales
+    remedies = [("content", commission.content, pictures.content, "raise --image_size")]
+    raised = "raise --style_scale or --image_size"
+    remedies += [("style", path, x, raised) for path, x in zip(commission.styles, pictures.styles, strict=True)]
+    for option, path, image, remedy in remedies:
+        height, width = (max(1, round(side / 2 ** (scales - 1))) for side in image.shape[-2:])
+        if min(height, width) < smallest:
+            coarsest, lower = (" at the coarsest of --scales", ", lower --scales") if scales > 1 else ("", "")
+            raise UserError(
+                f"--{option} {shown(path)}: it is {height}x{width} as it is painted{coarsest}, and "
+                f"{options.features.backbone} needs {smallest}x{smallest} for its layers: {remedy}{lower}, "
+                "or name earlier layers"
+            )
+
+
 def _said(path: Path, array: "Array", size: tuple[int, int]) -> str:
     from pix2pix.images import shown
 
@@ -141,6 +164,8 @@ def _mask(option: str, path: str, picture: "Array", size: tuple[int, int], max_p
         raise UserError(
             f"--{option}: {path} is {height}x{width}, its picture {needed_height}x{needed_width}: both need one size"
         )
-    if not array.any():
-        raise UserError(f"--{option}: {path} is black everywhere; white is where its style is")
-    return (rgb_tensor(resize(convert_channels(array, 1), size))[None] + 1) / 2
+    resized = resize(convert_channels(array, 1), size)
+    if not resized.any():
+        at = f" at {size[0]}x{size[1]}, as it is painted" if array.any() else ""
+        raise UserError(f"--{option}: {path} is black everywhere{at}; white is where its style is")
+    return (rgb_tensor(resized)[None] + 1) / 2

@@ -45,18 +45,17 @@ class FeatureOptions(Record):
 
     @property
     def is_rescaled(self) -> bool:
-        """Whether layers are scaled to mean activation 1, as is said or as is usual for the backbone."""
+        """Whether layers are scaled: as wished, or else where a network allows its weights to be."""
         return self.backbone.startswith("vgg") if self.rescaled is None else self.rescaled
 
     @model_validator(mode="after")
     def _each_is_read(self) -> Self:
-        for name, is_read, reader in (
-            ("mmd_kernel", self.style_loss == "mmd", "--style_loss mmd"),
-            ("temperature", self.smoothing, "--smoothing true"),
-            ("rescale_on", self.is_rescaled, "--rescaled true"),
-        ):
-            if not is_read and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"--{name} is of {reader}: add that, or leave --{name} out")
+        if self.style_loss != "mmd" and self.mmd_kernel != "polynomial":
+            raise ValueError("--mmd_kernel is of --style_loss mmd: choose that, or leave --mmd_kernel out")
+        if not self.smoothing and self.temperature != 1:
+            raise ValueError("--temperature is that of --smoothing: add that, or leave --temperature out")
+        if self.rescale_on is not None and not self.is_rescaled:
+            raise ValueError("--rescale_on is for rescaled layers: add --rescaled true, or leave --rescale_on out")
         return self
 
     @model_validator(mode="after")
