@@ -20,7 +20,8 @@ class Descent:
     """An image on its way to the least loss, and the best image met so far.
 
     `losses` maps the image to its losses by name; "loss/total" is minimised. A loss that runs away, as that of L-BFGS
-    without a line search now and then does, makes the optimiser begin anew from the best image.
+    without a line search now and then does, makes the optimiser begin anew from the best image, with shorter steps until
+    they have proved themselves.
     """
 
     def __init__(self, image: Tensor, losses: Callable[[Tensor], Mapping[str, Tensor]], options: PaintingOptions):
@@ -30,6 +31,7 @@ class Descent:
         self._losses, self._options = losses, options
         self._optimizer = self._begun()
         self._failures = 0  # since the least loss
+        self._reach = _LONGEST
 
     def step(self) -> tuple[dict[str, float], Tensor]:
         """Evaluate the losses once, then change the image; return them with the image that they are of.
@@ -52,10 +54,11 @@ class Descent:
         loss = scalars["loss/total"]
         if loss < self.least:
             self.best, self.least, self._failures = seen, loss, 0
+            self._reach = min(2 * self._reach, _LONGEST)
         if not math.isfinite(loss) or loss > _RUNAWAY * self.least:
             self._go_back(loss)
         elif isinstance(self._optimizer, LBFGS):
-            _shorten(self._optimizer, self.image, seen)
+            _shorten(self._optimizer, self.image, seen, self._reach)
         return scalars, seen
 
     def _begun(self) -> Optimizer:
@@ -69,6 +72,7 @@ class Descent:
     @torch.no_grad()
     def _go_back(self, loss: float) -> None:
         self._failures += 1
+        self._reach /= 10  # or it might run away by the same step again
         if math.isinf(self.least):
             raise NonFiniteError(f"the loss is {loss:g} from the beginning: give other --weights or other pictures")
         if self._failures > _ATTEMPTS and not math.isfinite(loss):
@@ -78,13 +82,13 @@ class Descent:
 
 
 @torch.no_grad()
-def _shorten(optimizer: LBFGS, image: Tensor, before: Tensor) -> None:
+def _shorten(optimizer: LBFGS, image: Tensor, before: Tensor, longest: float) -> None:
     """Bring a step that went too far back to a length at which what L-BFGS has learnt of the losses still holds.
 
     It would need a search along the line otherwise, and so some evaluations for each step.
     """
     move = image - before
-    factor = _LONGEST / max(move.abs().mean().item(), _LONGEST)
+    factor = longest / max(move.abs().mean().item(), longest)
     if factor < 1:
         image.copy_(before + factor * move)
         optimizer.state[image]["t"] *= factor  # what it takes for the length of its last step
