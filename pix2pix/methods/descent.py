@@ -11,7 +11,8 @@ from pix2pix.options.gatys import PaintingOptions
 from pix2pix.runtime import NonFiniteError
 
 HISTORY = 20  # of L-BFGS: each entry is two images
-_LONGEST = 0.1  # step of L-BFGS: the mean over pixels, whose range is 2
+_LONGEST = 0.1  # step of L-BFGS: the mean over pixels, whose range is 2; of Adam it is the learning rate
+_SHORTEST = 1e-7  # what float32 still adds to a pixel
 _RUNAWAY = 5  # times the least loss
 _ATTEMPTS = 5
 
@@ -20,8 +21,8 @@ class Descent:
     """An image on its way to the least loss, and the best image met so far.
 
     `losses` maps the image to its losses by name; "loss/total" is minimised. A loss that runs away, as that of L-BFGS
-    without a line search now and then does, makes the optimiser begin anew from the best image, with shorter steps until
-    they have proved themselves.
+    without a line search now and then does, makes the optimiser begin anew from the best image, with shorter steps
+    until they have proved themselves.
     """
 
     def __init__(self, image: Tensor, losses: Callable[[Tensor], Mapping[str, Tensor]], options: PaintingOptions):
@@ -31,7 +32,8 @@ class Descent:
         self._losses, self._options = losses, options
         self._optimizer = self._begun()
         self._failures = 0  # since the least loss
-        self._reach = _LONGEST
+        self._longest = _LONGEST if options.optimizer == "lbfgs" else options.rate
+        self._reach = self._longest
 
     def step(self) -> tuple[dict[str, float], Tensor]:
         """Evaluate the losses once, then change the image; return them with the image that they are of.
@@ -54,10 +56,10 @@ class Descent:
         loss = scalars["loss/total"]
         if loss < self.least:
             self.best, self.least, self._failures = seen, loss, 0
-            self._reach = min(2 * self._reach, _LONGEST)
+            self._reach = min(2 * self._reach, self._longest)
         if not math.isfinite(loss) or loss > _RUNAWAY * self.least:
             self._go_back(loss)
-        elif isinstance(self._optimizer, LBFGS):
+        else:
             _shorten(self._optimizer, self.image, seen, self._reach)
         return scalars, seen
 
@@ -72,7 +74,7 @@ class Descent:
     @torch.no_grad()
     def _go_back(self, loss: float) -> None:
         self._failures += 1
-        self._reach /= 10  # or it might run away by the same step again
+        self._reach = max(self._reach / 10, _SHORTEST)  # or it might run away by the same step again
         if math.isinf(self.least):
             raise NonFiniteError(f"the loss is {loss:g} from the beginning: give other --weights or other pictures")
         if self._failures > _ATTEMPTS and not math.isfinite(loss):
@@ -82,8 +84,8 @@ class Descent:
 
 
 @torch.no_grad()
-def _shorten(optimizer: LBFGS, image: Tensor, before: Tensor, longest: float) -> None:
-    """Bring a step that went too far back to a length at which what L-BFGS has learnt of the losses still holds.
+def _shorten(optimizer: Optimizer, image: Tensor, before: Tensor, longest: float) -> None:
+    """Bring a step that went too far back to a length: to one at which what L-BFGS learnt of the losses still holds.
 
     It would need a search along the line otherwise, and so some evaluations for each step.
     """
@@ -91,4 +93,5 @@ def _shorten(optimizer: LBFGS, image: Tensor, before: Tensor, longest: float) ->
     factor = longest / max(move.abs().mean().item(), longest)
     if factor < 1:
         image.copy_(before + factor * move)
-        optimizer.state[image]["t"] *= factor  # what it takes for the length of its last step
+        if isinstance(optimizer, LBFGS):
+            optimizer.state[image]["t"] *= factor  # what it takes for the length of its last step

@@ -51,11 +51,13 @@ def test_a_loss_that_runs_away_begins_anew_from_the_best_image():
     assert descent.least < 1e-3
 
 
-def test_a_cliff_that_a_whole_step_jumps_over_is_come_near_by_shorter_ones():
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_cliff_that_a_whole_step_jumps_over_is_come_near_by_shorter_ones(optimizer):
     def cliff(x):
         return 1 - 10 * x.mean() + 1e6 * (x.mean() - 0.05).relu().square()
 
-    assert descended(cliff, 40, torch.zeros(1, 3, 32, 32))[0].least < 0.7
+    given = {"optimizer": optimizer, "learning_rate": 1}
+    assert descended(cliff, 40, torch.zeros(1, 3, 32, 32), **given)[0].least < 0.7
 
 
 @pytest.mark.parametrize("steps", [1, 20])

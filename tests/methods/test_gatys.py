@@ -7,7 +7,12 @@ from pix2pix.options import GatysOptions
 from pix2pix.options.records import build
 from pix2pix.runtime import Runtime
 
-SHALLOW = {"weights": "random", "content_layers": ("relu1_2",), "style_layers": ("relu1_1", "relu2_1")}
+SHALLOW = {
+    "weights": "random",
+    "rescaled": False,
+    "content_layers": ("relu1_2",),
+    "style_layers": ("relu1_1", "relu2_1"),
+}
 
 
 def picture(seed, height=24, width=20):

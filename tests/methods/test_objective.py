@@ -5,7 +5,12 @@ from pix2pix.methods.objective import Objective, general_units
 from pix2pix.options import FeatureOptions
 from pix2pix.runtime import Runtime
 
-SHALLOW = {"weights": "random", "content_layers": ("relu1_2",), "style_layers": ("relu1_1", "relu2_1")}
+SHALLOW = {
+    "weights": "random",
+    "rescaled": False,
+    "content_layers": ("relu1_2",),
+    "style_layers": ("relu1_1", "relu2_1"),
+}
 
 
 def objective(**options):
@@ -38,6 +43,13 @@ def test_raw_losses_are_the_papers():
     f, a = (x["relu1_1"].flatten(2)[0] for x in (content, style))
     e = ((f @ f.T - a @ a.T) ** 2).sum() / (4 * 64**2 * 1024**2)  # Gatys et al., equation 4
     assert losses.style_loss(content, [losses.style(style, content)]).item() == pytest.approx(e.item(), rel=1e-4)
+
+
+def test_a_vgg_is_rescaled_unless_that_is_unwanted():
+    plain, scaled = (objective(rescaled=wish).features(picture(0))["relu1_2"] for wish in (False, None))
+    factor = scaled.mean() / plain.mean()
+    assert abs(factor - 1) > 0.1
+    assert torch.allclose(scaled, factor * plain, atol=1e-5)
 
 
 def test_layer_weights_share_the_style():
