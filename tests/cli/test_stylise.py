@@ -16,6 +16,7 @@ from pix2pix.images import read, read_rgb, resize, write
 from pix2pix.methods import gatys
 from pix2pix.methods.reconstructions import Panel
 from pix2pix.options import GatysOptions, load_yaml, parse
+from pix2pix.runtime import NonFiniteError
 
 
 class Untrained:
@@ -466,6 +467,20 @@ def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error, where)
     assert error(1, paint) == (
         "out of memory; lower --image_size, or add --checkpointing on (CUDA out of memory. Tried to allocate 9 GiB.)"
     )
+
+
+def test_paintings_made_before_one_failed_are_shown(easel, monkeypatch, capsys):
+    def painted_once(*arguments):
+        if Path("results/content_scream/output/lake_scream.png").exists():
+            raise NonFiniteError("the loss is nan again and again: lower --learning_rate")
+        return halved(*arguments)
+
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", painted_once)
+    assert paint(content="content") == 1
+    out, err = capsys.readouterr()
+    assert out == "results/content_scream/index.html\n"
+    assert err.endswith("error: the loss is nan again and again: lower --learning_rate\n")
+    assert "lake_scream" in Path("results/content_scream/index.html").read_text()
 
 
 def test_a_mistake_of_the_program_shows_its_traceback(easel, monkeypatch):
