@@ -10,6 +10,9 @@ class UserError(Exception):
 def is_out_of_memory(error: Exception) -> bool:
     """Tell whether there was no memory, of the machine or of an accelerator: allocators raise types of their own."""
     text = str(error).lower()
-    # the last one is what oneDNN says where it finds no room for its own copies
-    words = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "could not create a primitive")
+    # "a primitive" is what oneDNN says where it finds no room for its own copies
+    words = (
+        *("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "could not create a primitive"),
+        "insufficient memory",  # OpenCV
+    )
     return isinstance(error, MemoryError) or any(word in text for word in words)

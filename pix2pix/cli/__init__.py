@@ -40,11 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return 130
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
+        asked = "--size" if arguments[:1] == ["activations"] else "--crop_size, --batch_size, --ngf or --num_workers"
         print(
-            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
+            f"error: out of memory; lower {asked}, or use smaller images "
             f"({str(error).splitlines()[0] if str(error) else 'MemoryError'})",
             file=sys.stderr,
         )

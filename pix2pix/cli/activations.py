@@ -1,7 +1,8 @@
 """`python -m pix2pix activations`: in which backbones do a few activations drown all others?"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,20 +34,30 @@ def activations(argv: Sequence[str]) -> int:
     extractors = [extractor_of(backbone, options) for backbone in options.backbone]  # all weights are there, or none
     many = f"{len(pictures)} images" if len(pictures) > 1 else "1 image"
     weights = options.weights if options.weights in ("random", "imagenet") else "given"
+    with _written(out):  # what is in the way is told before all is measured
+        out.mkdir(parents=True, exist_ok=True)
     profiles = []
     print(f"means over {many}; entropies are normalised: 1 where all values are equal\n\n{_HEADING}")
     for extractor in extractors:
         shows = tqdm(pictures.values(), desc=extractor.backbone, unit="image", leave=False, disable=None)
         profiles.append(measure(runtime.prepare(extractor), shows, runtime, options.temperature))
         print(_table(profiles[-1]), flush=True)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with _written(out):
         (out / _FILES[0]).write_text(_numbers(options, list(pictures), profiles), encoding="utf-8")
         draw(profiles, [out / name for name in _FILES[1:]], f"Activations by {weights} weights, means over {many}")
-    except OSError as error:
-        raise UserError(f"--out {shown(out)} cannot be written: {error.strerror or error}") from error
     print(f"\nnumbers and plot: {', '.join(shown(out / name) for name in _FILES)}")
     return 0
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[None]:
+    """Tell of a folder that cannot be written."""
+    from pix2pix.images import shown
+
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--out {shown(out)} cannot be written: {error.strerror or error}") from error
 
 
 def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":

@@ -109,6 +109,29 @@ def opened(commission: Commission, options: GatysOptions) -> Opened:
     return Opened(pictures, content.dtype.name == "uint16", said)
 
 
+def check_seen(commission: Commission, options: GatysOptions, smallest: int) -> None:
+    """See that pictures are nowhere smaller than the smallest side that the backbone can see.
+
+    Raises:
+        UserError: one is.
+    """
+    from pix2pix.images import shown
+
+    pictures, scales = opened(commission, options).pictures, options.optimise.scales
+    remedies = [("content", commission.content, pictures.content, "raise --image_size")]
+    raised = "raise --style_scale or --image_size"
+    remedies += [("style", path, x, raised) for path, x in zip(commission.styles, pictures.styles, strict=True)]
+    for option, path, image, remedy in remedies:
+        height, width = (max(1, round(side / 2 ** (scales - 1))) for side in image.shape[-2:])
+        if min(height, width) < smallest:
+            coarsest, lower = (" at the coarsest of --scales", ", lower --scales") if scales > 1 else ("", "")
+            raise UserError(
+                f"--{option} {shown(path)}: it is {height}x{width} as it is painted{coarsest}, and "
+                f"{options.features.backbone} needs {smallest}x{smallest} for its layers: {remedy}{lower}, "
+                "or name earlier layers"
+            )
+
+
 def _said(path: Path, array: "Array", size: tuple[int, int]) -> str:
     from pix2pix.images import shown
 
@@ -133,14 +156,19 @@ def _check_scales(size: tuple[int, int], scales: int) -> None:
 
 def _mask(option: str, path: str, picture: "Array", size: tuple[int, int], max_pixels: int) -> "Tensor":
     """Read a grey picture as (1, 1, H, W) in [0, 1]."""
-    from pix2pix.images import convert_channels, read_rgb_array, resize, rgb_tensor
+    from pix2pix.images import ImageError, convert_channels, read_rgb_array, resize, rgb_tensor
 
-    array = read_rgb_array(path, max_pixels)
+    try:
+        array = read_rgb_array(path, max_pixels)
+    except ImageError as error:
+        raise UserError(f"--{option} {error}; a grey picture is needed, or none at all") from error
     if array.shape[:2] != picture.shape[:2]:
         (height, width), (needed_height, needed_width) = array.shape[:2], picture.shape[:2]
         raise UserError(
             f"--{option}: {path} is {height}x{width}, its picture {needed_height}x{needed_width}: both need one size"
         )
-    if not array.any():
-        raise UserError(f"--{option}: {path} is black everywhere; white is where its style is")
-    return (rgb_tensor(resize(convert_channels(array, 1), size))[None] + 1) / 2
+    resized = resize(convert_channels(array, 1), size)
+    if not resized.any():
+        at = f" at {size[0]}x{size[1]}, as it is painted" if array.any() else ""
+        raise UserError(f"--{option}: {path} is black everywhere{at}; white is where its style is")
+    return (rgb_tensor(resized)[None] + 1) / 2

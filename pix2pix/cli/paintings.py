@@ -9,7 +9,7 @@ from signal import Signals
 from typing import TYPE_CHECKING
 
 from pix2pix import __version__
-from pix2pix.cli.commissions import Opened
+from pix2pix.cli.commissions import Commission, Opened
 from pix2pix.cli.sentences import slow, ways
 from pix2pix.options import GatysOptions, as_dict, speedups, to_yaml
 
@@ -108,9 +108,13 @@ def open_log(folder: Path, steps: int) -> "RunMonitor":
     return RunMonitor(folder, 0, steps)
 
 
-def texts(options: GatysOptions, description: Mapping[str, str], iterations: int) -> dict[str, str]:
-    """Return what a picture says of how it was made."""
-    made = {"Software": f"pix2pix {__version__}", "options": json.dumps(as_dict(options))}
+def texts(
+    options: GatysOptions, commission: Commission, description: Mapping[str, str], iterations: int
+) -> dict[str, str]:
+    """Return what a picture says of how it was made: of pictures in folders, from which ones."""
+    pictures = {"content": str(commission.content), "style": tuple(map(str, commission.styles))}
+    own = options.model_copy(update={"data": options.data.model_copy(update=pictures)})
+    made = {"Software": f"pix2pix {__version__}", "options": json.dumps(as_dict(own))}
     return made | dict(description) | {"iterations": f"{iterations} of {options.optimise.iterations}"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING
 
-from pix2pix.cli.commissions import Commission, Opened, opened
+from pix2pix.cli.commissions import Commission, Opened, check_seen, opened
 from pix2pix.cli.paintings import Stopped, Watch, introduction, keep, open_log, runtime_of, texts
 from pix2pix.errors import UserError
 from pix2pix.options import FeatureOptions, GatysOptions
@@ -40,7 +40,8 @@ def reconstruct(wished: Sequence[Commission], folder: Path, options: GatysOption
     whole = objective_of(options.features.model_copy(update={"content_layers": layers}))
     for sentence in introduction(whole, options):
         print(sentence, file=sys.stderr)
-    said = texts(options, whole.description, options.optimise.iterations)
+    check_seen(wished[0], options, whole.extractor.smallest_side)
+    said = texts(options, wished[0], whole.description, options.optimise.iterations)
     with signals() as received:
         panels = _panels(seen, objective_of, folder, options, 2 * len(layers), received)
     if panels:

@@ -2,13 +2,14 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING
 
-from pix2pix.cli.commissions import Commission, commissions, name_of, opened
+from pix2pix.cli.commissions import Commission, check_seen, commissions, name_of, opened
 from pix2pix.cli.paintings import Stopped, Watch, hang, introduction, kept, open_log, runtime_of, texts
 from pix2pix.cli.reconstruct import reconstruct
 from pix2pix.errors import UserError, is_out_of_memory
@@ -31,14 +32,17 @@ def stylise(argv: Sequence[str], record: type[GatysOptions]) -> int:
     options = parsed.options
     if options.run.reconstructions and parsed.given.get("init", "noise") != "noise":
         raise UserError(f"--reconstructions begin with noise: leave --init {options.optimise.init} out")
-    wished = _sound(commissions(options), options)
+    wished = commissions(options)
     name = options.run.name or name_of([Path(path) for path in (options.data.content, *options.data.style)])
     folder = Path(options.run.results_dir) / name
     try:
+        wished = _sound(wished, options, opened)
         return (reconstruct if options.run.reconstructions else _paint)(wished, folder, options)
     except OSError as error:
         raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
-    except (MemoryError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
@@ -47,7 +51,9 @@ def stylise(argv: Sequence[str], record: type[GatysOptions]) -> int:
         ) from error
 
 
-def _sound(wished: Sequence[Commission], options: GatysOptions) -> list[Commission]:
+def _sound(
+    wished: Sequence[Commission], options: GatysOptions, read: Callable[[Commission, GatysOptions], object]
+) -> list[Commission]:
     """Read all pictures once, so that a faulty one is told before hours of painting; leave such out if that is wished.
 
     Raises:
@@ -56,7 +62,7 @@ def _sound(wished: Sequence[Commission], options: GatysOptions) -> list[Commissi
     sound = []
     for commission in wished:
         try:
-            opened(commission, options)
+            read(commission, options)
         except UserError as error:
             if not options.data.skip_bad:
                 raise
@@ -77,12 +83,18 @@ def _paint(wished: Sequence[Commission], folder: Path, options: GatysOptions) ->
     objective = Objective(_asked(options), runtime_of(options), options.run.seed)
     for sentence in introduction(objective, options):
         print(sentence, file=sys.stderr)
+    wished = _sound(wished, options, partial(check_seen, smallest=objective.extractor.smallest_side))
     items = []
-    with signals() as received:
-        for commission in wished[ranks.rank() :: ranks.count()]:
-            if received:
-                break
-            items.append(_painted(commission, folder, objective, options, received))
+    try:
+        with signals() as received:
+            for commission in wished[ranks.rank() :: ranks.count()]:
+                if received:
+                    break
+                items.append(_painted(commission, folder, objective, options, received))
+    except Exception:
+        if items and ranks.count() == 1:  # others would wait for this process
+            print(hang(folder, items, options, objective.description))
+        raise
     items = [item for share in ranks.gather(items) for item in share]
     if items and ranks.is_first():
         print(hang(folder, items, options, objective.description))
@@ -118,7 +130,7 @@ def _painted(
         except Stopped:
             image = watch.picture()
         made = watch.number
-        said = texts(options, objective.description, made)
+        said = texts(options, commission, objective.description, made)
         item = kept(folder, commission.name, seen, image, said, options.run.format)
         ending = f"stopped after iteration {made}" if received else f"{made} iterations"
         file = item.files.get("output", item.images["output"])

@@ -11,6 +11,7 @@ from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
 from pix2pix.images.tensors import to_tensor
 
 _WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+_BRIGHTEST = 16.0  # of floats: highlights may go beyond white, but 0 to 255 is another scale
 
 
 def read_rgb(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -31,7 +32,8 @@ def read_rgb_array(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -
     """Read a picture as (H, W, 3) of uint8, uint16 or float32: grey is repeated, alpha left out.
 
     Raises:
-        ImageError: it cannot be read whole, has other channels than 1, 3 or 4, another depth, or values not finite.
+        ImageError: it cannot be read whole, has other channels than 1, 3 or 4, another depth, or values not finite or
+            far beyond 1.
     """
     array = read(path, max_pixels)
     if array.shape[2] not in (1, 3, 4) or array.dtype.name not in _WHITE:
@@ -41,5 +43,9 @@ def read_rgb_array(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -
         )
     if not np.isfinite(array).all():
         raise ImageError(f"{shown(path)}: holds NaN or infinite values; numbers from 0 to 1 are needed")
+    if array.dtype.name == "float32" and array.max() > _BRIGHTEST:
+        raise ImageError(
+            f"{shown(path)}: holds values up to {array.max():g}; floats from 0 to 1 are needed, or 8 or 16 bits"
+        )
     rgb = convert_channels(array, 1 if array.shape[2] == 1 else 3)
     return convert_channels(rgb, 3)

@@ -24,7 +24,8 @@ class Descent:
     """
 
     def __init__(self, image: Tensor, losses: Callable[[Tensor], Mapping[str, Tensor]], options: PaintingOptions):
-        self.image = image.detach().clone().requires_grad_()
+        # L-BFGS views it as one vector, which no image with its channels innermost is
+        self.image = image.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
         self.best, self.least = self.image.detach().clone(), math.inf
         self._losses, self._options = losses, options
         self._optimizer = self._begun()

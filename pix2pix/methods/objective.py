@@ -60,7 +60,7 @@ class Objective:
             padding=options.padding,
             seed=seed,
         )
-        if options.rescaled if options.rescaled is not None else options.backbone.startswith("vgg"):
+        if options.is_rescaled:
             extractor.rescale(_examples(options.rescale_on))
         self.extractor = runtime.prepare(extractor)
         self.description = {

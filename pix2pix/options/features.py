@@ -43,6 +43,21 @@ class FeatureOptions(Record):
         True, description="each loss in units of that of two unrelated pictures; false: raw, as the papers"
     )
 
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether layers are scaled: as wished, or else where a network allows its weights to be."""
+        return self.backbone.startswith("vgg") if self.rescaled is None else self.rescaled
+
+    @model_validator(mode="after")
+    def _each_is_read(self) -> Self:
+        if self.style_loss != "mmd" and self.mmd_kernel != "polynomial":
+            raise ValueError("--mmd_kernel is of --style_loss mmd: choose that, or leave --mmd_kernel out")
+        if not self.smoothing and self.temperature != 1:
+            raise ValueError("--temperature is that of --smoothing: add that, or leave --temperature out")
+        if self.rescale_on is not None and not self.is_rescaled:
+            raise ValueError("--rescale_on is for rescaled layers: add --rescaled true, or leave --rescale_on out")
+        return self
+
     @model_validator(mode="after")
     def _weights_fit_layers(self) -> Self:
         layers, weights = self.style_layers, self.style_layer_weights

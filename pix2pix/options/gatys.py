@@ -133,6 +133,8 @@ class GatysOptions(Record):
     def _reconstructed_as_it_is(self) -> Self:
         if self.run.reconstructions and (self.data.content_masks or self.data.style_masks or len(self.data.style) > 1):
             raise ValueError("--reconstructions is of one content and one style: leave masks and further styles out")
+        if self.run.reconstructions and self.features.style_layer_weights is not None:
+            raise ValueError("--reconstructions shows all style layers alike: leave --style_layer_weights out")
         return self
 
 

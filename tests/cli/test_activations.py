@@ -83,3 +83,9 @@ def test_a_mistake_is_one_line(photos, tmp_path, error, words, message):
     first = ("--backbone", "resnet18", "--count", 4, "--out", tmp_path / "out")
     said = error(2, activations, *first, *words.replace("TMP", str(tmp_path)).split())
     assert message.replace("TMP", str(tmp_path)) in said
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert activations("--backbone", "resnet18", "--count", 1, "--out", tmp_path / "file") == 2
+    assert capsys.readouterr().out == ""

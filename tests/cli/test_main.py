@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 import pix2pix
@@ -71,6 +72,12 @@ def test_env_may_be_cut_short_by_head(monkeypatch):
             1,
             "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
             "(CUDA out of memory. Tried to allocate 9 GiB.)\n",
+        ),
+        (
+            cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes"),
+            1,
+            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
+            "(OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes)\n",
         ),
         (
             MemoryError(),

@@ -3,6 +3,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pix2pix.images import read, read_rgb, resize, write
 from pix2pix.methods import gatys
 from pix2pix.methods.reconstructions import Panel
 from pix2pix.options import GatysOptions, load_yaml, parse
+from pix2pix.runtime import NonFiniteError
 
 
 class Untrained:
@@ -22,6 +24,7 @@ class Untrained:
 
     def __init__(self, options, runtime, seed=0):
         self.options, self.runtime = options, runtime
+        self.extractor = SimpleNamespace(smallest_side=1)
         self.description = {
             "backbone": options.backbone,
             "weights": "random, seed 0",
@@ -108,6 +111,14 @@ def test_the_picture_says_how_it_was_made(easel):
     assert said["Software"].startswith("pix2pix ")
     assert said["iterations"] == "4 of 4"
     assert (said["backbone"], said["weights"], said["weights_sha256"]) == ("vgg19", "random, seed 0", "5e" * 32)
+
+
+def test_a_picture_of_a_folder_says_which_one_it_was_made_of(easel):
+    assert paint(content="content", style="style") == 0
+    for name in ("lake", "tower"):
+        with Image.open(f"results/content_style/output/{name}_scream.png") as image:
+            data = json.loads(image.text["options"])["data"]
+        assert (data["content"], data["style"]) == (f"content/{name}.png", "style/scream.png")
 
 
 def test_losses_and_pictures_are_logged(easel, capsys):
@@ -327,7 +338,14 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
             "--style_masks: large.png is 24x32, its picture 18x18: both need one size",
         ),
         (("--style_masks", "small.png"), "--style_masks: small.png is black everywhere; white is where its style is"),
-        (("--content_masks", "none.png"), "none.png: No such file or directory"),
+        (
+            ("--content_masks", "dot.png", "--content", "black.png"),
+            "--content_masks: dot.png is black everywhere at 16x16, as it is painted; white is where its style is",
+        ),
+        (
+            ("--content_masks", "none.png"),
+            "--content_masks none.png: No such file or directory; a grey picture is needed, or none at all",
+        ),
         (
             ("--image_size", 128, "--scales", 4),
             "--scales 4: the first would be 12 pixels across, and 32 are needed; at 96x128 there are 2 at most: lower "
@@ -348,6 +366,10 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
 )
 def test_what_does_not_go_together_is_told_in_one_line(easel, error, arguments, message):
     write("small.png", np.zeros((18, 18, 1), np.uint8))
+    write("black.png", np.zeros((400, 400, 3), np.uint8))
+    dot = np.zeros((400, 400, 1), np.uint8)
+    dot[7, 7] = 255
+    write("dot.png", dot)
     write("large.png", np.full((24, 32, 1), 255, np.uint8))
     assert error(2, lambda: paint(*arguments)) == message
 
@@ -387,19 +409,78 @@ def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error
     assert error(2, lambda: paint("--skip_bad", content="content/words.jpg")) == "--skip_bad left no picture to paint"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--image_size", 16),
+            "--content content/tower.png: it is 12x16 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
+            "raise --image_size, or name earlier layers",
+        ),
+        (
+            ("--image_size", 48, "--style_scale", 0.2),
+            "--style style/scream.png: it is 10x10 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
+            "raise --style_scale or --image_size, or name earlier layers",
+        ),
+        (
+            ("--image_size", 96, "--scales", 2, "--style_scale", 0.3),
+            "--style style/scream.png: it is 14x14 as it is painted at the coarsest of --scales, and squeezenet1_1 "
+            "needs 17x17 for its layers: raise --style_scale or --image_size, lower --scales, or name earlier layers",
+        ),
+        (
+            ("--image_size", 16, "--reconstructions"),
+            "--content content/tower.png: it is 12x16 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
+            "raise --image_size, or name earlier layers",
+        ),
+    ],
+)
+def test_pictures_too_small_for_the_backbone_are_told_before_any_is_painted(
+    easel, monkeypatch, error, arguments, message
+):
+    monkeypatch.undo()
+    monkeypatch.chdir(easel)
+    assert error(2, lambda: paint("--backbone", "squeezenet1_1", "--weights", "random", *arguments)) == message
+    assert not Path("results").exists()
+
+
+def test_pictures_too_small_for_the_backbone_are_left_out_on_demand(easel, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.chdir(easel)
+    write("content/strip.png", np.zeros((4, 60, 3), np.uint8))
+    arguments = ("--backbone", "squeezenet1_1", "--weights", "random", "--image_size", 32, "--iterations", 1)
+    assert paint("--skip_bad", *arguments, content="content") == 0
+    assert "left out: --content content/strip.png: it is 2x32 as it is painted" in capsys.readouterr().err
+    assert len(list(Path("results/content_scream/output").iterdir())) == 2
+
+
 def test_where_results_cannot_be_written_it_says_so(easel, error):
     Path("results").write_text("in the way")
     assert error(2, paint) == "the results cannot be written to results/tower_scream: Not a directory"
 
 
-def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error):
+@pytest.mark.parametrize("where", ["pix2pix.methods.gatys.stylise", "pix2pix.cli.stylise.opened"])
+def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error, where):
     def greedy(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore")
 
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", greedy)
+    monkeypatch.setattr(where, greedy)
     assert error(1, paint) == (
         "out of memory; lower --image_size, or add --checkpointing on (CUDA out of memory. Tried to allocate 9 GiB.)"
     )
+
+
+def test_paintings_made_before_one_failed_are_shown(easel, monkeypatch, capsys):
+    def painted_once(*arguments):
+        if Path("results/content_scream/output/lake_scream.png").exists():
+            raise NonFiniteError("the loss is nan again and again: lower --learning_rate")
+        return halved(*arguments)
+
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", painted_once)
+    assert paint(content="content") == 1
+    out, err = capsys.readouterr()
+    assert out == "results/content_scream/index.html\n"
+    assert err.endswith("error: the loss is nan again and again: lower --learning_rate\n")
+    assert "lake_scream" in Path("results/content_scream/index.html").read_text()
 
 
 def test_a_mistake_of_the_program_shows_its_traceback(easel, monkeypatch):

@@ -14,11 +14,11 @@ def picture(seed, height=24, width=20):
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def painted(pictures=None, **given):
+def painted(pictures=None, runtime=None, **given):
     options = build(GatysOptions, {"content": "a", "style": ("b",) * 1, "iterations": 12} | SHALLOW | given)
     steps = []
     pictures = pictures or Pictures(picture(0), [picture(1, 30, 30)])
-    image = stylise(pictures, Objective(options.features, Runtime("cpu")), options, steps.append)
+    image = stylise(pictures, Objective(options.features, runtime or Runtime("cpu")), options, steps.append)
     return image, steps
 
 
@@ -41,6 +41,15 @@ def test_one_iteration_is_one_evaluation():
 def test_both_optimisers_lower_the_loss(optimizer):
     _, steps = painted(optimizer=optimizer, iterations=25)
     assert steps[-1].scalars["loss/total"] < 0.5 * steps[0].scalars["loss/total"]
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_how_images_lie_in_memory_changes_nothing(optimizer):
+    outermost, innermost = (
+        painted(runtime=Runtime("cpu", fast=fast), optimizer=optimizer, iterations=5)[0]
+        for fast in ((), ("channels_last",))
+    )
+    assert torch.allclose(outermost, innermost, atol=1e-3)
 
 
 def test_the_style_alone_may_be_made_from_noise_that_the_seed_draws():

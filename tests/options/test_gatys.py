@@ -97,6 +97,22 @@ def test_each_optimiser_has_a_learning_rate_of_its_own():
             ("--reconstructions", "--style", "b.jpg,c.jpg"),
             "--reconstructions is of one content and one style: leave masks and further styles out",
         ),
+        (
+            ("--reconstructions", "--style_layers", "relu1_1,relu2_1", "--style_layer_weights", "1,2"),
+            "--reconstructions shows all style layers alike: leave --style_layer_weights out",
+        ),
+        (
+            ("--mmd_kernel", "rbf"),
+            "--mmd_kernel is of --style_loss mmd: choose that, or leave --mmd_kernel out",
+        ),
+        (
+            ("--temperature", "2"),
+            "--temperature is that of --smoothing: add that, or leave --temperature out",
+        ),
+        (
+            ("--backbone", "resnet50", "--rescale_on", "photos"),
+            "--rescale_on is for rescaled layers: add --rescaled true, or leave --rescale_on out",
+        ),
         (("--style", "b.jpg,,c.jpg"), "--style: got 'b.jpg,,c.jpg'; a path is needed"),
         (("--alpha", "1"), "unknown option --alpha; --help lists all"),
         (("--optimizer", "sgd"), "--optimizer: got 'sgd'; lbfgs or adam is needed"),
@@ -104,6 +120,15 @@ def test_each_optimiser_has_a_learning_rate_of_its_own():
 )
 def test_what_contradicts_itself_is_told_in_one_line(arguments, message):
     assert refused(*PICTURES, *arguments) == message
+
+
+def test_what_goes_together_is_taken():
+    assert read(*PICTURES, "--style_loss", "mmd", "--mmd_kernel", "rbf").features.mmd_kernel == "rbf"
+    assert read(*PICTURES, "--smoothing", "--temperature", "2").features.temperature == 2
+    assert read(*PICTURES, "--rescale_on", "photos").features.is_rescaled
+    assert read(
+        *PICTURES, "--backbone", "resnet50", "--rescaled", "true", "--rescale_on", "photos"
+    ).features.is_rescaled
 
 
 def test_a_comma_in_a_name_of_a_list_is_refused(tmp_path):

@@ -1,7 +1,7 @@
 """A frozen network whose features losses compare: it owns its preprocessing and computes no further than it must."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Self
 
 import torch
@@ -127,7 +127,7 @@ class FeatureExtractor(nn.Module):
     @torch.no_grad()
     def kept_bytes(self, height: int, width: int) -> int:
         """Estimate what is kept of one image of this size for the way back, unless it is computed again."""
-        side = max(_PROBE, self._smallest())
+        side = max(_PROBE, self.smallest_side)
         kept = 0
 
         def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -166,9 +166,14 @@ class FeatureExtractor(nn.Module):
             raise
         return found
 
+    @cached_property
+    def smallest_side(self) -> int:
+        """The smallest side of images that reach the deepest layer."""
+        return self._smallest()
+
     def _check_size(self, image: Tensor) -> None:
         height, width = image.shape[-2:]
-        smallest = self._smallest()
+        smallest = self.smallest_side
         if min(height, width) < smallest:
             raise UserError(
                 f"{self.backbone} needs images of {smallest}x{smallest} at least for {', '.join(self.layers)}, "

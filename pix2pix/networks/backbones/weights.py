@@ -113,5 +113,5 @@ def _check_complete(file: WeightsFile, backbone: str, network: Architecture, pla
     deepest = [layer for layer, place in places.items() if place == keys[-1]][-1]
     raise UserError(
         f"--weights {file.path}: it holds layers up to {held[-1]}, and {deepest} is asked for ({missing[0]} is "
-        "missing); choose --content_layers and --style_layers among those, or give another file"
+        "missing); ask for those layers alone, or give another file"
     )
