@@ -66,9 +66,8 @@ def test_a_run_is_resumed_with_the_same_weights_alone_and_translates_without_any
     file.unlink()
     assert error(2, tiny.resume).startswith(f"--weights {file}: it cannot be read (No such file or directory); give a ")
     assert tiny.test() == 0
-    moved = tiny.home / "moved.pth"
-    write_weights(moved, 1)
-    assert tiny.resume("run", "--weights", moved) == 0
+    write_weights(file, 1)
+    assert tiny.resume("run", "--weights", file.rename(tiny.home / "moved.pth")) == 0
 
 
 def test_a_run_is_resumed_with_the_same_style_image_alone(tiny, error):
