@@ -156,9 +156,12 @@ def _check_scales(size: tuple[int, int], scales: int) -> None:
 
 def _mask(option: str, path: str, picture: "Array", size: tuple[int, int], max_pixels: int) -> "Tensor":
     """Read a grey picture as (1, 1, H, W) in [0, 1]."""
-    from pix2pix.images import convert_channels, read_rgb_array, resize, rgb_tensor
+    from pix2pix.images import ImageError, convert_channels, read_rgb_array, resize, rgb_tensor
 
-    array = read_rgb_array(path, max_pixels)
+    try:
+        array = read_rgb_array(path, max_pixels)
+    except ImageError as error:
+        raise UserError(f"--{option} {error}; a grey picture is needed, or none at all") from error
     if array.shape[:2] != picture.shape[:2]:
         (height, width), (needed_height, needed_width) = array.shape[:2], picture.shape[:2]
         raise UserError(

@@ -85,11 +85,16 @@ def _paint(wished: Sequence[Commission], folder: Path, options: GatysOptions) ->
         print(sentence, file=sys.stderr)
     wished = _sound(wished, options, partial(check_seen, smallest=objective.extractor.smallest_side))
     items = []
-    with signals() as received:
-        for commission in wished[ranks.rank() :: ranks.count()]:
-            if received:
-                break
-            items.append(_painted(commission, folder, objective, options, received))
+    try:
+        with signals() as received:
+            for commission in wished[ranks.rank() :: ranks.count()]:
+                if received:
+                    break
+                items.append(_painted(commission, folder, objective, options, received))
+    except Exception:
+        if items and ranks.count() == 1:  # others would wait for this process
+            print(hang(folder, items, options, objective.description))
+        raise
     items = [item for share in ranks.gather(items) for item in share]
     if items and ranks.is_first():
         print(hang(folder, items, options, objective.description))

@@ -1,6 +1,6 @@
 """Options of the losses that compare features of a frozen backbone, the same for every method that has them."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,7 @@ from pix2pix.options.fields import (
     Kernel,
     LayerNames,
     LayerWeights,
+    Mark,
     Padding,
     Path,
     Pooling,
@@ -22,7 +23,10 @@ class FeatureOptions(Record):
     """The backbone whose features the perceptual and style losses compare, and how."""
 
     backbone: BackboneName = Field("vgg19", description="the frozen network whose features are compared")
-    weights: Path = Field("imagenet", description="imagenet (torchvision's download), random (seeded) or a file")
+    # A run may be resumed with the file elsewhere: its SHA-256 has to be the same.
+    weights: Annotated[Path, Mark.MAY_CHANGE] = Field(
+        "imagenet", description="imagenet (torchvision's download), random (seeded) or a file"
+    )
     weights_flavour: WeightsFlavour | None = Field(
         None, description="input that the weights were trained on; none: as the file says, else torchvision"
     )

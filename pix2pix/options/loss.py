@@ -1,11 +1,11 @@
 """Options of pix2pix's objective."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pix2pix.options.features import FeatureOptions
-from pix2pix.options.fields import Path
+from pix2pix.options.fields import Mark, Path
 from pix2pix.options.records import Record
 
 _READERS = {
@@ -24,7 +24,8 @@ class LossOptions(Record):
     lambda_l2: float = Field(0, ge=0, description="weight of the mean squared difference")
     lambda_perceptual: float = Field(0, ge=0, description="weight of the difference of a backbone's features; 0: none")
     lambda_style: float = Field(0, ge=0, description="weight of the difference of their statistics; 0: none")
-    style_image: Path | None = Field(
+    # A run may be resumed with the picture elsewhere: its SHA-256 has to be the same.
+    style_image: Annotated[Path | None, Mark.MAY_CHANGE] = Field(
         None, description="picture whose manner outputs get, by --lambda_style; none: each has its target's"
     )
 

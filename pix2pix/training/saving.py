@@ -73,7 +73,7 @@ def _check_files(then: Mapping[str, str], now: Mapping[str, str]) -> None:
         if name.endswith("_sha256") and sha256 != now[name]:
             raise UserError(
                 f"--{name.removesuffix('_sha256')}: the SHA-256 is {now[name]}, and was {sha256} when the run began: "
-                "bring that file back, or begin anew with --overwrite"
+                "give that file, or begin anew with --overwrite"
             )
 
 

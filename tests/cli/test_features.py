@@ -61,13 +61,13 @@ def test_a_run_is_resumed_with_the_same_weights_alone_and_translates_without_any
     now = write_weights(file, 2)
     assert error(2, tiny.resume) == (
         f"--weights: the SHA-256 is {now}, and was {then} when the run began: "
-        "bring that file back, or begin anew with --overwrite"
+        "give that file, or begin anew with --overwrite"
     )
     file.unlink()
     assert error(2, tiny.resume).startswith(f"--weights {file}: it cannot be read (No such file or directory); give a ")
     assert tiny.test() == 0
     write_weights(file, 1)
-    assert tiny.resume() == 0
+    assert tiny.resume("run", "--weights", file.rename(tiny.home / "moved.pth")) == 0
 
 
 def test_a_run_is_resumed_with_the_same_style_image_alone(tiny, error):

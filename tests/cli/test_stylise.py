@@ -16,6 +16,7 @@ from pix2pix.images import read, read_rgb, resize, write
 from pix2pix.methods import gatys
 from pix2pix.methods.reconstructions import Panel
 from pix2pix.options import GatysOptions, load_yaml, parse
+from pix2pix.runtime import NonFiniteError
 
 
 class Untrained:
@@ -341,7 +342,10 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
             ("--content_masks", "dot.png", "--content", "black.png"),
             "--content_masks: dot.png is black everywhere at 16x16, as it is painted; white is where its style is",
         ),
-        (("--content_masks", "none.png"), "none.png: No such file or directory"),
+        (
+            ("--content_masks", "none.png"),
+            "--content_masks none.png: No such file or directory; a grey picture is needed, or none at all",
+        ),
         (
             ("--image_size", 128, "--scales", 4),
             "--scales 4: the first would be 12 pixels across, and 32 are needed; at 96x128 there are 2 at most: lower "
@@ -454,14 +458,29 @@ def test_where_results_cannot_be_written_it_says_so(easel, error):
     assert error(2, paint) == "the results cannot be written to results/tower_scream: Not a directory"
 
 
-def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error):
+@pytest.mark.parametrize("where", ["pix2pix.methods.gatys.stylise", "pix2pix.cli.stylise.opened"])
+def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error, where):
     def greedy(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore")
 
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", greedy)
+    monkeypatch.setattr(where, greedy)
     assert error(1, paint) == (
         "out of memory; lower --image_size, or add --checkpointing on (CUDA out of memory. Tried to allocate 9 GiB.)"
     )
+
+
+def test_paintings_made_before_one_failed_are_shown(easel, monkeypatch, capsys):
+    def painted_once(*arguments):
+        if Path("results/content_scream/output/lake_scream.png").exists():
+            raise NonFiniteError("the loss is nan again and again: lower --learning_rate")
+        return halved(*arguments)
+
+    monkeypatch.setattr("pix2pix.methods.gatys.stylise", painted_once)
+    assert paint(content="content") == 1
+    out, err = capsys.readouterr()
+    assert out == "results/content_scream/index.html\n"
+    assert err.endswith("error: the loss is nan again and again: lower --learning_rate\n")
+    assert "lake_scream" in Path("results/content_scream/index.html").read_text()
 
 
 def test_a_mistake_of_the_program_shows_its_traceback(easel, monkeypatch):
