@@ -11,9 +11,9 @@ from pix2pix.options.gatys import PaintingOptions
 from pix2pix.runtime import NonFiniteError
 
 HISTORY = 20  # of L-BFGS: each entry is two images
-_LONGEST = 0.1  # step of L-BFGS: the mean over pixels, whose range is 2; of Adam it is the learning rate
+_LONGEST = 0.03  # step of L-BFGS: the mean over pixels, whose range is 2
 _SHORTEST = 1e-7  # what float32 still adds to a pixel
-_RUNAWAY = 5  # times the least loss
+_RUNAWAY = 1000  # times the least loss: from less L-BFGS finds back by itself
 _ATTEMPTS = 5
 
 
