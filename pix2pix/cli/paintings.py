@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pix2pix import __version__
 from pix2pix.cli.commissions import Commission, Opened
 from pix2pix.cli.sentences import slow, ways
+from pix2pix.errors import UserError
 from pix2pix.options import GatysOptions, as_dict, speedups, to_yaml
 
 if TYPE_CHECKING:
@@ -26,12 +27,25 @@ if TYPE_CHECKING:
     from pix2pix.runtime import Runtime
 
 
+_FAST = ("memory", "channels_last", "products", "minimal")  # speed-ups of a backbone
+
+
 def runtime_of(options: GatysOptions) -> "Runtime":
-    """Return what the options say to run on."""
+    """Return what the options say to run on.
+
+    Raises:
+        UserError: a speed-up is wished that painting has no use for.
+    """
     from pix2pix.runtime import Runtime
 
     run = options.run
-    return Runtime(run.device, run.precision, speedups(run.fast), compiled=run.compile)
+    wished = speedups(run.fast)
+    idle = [name for name in wished or () if name not in _FAST]
+    if idle:
+        raise UserError(f"--fast {','.join(idle)} has nothing to do in painting; {', '.join(_FAST)} have")
+    runtime = Runtime(run.device, run.precision, wished, compiled=run.compile)
+    runtime.fast = tuple(name for name in runtime.fast if name in _FAST)
+    return runtime
 
 
 def introduction(objective: "Objective", options: GatysOptions) -> list[str]:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -148,6 +149,15 @@ def test_it_begins_by_telling_what_judges_the_picture(easel, capsys):
     )
     assert paint() == 0
     assert not any(line.startswith("weights random") for line in capsys.readouterr().err.splitlines())
+
+
+def test_speed_ups_are_those_of_a_backbone(easel, capsys, error):
+    paint()
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("fast: "))
+    assert not {"one_pass", "fold", "graph"} & set(re.split(r"[ ,]+", line))
+    assert error(2, paint("--fast", "memory,fold")) == (
+        "--fast fold has nothing to do in painting; memory, channels_last, products, minimal have"
+    )
 
 
 @pytest.mark.parametrize(("weight", "line"), [
