@@ -155,9 +155,8 @@ def test_speed_ups_are_those_of_a_backbone(easel, capsys, error):
     paint()
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("fast: "))
     assert not {"one_pass", "fold", "graph"} & set(re.split(r"[ ,]+", line))
-    assert error(2, paint("--fast", "memory,fold")) == (
-        "--fast fold has nothing to do in painting; memory, channels_last, products, minimal have"
-    )
+    message = "--fast fold has nothing to do in painting; memory, channels_last, products, minimal have"
+    assert error(2, paint, "--fast", "memory,fold").endswith(message)
 
 
 @pytest.mark.parametrize(("weight", "line"), [
