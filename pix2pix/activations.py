@@ -15,7 +15,7 @@ from pix2pix.errors import UserError
 from pix2pix.losses.smoothing import softmax_smoothing
 from pix2pix.losses.style.moments import gram
 from pix2pix.metrics.activations import maximum, normalised_entropy
-from pix2pix.networks.backbones import FeatureExtractor
+from pix2pix.networks.backbones import FeatureExtractor, default_style_layers
 from pix2pix.options import ActivationsOptions
 from pix2pix.runtime import Runtime
 
@@ -26,8 +26,7 @@ _RESIDUAL = ("layer1", "layer2", "layer3", "layer4")
 STAGES: Mapping[str, tuple[str, ...]] = {
     "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
     "vgg19": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),
-    "googlenet": ("conv1", "conv3", "inception3b", "inception4e", "inception5b"),
-    "inception_v3": ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c"),
+    **{backbone: default_style_layers(backbone) for backbone in ("googlenet", "inception_v3")},
     "squeezenet1_1": ("conv1", "fire3", "fire5", "fire9"),
     **dict.fromkeys(("resnet18", "resnet50", "wide_resnet50_2", "noresnet", "pseudo_vgg", "pseudo_resvgg"), _RESIDUAL),
 }

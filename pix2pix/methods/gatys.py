@@ -118,7 +118,7 @@ def equation_7(
         others = [objective.features(place(style)) for style in pictures.styles]
         unrelated = objective.features(place(_resized(pictures.styles[0], pictures.content.shape[-2:])))
     units = objective.content_units(content, unrelated)
-    styles = _styles(objective, content, others, pictures, options)
+    styles = _styles(objective, content, others, pictures, options) if objective.style_layers else []
     kept = {layer: content[layer] for layer in objective.content_layers}
 
     def losses(image: Tensor) -> dict[str, Tensor]:
@@ -158,7 +158,6 @@ def _styles(
                 region=place(pictures.content_masks[index]) if pictures.content_masks else None,
             )
             for index, features in enumerate(others)
-            if objective.style_layers
         ]
 
 

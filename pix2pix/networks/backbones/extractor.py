@@ -111,10 +111,13 @@ class FeatureExtractor(nn.Module):
             if isinstance(step, nn.Conv2d):
                 assert step.bias is not None
                 step.weight *= before
-                before = self._mean(step(x).relu(), names[key])
+                x = step(x)
+                before = self._mean(x.relu(), names[key])
                 step.weight /= before
                 step.bias /= before
-            x = step(x)
+                x = x / before
+            else:
+                x = step(x)
 
     def _mean(self, activation: Tensor, name: str) -> float:
         mean = activation.mean().item()
