@@ -11,6 +11,7 @@ from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
 from pix2pix.options.loss import LossOptions
 from pix2pix.options.models import painter, refuse_painter
+from pix2pix.options.photos import ContentStyleOptions, PhotoOptions
 from pix2pix.options.pix2pix import (
     DataOptions,
     NetworkOptions,
@@ -28,6 +29,7 @@ __all__ = [
     "Answer",
     "Augmentations",
     "CheckOptions",
+    "ContentStyleOptions",
     "DataOptions",
     "FeatureOptions",
     "GatysOptions",
@@ -36,6 +38,7 @@ __all__ = [
     "NetworkOptions",
     "OptionError",
     "Parsed",
+    "PhotoOptions",
     "Pix2PixOptions",
     "RunOptions",
     "SwagOptions",
