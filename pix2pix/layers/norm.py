@@ -1,8 +1,6 @@
-"""Normalisation, dropout and weight initialisation, with their test-time state in the open."""
+"""Normalisation by statistics that are named: of the batch, of each image, or of the training run."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -10,12 +8,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.modules._functions import SyncBatchNorm
 
-from pix2pix.errors import UserError
-
 Statistics = Literal["batch", "image", "running"]
 NormKind = Literal["batch", "instance", "none"]
-InitType = Literal["normal", "xavier", "kaiming", "orthogonal"]
-Operation = nn.Conv2d | nn.ConvTranspose2d | nn.Upsample  # what mixes neighbouring positions; all else is pointwise
 
 
 class Norm(nn.Module):
@@ -69,57 +63,6 @@ class Norm(nn.Module):
         return f"{len(self.weight)}, {self.kind}, statistics={self.statistics}"
 
 
-class Dropout(nn.Module):
-    """Dropout whose switch is `active`, not the module's training flag."""
-
-    def __init__(self, p: float = 0.5):
-        super().__init__()
-        self.p = p
-        self.active = True
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Zero each element with probability p and scale the others by 1 / (1 - p), if active.
-
-        They are drawn in the order of (N, C, H, W), in whatever order they lie in memory.
-        """
-        return F.dropout(x.contiguous(), self.p) if self.active else x
-
-
-class Stage(NamedTuple):
-    """A convolution or enlargement of a generator, with what stands before and after it.
-
-    What is before and after is pointwise but for a Norm's statistics; a Dropout is the last.
-    """
-
-    inputs: tuple[int, ...]  # the stages whose outputs are joined along the channels; -1 is the image
-    before: tuple[nn.Module, ...]
-    operation: Operation
-    after: tuple[nn.Module, ...]
-    added: int | None = None  # the stage whose output is added to this one's
-
-
-def stages_of(layers: Sequence[nn.Module], inputs: tuple[int, ...], place: int) -> list[Stage]:
-    """Cut layers that stand in the order of the data into stages, the first of which is to have this place.
-
-    The first reads `inputs`, each other one the stage before it; what follows an operation belongs to it.
-    """
-    layers = _flat(layers)
-    places = [number for number, layer in enumerate(layers) if isinstance(layer, Operation)]
-    stages = []
-    for number, end in zip(places, [*places, len(layers)][1:], strict=True):
-        operation = layers[number]
-        assert isinstance(operation, Operation)
-        before = tuple(layers[: places[0]]) if number == places[0] else ()
-        stages.append(Stage(inputs, before, operation, tuple(layers[number + 1 : end])))
-        inputs = (place + len(stages) - 1,)
-    return stages
-
-
-def _flat(layers: Iterable[nn.Module]) -> list[nn.Module]:
-    """The layers with those inside nn.Sequential in its place."""
-    return [x for layer in layers for x in (_flat(layer) if isinstance(layer, nn.Sequential) else [layer])]
-
-
 def norm_layer(channels: int, kind: NormKind) -> nn.Module:
     """Build the normalisation of `channels` channels, or the identity for "none"."""
     return nn.Identity() if kind == "none" else Norm(channels, kind)
@@ -142,34 +85,6 @@ def _over_all_processes(
     return output
 
 
-@contextmanager
-def switched(network: nn.Module, *, statistics: Statistics, dropout: bool) -> Iterator[None]:
-    """Set the statistics of every Norm and the state of every Dropout in `network`, and restore them at the end.
-
-    Raises:
-        UserError: "running" is asked of a network that keeps no running statistics.
-    """
-    norms = [module for module in network.modules() if isinstance(module, Norm)]
-    dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
-    if statistics == "running" and any(norm.kind != "batch" for norm in norms):
-        raise UserError(
-            "--statistics running needs a network trained with BatchNorm, and this one has InstanceNorm, "
-            "which keeps no running statistics; use --statistics image"
-        )
-    before = [norm.statistics for norm in norms], [layer.active for layer in dropouts]
-    try:
-        for norm in norms:
-            norm.statistics = statistics
-        for layer in dropouts:
-            layer.active = dropout
-        yield
-    finally:
-        for norm, old_statistics in zip(norms, before[0], strict=True):
-            norm.statistics = old_statistics
-        for layer, old_active in zip(dropouts, before[1], strict=True):
-            layer.active = old_active
-
-
 @torch.no_grad()
 def fold_norms(network: nn.Module) -> None:
     """Put each norm with running statistics into the convolution before it, in place: the same function, faster.
@@ -188,26 +103,3 @@ def fold_norms(network: nn.Module) -> None:
             bias = 0 if convolution.bias is None else convolution.bias
             convolution.bias = nn.Parameter(scale * (bias - norm.running_mean) + norm.bias)
             layers[i] = nn.Identity()
-
-
-def initialise(network: nn.Module, init_type: InitType, gain: float, generator: torch.Generator) -> None:
-    """Draw all weights anew: convolutions by `init_type`, norm weights from N(1, gain), every bias 0.
-
-    Source: pix2pix, section 6.2: N(0, 0.02). The other types and the gain's use in them are those of the common
-    PyTorch implementations of the paper.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            if init_type == "normal":
-                nn.init.normal_(module.weight, 0.0, gain, generator=generator)
-            elif init_type == "xavier":
-                nn.init.xavier_normal_(module.weight, gain=gain, generator=generator)
-            elif init_type == "kaiming":
-                nn.init.kaiming_normal_(module.weight, generator=generator)
-            else:
-                nn.init.orthogonal_(module.weight, gain=gain, generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, Norm):
-            nn.init.normal_(module.weight, 1.0, gain, generator=generator)
-            nn.init.zeros_(module.bias)

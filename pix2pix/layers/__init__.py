@@ -1,0 +1,24 @@
+"""Normalisation, dropout and weight initialisation, with their test-time state in the open."""
+
+from pix2pix.layers.conditional import ConditionalNorm
+from pix2pix.layers.initial import InitType, initialise
+from pix2pix.layers.norm import Norm, NormKind, Statistics, fold_norms, norm_layer, synchronise
+from pix2pix.layers.stages import Operation, Stage, stages_of
+from pix2pix.layers.switches import Dropout, switched
+
+__all__ = [
+    "ConditionalNorm",
+    "Dropout",
+    "InitType",
+    "Norm",
+    "NormKind",
+    "Operation",
+    "Stage",
+    "Statistics",
+    "fold_norms",
+    "initialise",
+    "norm_layer",
+    "stages_of",
+    "switched",
+    "synchronise",
+]
