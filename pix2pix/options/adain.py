@@ -23,7 +23,7 @@ _OF_THE_ENCODER = ("padding", "pooling", "rescaled", "content_layers")
 class AdainFeatureOptions(FeatureOptions):
     """The encoder, whose features the losses compare too, and how."""
 
-    backbone: Literal["vgg19"] = Field("vgg19", description="the frozen network that encodes")  # type: ignore[assignment]
+    backbone: Literal["vgg19"] = Field("vgg19", description="the frozen network that encodes")
     padding: Padding = Field("reflection", description=_SAID["padding"])
     rescaled: bool | None = Field(True, description="scale its layers to mean activation 1, measured on images")
     content_layers: LayerNames | None = Field(("relu4_1",), description="the layer that it encodes to")

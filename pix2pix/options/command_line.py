@@ -131,7 +131,7 @@ def _unknown(word: str, names: Sequence[str], record: type[Record]) -> OptionErr
     word = word.partition("=")[0]
     owners = [name for name, other in TRAINED.items() if word.removeprefix("--") in leaves(other)]
     if record in TRAINED.values() and owners:
-        return OptionError(f"{word} is an option of --model {' and '.join(owners)}; leave it out, or choose that --model")
+        return OptionError(f"{word} is an option of --model {' or '.join(owners)}: leave it out, or choose that method")
     hint = did_you_mean(word.lstrip("-"), dict.fromkeys(names), prefix="--") or "; --help lists all"
     return OptionError(f"unknown option {shown(word)[1:-1]}{hint}")
 

@@ -34,7 +34,7 @@ class ConditionalLossOptions(StylePictureOptions):
     @model_validator(mode="after")
     def _all_styles_or_one_more(self) -> Self:
         if self.styles is not None and (self.add_style or self.init_from):
-            raise ValueError("--styles begins a network and --add_style gives one a further style: leave one of them out")
+            raise ValueError("--styles begins a network, --add_style gives one a further style: leave one of them out")
         if self.styles is None and self.add_style is None and self.init_from is None:
             raise ValueError("no style to learn: give --styles FOLDER, or --add_style PICTURE with --init_from RUN")
         if self.styles is None and self.init_from is None:

@@ -49,6 +49,10 @@ class JohnsonTestTimeOptions(StyleTestTimeOptions):
         "instance by image, batch by running",
     )
 
+    def statistics_of(self, norm: str) -> Statistics:
+        """Return the statistics in force, given or those that the norm was trained with."""
+        return self.statistics or ("running" if norm == "batch" else "image")
+
 
 class JohnsonOptions(Record):
     """Options of train.py --model johnson: one network learns to paint any photo in the manner of one picture."""

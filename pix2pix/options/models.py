@@ -11,7 +11,7 @@ from pix2pix.options.adain import AdainOptions
 from pix2pix.options.conditional import ConditionalOptions
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.johnson import JohnsonOptions
-from pix2pix.options.pix2pix import Pix2PixOptions, RunOptions
+from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import OptionError, Record, from_dict, one_line, shown
 from pix2pix.options.suggest import did_you_mean
 from pix2pix.options.yaml_text import load_yaml
@@ -24,6 +24,7 @@ TRAINED: Mapping[str, type[Trained]] = {
     "conditional": ConditionalOptions,
     "adain": AdainOptions,
 }
+
 
 class TrainedModel(Record):
     """What test.py may be told of a checkpoint of any trained method."""
@@ -99,11 +100,11 @@ def _is_resumed(argv: Sequence[str]) -> bool:
 
 def _model_of_run(argv: Sequence[str]) -> str | None:
     """Return the method of the run that is named, where its options can be read."""
-    run = _preset(argv).get("run")
-    written = _preset(argv) | (run if isinstance(run, Mapping) else {})
-    root = _typed(argv, "checkpoints_dir") or written.get("checkpoints_dir")
+    preset = _preset(argv)
+    run = preset.get("run")
+    written = {**preset, **(run if isinstance(run, Mapping) else {})}
+    root = _typed(argv, "checkpoints_dir") or written.get("checkpoints_dir", "checkpoints")
     name = _typed(argv, "name") or written.get("name")
-    root = root or RunOptions.model_fields["checkpoints_dir"].default
     try:
         model = load_yaml(str(Path(str(root)) / str(name) / "options.yaml")).get("model")
     except OptionError:

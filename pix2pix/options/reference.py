@@ -37,7 +37,7 @@ PROGRAMS: Mapping[str, type[Record]] = {
 
 _FURTHER: Mapping[type[Record], list[str]] = {
     Pix2PixOptions: ["--model johnson, conditional and adain have options of their own: see --model johnson --help."],
-    TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."]
+    TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
 
 

@@ -4,11 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pix2pix.options.fields import Mark, Path, Tile
+from pix2pix.options.fields import Mark, Tile
 from pix2pix.options.pix2pix import TILES, RunOptions
 from pix2pix.options.records import Record
 
 MAY_CHANGE, SWITCH = Mark.MAY_CHANGE, Mark.SWITCH
+_Metric = Literal["val/loss", "val/content", "val/style"]
 
 
 class StylizerOptions(Record):
@@ -38,7 +39,9 @@ class PaintedLossOptions(Record):
 class StylePictureOptions(PaintedLossOptions):
     """What is minimised for styles that are known beforehand."""
 
-    style_size: int = Field(256, gt=0, le=65535, description="longer side of a style picture as the style loss sees it")
+    style_size: int | None = Field(
+        None, gt=0, le=65535, description="longer side of a style picture as its loss sees it; none: that of the crop"
+    )
 
 
 class StyleTrainOptions(Record):
@@ -61,6 +64,6 @@ class StyleTestTimeOptions(Record):
 class StyleRunOptions(RunOptions):
     """Where the run lives, what it runs on, and what it reports."""
 
-    best_metric: Annotated[  # type: ignore[assignment]  # no outputs are known, so losses are all there is to measure
-        Literal["val/loss", "val/content", "val/style"], MAY_CHANGE
-    ] = Field("val/loss", description="what makes a checkpoint the best")
+    best_metric: Annotated[_Metric, MAY_CHANGE] = Field(  # type: ignore[assignment]  # nothing to compare outputs with
+        "val/loss", description="what makes a checkpoint the best"
+    )
