@@ -25,6 +25,7 @@ class Data(Record):
 class Options(Record):
     """A record with one group."""
 
+    model: str = "pix2pix"
     data: Data = Data()
 
 

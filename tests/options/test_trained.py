@@ -210,7 +210,8 @@ def test_a_run_of_another_method_is_told_apart(check):
 
 
 def test_what_a_checkpoint_knows_may_be_typed_again_at_test():
-    claims = parse(["--name", "a", "--model", "johnson", "--load_size", "256", "--norm", "instance"], TestOptions, program="x").claims
+    words = ["--name", "a", "--model", "johnson", "--load_size", "256", "--norm", "instance"]
+    claims = parse(words, TestOptions, program="x").claims
     check_claims(options("johnson"), claims)
     with pytest.raises(OptionError, match="load_size is 256 there, got 300"):
         check_claims(options("johnson"), {"load_size": (300, 300)})
