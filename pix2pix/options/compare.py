@@ -44,11 +44,12 @@ def check_claims(stored: Trained, claims: Mapping[str, Any]) -> None:
 
 def _check_kind(stored: Trained, given: Mapping[str, Any], advice: str) -> None:
     """Refuse another method than that which was trained, and options that it has not."""
-    model = stored.model
-    if given.get("model", model) != model:
-        raise OptionError(f"--model: the run is of {model}, got {shown(given['model'])}; {advice.format('--model')}")
+    if "model" in given and given["model"] != stored.model:
+        got = shown(given["model"])
+        raise OptionError(f"--model: the run is of {stored.model}, got {got}; {advice.format('--model')}")
     for name in given.keys() - leaves(type(stored)).keys():
-        raise OptionError(f"--{name}: the run is of {model}, which has no such option; {advice.format(f'--{name}')}")
+        what = f"the run is of {stored.model}, which has no such option"
+        raise OptionError(f"--{name}: {what}; {advice.format(f'--{name}')}")
 
 
 def _agreeing(stored: Trained, name: str) -> tuple[Any, ...]:

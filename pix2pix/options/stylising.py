@@ -39,7 +39,9 @@ class PaintedLossOptions(Record):
 class StylePictureOptions(PaintedLossOptions):
     """What is minimised for styles that are known beforehand."""
 
-    style_size: int = Field(256, gt=0, le=65535, description="longer side of a style picture as its loss sees it")
+    style_size: int | None = Field(
+        None, gt=0, le=65535, description="longer side of a style picture as its loss sees it; none: that of the crop"
+    )
 
 
 class StyleTrainOptions(Record):

@@ -25,7 +25,6 @@ class Data(Record):
 class Options(Record):
     """A record with one group."""
 
-    model: str = "pix2pix"
     data: Data = Data()
 
 
