@@ -157,14 +157,14 @@ class Conditional:
 
 
 def _paintings(options: ConditionalOptions) -> list[Painting]:
-    loss = options.loss
+    loss, longest = options.loss, options.loss.style_size or max(options.data.crop_size)
     if loss.add_style is not None:
-        return read_paintings([Path(loss.add_style)], loss.style_size, options.data.max_pixels, "add_style")
+        return read_paintings([Path(loss.add_style)], longest, options.data.max_pixels, "add_style")
     folder = Path(str(loss.styles))
     files = images.find_images(folder)
     if not files:
         raise UserError(f"--styles {images.shown(folder)}: no images there; a folder of pictures is needed")
-    paintings = read_paintings(files, loss.style_size, options.data.max_pixels, "styles")
+    paintings = read_paintings(files, longest, options.data.max_pixels, "styles")
     names = [painting.name for painting in paintings]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(

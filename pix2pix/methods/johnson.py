@@ -59,7 +59,7 @@ class Johnson:
     def _begin(self) -> None:
         """Make what training needs."""
         options, runtime, given, train = self.options, self.runtime, self.options.loss, self.options.train
-        longest = given.style_size
+        longest = given.style_size or max(options.data.crop_size)
         (painting,) = read_paintings([Path(given.style_image)], longest, options.data.max_pixels, "style_image")
         self.loss = FeedForwardLoss(options, runtime, [painting])
         self.optimizers["G"] = runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
