@@ -24,7 +24,7 @@ from pix2pix.options.pix2pix import (
     TrainOptions,
 )
 from pix2pix.options.records import OptionError, as_dict, from_dict
-from pix2pix.options.test import TestOptions
+from pix2pix.options.test import TestOptions, check_used
 from pix2pix.options.yaml_text import load_yaml, to_yaml
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "as_dict",
     "check_claims",
     "check_resume",
+    "check_used",
     "from_dict",
     "load_yaml",
     "painter",
