@@ -26,8 +26,8 @@ class ConditionalNorm(nn.Module):
 
         Shares by position (N, styles, H', W') may be of any size, and are averaged to that of x.
         """
-        by_position = shares if shares.ndim == 4 else shares[:, :, None, None]
-        here = F.adaptive_avg_pool2d(by_position.to(self.weight), x.shape[-2:] if shares.ndim == 4 else 1)
+        shares = shares.to(self.weight)
+        here = F.adaptive_avg_pool2d(shares, (x.shape[2], x.shape[3])) if shares.ndim == 4 else shares[:, :, None, None]
         weight, bias = (torch.einsum("nshw,sc->nchw", here, table) for table in (self.weight, self.bias))
         return torch.addcmul(bias, F.instance_norm(x, eps=self.eps), weight)
 
@@ -37,14 +37,6 @@ class ConditionalNorm(nn.Module):
         norm = Norm(self.weight.shape[1], "instance", self.eps).to(self.weight)
         norm.weight.copy_((shares.to(self.weight) @ self.weight)[0])
         norm.bias.copy_((shares.to(self.weight) @ self.bias)[0])
-        return norm
-
-    @torch.no_grad()
-    def extended(self) -> "ConditionalNorm":
-        """Return the norm with one more style, which begins as the mean of all others."""
-        norm = ConditionalNorm(self.weight.shape[1], len(self.weight) + 1, self.eps).to(self.weight)
-        norm.weight.copy_(torch.cat([self.weight, self.weight.mean(dim=0, keepdim=True)]))
-        norm.bias.copy_(torch.cat([self.bias, self.bias.mean(dim=0, keepdim=True)]))
         return norm
 
     def extra_repr(self) -> str:

@@ -25,6 +25,7 @@ from pix2pix.runtime import Runtime
 _CONTENT = ("relu3_3",)  # Johnson's with a VGG, as the code of the paper has it
 _STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 _PREVIEW = 256  # pixels
+DEVIATION = 0.02  # of initial weights, whose scale means little before norms
 
 
 class Painting(NamedTuple):
@@ -63,7 +64,7 @@ class FeedForwardLoss:
         others = example_features(self.objective, crop)
         self.styles = [self._style(runtime.place(painting.picture), others) for painting in paintings]
         self.description = dict(self.objective.description)
-        self.description |= {f"style_{n}_sha256": one.sha256 for n, one in enumerate(paintings, 1)}
+        self.pictures = [painting.preview() for painting in paintings]
 
     def __call__(self, output: Tensor, content: Tensor, styles: Sequence[int]) -> tuple[Tensor, Scalars]:
         """Return the loss of outputs (N, 3, H, W) of photographs, each in a style of this number, and its parts.
@@ -86,6 +87,13 @@ class FeedForwardLoss:
         loss = content_weight * content_loss + style_weight * style_loss + lambda_tv * smoothness
         parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
         return loss, {name: part.detach() for name, part in parts.items()}
+
+    def shown(self, style: int, beside: Tensor) -> Tensor:
+        """Return the picture (1, 3, H, W') in [-1, 1] of a style, as high as the image that it is shown beside."""
+        picture = self.pictures[style][None].to(beside) / 127.5 - 1
+        height, width = picture.shape[-2:]
+        size = beside.shape[-2], max(1, round(width * beside.shape[-2] / height))
+        return torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
 
     @torch.no_grad()
     def _style(self, picture: Tensor, others: dict[str, Tensor]) -> Style:

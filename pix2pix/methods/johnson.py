@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 
 from pix2pix.data.records import Photos
 from pix2pix.layers import initialise, switched
-from pix2pix.methods.base import Report, Scalars, Styles, refuse_styles
-from pix2pix.methods.feed_forward import FeedForwardLoss, read_paintings
+from pix2pix.methods.base import Report, Scalars, StyleKind, Styles, refuse_styles
+from pix2pix.methods.feed_forward import DEVIATION, FeedForwardLoss, read_paintings
 from pix2pix.networks.stylizer import Stylizer
 from pix2pix.options import JohnsonOptions
 from pix2pix.runtime import Runtime
@@ -25,43 +25,51 @@ from pix2pix.tiling import translate as translate_canvas
 
 
 class Johnson:
-    """The network f_W, its optimiser and its update. Without a loss it only translates."""
+    """The network f_W, its loss, its optimiser and its update; without `training` the network alone."""
 
-    def __init__(self, options: JohnsonOptions, runtime: Runtime, description: Mapping[str, Any] | None = None):
-        self._build(options, runtime, training=True)
-        loss = options.loss
-        path, longest = Path(loss.style_image), loss.style_size or max(options.data.crop_size)
-        paintings = read_paintings([path], longest, options.data.max_pixels, "style_image")
-        self.loss = FeedForwardLoss(options, runtime, paintings)
-        initialise(self.generator, "normal", 0.02, torch.Generator().manual_seed(options.run.seed))
-        train = options.train
-        self.optimizers: dict[str, Optimizer] = {
-            "G": runtime.adam(self.generator, train.lr, (train.beta1, train.beta2)),
-        }
-        self._step = runtime.recorded(self._update)
-        self.description: dict[str, Any] = {
-            "method": "johnson",
-            "styles": [painting.name for painting in paintings],
-            "style_pictures": [painting.preview() for painting in paintings],
-            "features": self.loss.description,
-        }
+    style_kind: StyleKind = "none"
+
+    def __init__(
+        self,
+        options: JohnsonOptions,
+        runtime: Runtime,
+        description: Mapping[str, Any] | None = None,
+        *,
+        training: bool = True,
+    ):
+        network = options.network
+        generator = Stylizer(ngf=network.ngf, blocks=network.blocks, norm=network.norm, output=network.output)
+        self.options, self.runtime = options, runtime
+        self.multiple: int = generator.multiple
+        self._stages = generator.stages  # called when translating: norms may have been folded since
+        if training:
+            initialise(generator, "normal", DEVIATION, torch.Generator().manual_seed(options.run.seed))
+        self.generator: nn.Module = runtime.prepare(generator, trained=not training)
+        self.networks: dict[str, nn.Module] = {"G": self.generator}
+        self.optimizers: dict[str, Optimizer] = {}
+        self.description: dict[str, Any] = dict(description or {})
+        if training:
+            self._begin()
 
     @classmethod
     def restored(cls, options: JohnsonOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
-        method = cls.__new__(cls)
-        method._build(options, runtime, training=False)
-        method.optimizers, method.description = {}, dict(description)
-        return method
+        return cls(options, runtime, description, training=False)
 
-    def _build(self, options: JohnsonOptions, runtime: Runtime, *, training: bool) -> None:
-        network = options.network
-        generator = Stylizer(ngf=network.ngf, blocks=network.blocks, norm=network.norm, output=network.output)
-        self.options, self.runtime = options, runtime
-        self.multiple = generator.multiple
-        self._stages = generator.stages  # called when translating: norms may have been folded since
-        self.generator: nn.Module = runtime.prepare(generator, trained=not training)
-        self.networks: dict[str, nn.Module] = {"G": self.generator}
+    def _begin(self) -> None:
+        """Make what training needs."""
+        options, runtime, given, train = self.options, self.runtime, self.options.loss, self.options.train
+        longest = given.style_size or max(options.data.crop_size)
+        (painting,) = read_paintings([Path(given.style_image)], longest, options.data.max_pixels, "style_image")
+        self.loss = FeedForwardLoss(options, runtime, [painting])
+        self.optimizers["G"] = runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
+        self._step = runtime.recorded(self._update)
+        self.description |= {
+            "method": "johnson",
+            "styles": [painting.name],
+            "style_pictures": [painting.preview()],
+            "features": self.loss.description | {"style_image_sha256": painting.sha256},
+        }
 
     def training_step(self, batch: Photos) -> Scalars:
         """Update f_W on one batch."""
@@ -99,7 +107,8 @@ class Johnson:
         """Do the same with an image that is read, and its painting that is written, by windows."""
         refuse_styles("johnson", styles)
         test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
-        with switched(self.generator, statistics=test.statistics_of(self.options.network.norm), dropout=False), self.runtime.autocast():
+        statistics = test.statistics or ("running" if self.options.network.norm == "batch" else "image")
+        with switched(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
             translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device, layout)
 
     def learning_rate(self, step: int, total_steps: int) -> float:

@@ -44,11 +44,18 @@ class Layer(nn.Module):
         out: Tensor = self.activation(x)
         return out
 
-    def modules_in_order(self, shares: Tensor | None) -> list[nn.Module]:
-        """Return what does the same in the styles of one image, as layers without styles."""
-        norm = self.norm.told(shares) if isinstance(self.norm, ConditionalNorm) and shares is not None else self.norm
-        layers = [self.doubling, self.convolution, norm, self.activation]
-        return [layer for layer in layers if not isinstance(layer, nn.Identity)]
+
+class ResidualBlock(nn.Module):
+    """Two layers, added to their input; no activation behind the addition."""
+
+    def __init__(self, first: Layer, second: Layer):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W), in the styles that `shares` tell."""
+        out: Tensor = x + self.second(self.first(x, shares), shares)
+        return out
 
 
 class Stylizer(nn.Module):
@@ -80,7 +87,7 @@ class Stylizer(nn.Module):
             self.encoder.append(Layer(width, 2 * width, 3, normed(2 * width), stride=2))
         wide = 4 * ngf
         self.blocks = nn.ModuleList(
-            nn.ModuleList([Layer(wide, wide, 3, normed(wide)), Layer(wide, wide, 3, normed(wide), active=False)])
+            ResidualBlock(Layer(wide, wide, 3, normed(wide)), Layer(wide, wide, 3, normed(wide), active=False))
             for _ in range(blocks)
         )
         self.decoder = nn.ModuleList()
@@ -94,30 +101,53 @@ class Stylizer(nn.Module):
         x = image
         for layer in self.encoder:
             x = layer(x, shares)
-        for first, second in self.blocks:
-            x = x + second(first(x, shares), shares)
+        for block in self.blocks:
+            x = block(x, shares)
         for layer in self.decoder:
             x = layer(x, shares)
         out: Tensor = self.output(x)
         return out
 
     def stages(self, shares: Tensor | None = None) -> list[Stage]:
-        """Return the same network, in the styles of one image (1, styles), for images that are translated by windows."""
+        """Return the same network, in the styles of one image (1, styles), for images translated by windows."""
         stages: list[Stage] = []
 
-        def add(layers: list[nn.Module]) -> None:
-            stages.extend(stages_of(layers, (len(stages) - 1,), len(stages)))
+        def add(*layers: nn.Module) -> None:
+            told = [part for layer in layers for part in _parts(layer, shares)]
+            stages.extend(stages_of(told, (len(stages) - 1,), len(stages)))
 
         for layer in self.encoder:
-            add(layer.modules_in_order(shares))
+            add(layer)
         for block in self.blocks:
             entry = len(stages) - 1
-            for layer in block:
-                add(layer.modules_in_order(shares))
+            add(*block.children())
             stages[-1] = stages[-1]._replace(added=entry)
-        for layer in self.decoder:
-            add([*layer.modules_in_order(shares), *([self.output] if layer is self.decoder[-1] else [])])
+        add(*self.decoder, self.output)
         return stages
+
+
+def _parts(layer: nn.Module, shares: Tensor | None) -> list[nn.Module]:
+    """Return modules that do the same one after another, in the styles of one image, for which they need none."""
+    if not isinstance(layer, Layer):
+        return [layer]
+    norm = layer.norm.told(shares) if isinstance(layer.norm, ConditionalNorm) and shares is not None else layer.norm
+    parts = [layer.doubling, layer.convolution, norm, layer.activation]
+    return [part for part in parts if not isinstance(part, nn.Identity)]
+
+
+def with_one_more_style(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a conditional network with one more style, which begins as the mean of all others."""
+    return {
+        name: torch.cat([x, x.mean(dim=0, keepdim=True)]) if name.rpartition(".")[0].endswith(".norm") else x
+        for name, x in state.items()
+    }
+
+
+def only_newest_style(stylizer: Stylizer) -> None:
+    """Freeze all that styles share. Weights of styles that no image has get gradients of exactly 0, so they stay."""
+    for module in stylizer.modules():
+        if isinstance(module, nn.Conv2d):
+            module.requires_grad_(False)
 
 
 def from_transformer_net(state: Mapping[str, Tensor]) -> Stylizer:
@@ -152,8 +182,11 @@ def _transformer_net_names(blocks: int) -> dict[str, str]:
     """Return our names of TransformerNet's modules by its own."""
     names = {f"in{n}": f"encoder.{n - 1}.norm" if n < 4 else f"decoder.{n - 4}.norm" for n in range(1, 6)}
     for n in range(1, 4):
-        names |= {f"conv{n}.conv2d": f"encoder.{n - 1}.convolution", f"deconv{n}.conv2d": f"decoder.{n - 1}.convolution"}
-    for block, n in product(range(blocks), (1, 2)):
-        theirs, ours = f"res{block + 1}", f"blocks.{block}.{n - 1}"
+        names |= {
+            f"conv{n}.conv2d": f"encoder.{n - 1}.convolution",
+            f"deconv{n}.conv2d": f"decoder.{n - 1}.convolution",
+        }
+    for block, (n, layer) in product(range(blocks), enumerate(("first", "second"), 1)):
+        theirs, ours = f"res{block + 1}", f"blocks.{block}.{layer}"
         names |= {f"{theirs}.conv{n}.conv2d": f"{ours}.convolution", f"{theirs}.in{n}": f"{ours}.norm"}
     return names
