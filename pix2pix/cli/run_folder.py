@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix.options import Pix2PixOptions, as_dict, to_yaml
+from pix2pix.options import Pix2PixOptions, Trained, as_dict, to_yaml
 
 if TYPE_CHECKING:
     from pix2pix.monitor import Monitor
@@ -32,13 +32,13 @@ def open_monitor(
     checkpoint.sweep(folder)
     for path in replaced:
         path.unlink()
-    _describe(options, folder)
+    describe(options, folder)
     monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
     monitor.hparams(_flat(options))
     return monitor
 
 
-def _describe(options: Pix2PixOptions, folder: Path) -> None:
+def describe(options: Trained, folder: Path) -> None:
     """Write options.yaml and env.json."""
     from pix2pix import ranks
     from pix2pix.environment import environment

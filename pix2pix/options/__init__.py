@@ -11,6 +11,7 @@ from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.importing import ImportOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.loss import LossOptions
 from pix2pix.options.models import TRAINED, Trained, painter, stored_options, trained
@@ -40,6 +41,7 @@ __all__ = [
     "FeatureOptions",
     "GatysOptions",
     "GeneratedOptions",
+    "ImportOptions",
     "JohnsonOptions",
     "LossOptions",
     "NetworkOptions",
