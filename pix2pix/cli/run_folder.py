@@ -33,13 +33,13 @@ def open_monitor(
     checkpoint.sweep(folder)
     for path in replaced:
         path.unlink()
-    _describe(options, folder)
+    describe(options, folder)
     monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
     monitor.hparams(_flat(options), choices(type(options.run).model_fields["best_metric"]))
     return monitor
 
 
-def _describe(options: Trained, folder: Path) -> None:
+def describe(options: Trained, folder: Path) -> None:
     """Write options.yaml and env.json."""
     from pix2pix import ranks
     from pix2pix.environment import environment
