@@ -27,7 +27,7 @@ def samples(step: int, batch_size: int, count: int, seed: int, offset: int = 0) 
     return [Sample(n // count, int(_permutation(count, seed, n // count)[n % count])) for n in numbers]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # at the border of two epochs, of photos and of styles
 def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))).permutation(count)
 

@@ -18,7 +18,7 @@ from pix2pix.options import DataOptions
 Phase = Literal["train", "val", "test"]
 
 GENERATED = {"train": range(400), "val": range(400, 450), "test": range(450, 550)}
-_GENERATED_SEED = 0
+GENERATED_SEED = 0
 
 
 def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
@@ -35,8 +35,8 @@ def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
     chosen = list(range(len(pairs)))
     layout = pairs.layout
     if is_split:
-        held_out = _held_out(pairs.names, data.val_fraction)
-        chosen = [index for index in chosen if (pairs.names[index] in held_out) == (phase == "val")]
+        kept_out = held_out(pairs.names, data.val_fraction)
+        chosen = [index for index in chosen if (pairs.names[index] in kept_out) == (phase == "val")]
         layout += f" ({len(chosen)} of {len(pairs)}: {phase} by --val_fraction {data.val_fraction:g})"
     wished = (3, 3) if data.target_kind == "lab" else (data.input_nc, data.output_nc)
     labels = data.source_kind == "labels" or data.source_onehot is not None, data.target_kind == "labels"
@@ -73,7 +73,7 @@ def _open_phase(data: DataOptions, phase: Phase) -> tuple[Pairs, tuple[str, ...]
     return listing.pairs, listing.faults, is_split
 
 
-def _held_out(names: Sequence[str], fraction: float) -> set[str]:
+def held_out(names: Sequence[str], fraction: float) -> set[str]:
     """The names kept for validation: a choice by hash, so that the order of the files and other runs play no part."""
     count = round(fraction * len(names))
     if fraction > 0 and len(names) >= 2:
@@ -104,7 +104,7 @@ class _Generated:
     def read(self, index: int) -> RawPair:
         from pix2pix.data.generated import generate  # those who bring their own images need not load it
 
-        photo, labels = generate(_GENERATED_SEED, GENERATED[self.phase][index], size=self.size)
+        photo, labels = generate(GENERATED_SEED, GENERATED[self.phase][index], size=self.size)
         return RawPair(photo, photo if self.photos else labels, self.names[index])
 
 

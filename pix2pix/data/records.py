@@ -1,4 +1,4 @@
-"""Pairs as they are read, arrays, and as the loaders hand them out: float32 (N, C, H, W) in [-1, 1]."""
+"""Images as they are read, arrays, and as the loaders hand them out: float32 (N, C, H, W) in [-1, 1]."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,21 @@ class Pair(NamedTuple):
 
     source: Tensor
     target: Tensor
+    name: list[str]
+
+
+class Photos(NamedTuple):
+    """A batch of photographs to stylise, (N, 3, H, W); one name each."""
+
+    content: Tensor
+    name: list[str]
+
+
+class ContentStyle(NamedTuple):
+    """A batch of photographs and as many pictures in whose manner they are painted; the photographs' names."""
+
+    content: Tensor
+    style: Tensor
     name: list[str]
 
 

@@ -1,8 +1,7 @@
 """One look at every pair before training: what is wrong with it, and what its values span."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 from pix2pix.data.looks import Look, look_at
 from pix2pix.data.pairs import PhasePairs
 from pix2pix.data.records import Pairs
+from pix2pix.data.threads import in_order
 from pix2pix.errors import UserError
 from pix2pix.images import Array, Codec, Encoding, ImageError, shown
 from pix2pix.images.encoding import Kind
@@ -23,7 +23,6 @@ _TOO_MANY = frozenset(
     (number,) for number in range(MAX_COLOURS + 1)
 )  # for all images with more, lest each keep its own
 LARGEST = {"uint8": 255.0, "uint16": 65535.0}  # of photos whose range is known without reading all
-_AHEAD = 16  # pairs read before they are asked for
 
 
 class Side(NamedTuple):
@@ -62,17 +61,7 @@ def survey(pairs: Pairs, *, colours: bool = False, closely: bool = False, thread
         source = target if raw.source is raw.target else describe(raw.source, closely=closely)
         return Seen(name, files, places, None, (source, target))
 
-    executor = ThreadPoolExecutor(threads)
-    ahead: deque[Future[Seen]] = deque()
-    try:
-        for index in range(len(pairs)):
-            ahead.append(executor.submit(see, index))
-            if len(ahead) > _AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        executor.shutdown(cancel_futures=True)
+    return in_order(see, len(pairs), threads)
 
 
 def describe(image: Array, *, colours: bool = False, closely: bool = False) -> Side:

@@ -1,11 +1,12 @@
 """What the training loop and the translating code need of a method."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pix2pix.errors import UserError
 from pix2pix.images import Codec, Encoding
 from pix2pix.tiling import Canvas
 
@@ -21,6 +22,40 @@ class Report(NamedTuple):
     images: dict[str, list[Tensor]]
 
 
+class Styles(NamedTuple):
+    """The styles that a translator is asked for: pictures, or numbers of those that it was trained on.
+
+    Pictures are (1, 3, H, W) in [-1, 1], numbers count from 0. Several are blended by their weights, which are made to
+    sum to 1 (None: equal ones), or each fills the region of its mask (1, 1, H, W) in [0, 1], of the content's size.
+    `alpha` 0 keeps the content, 1 has all of the style.
+    """
+
+    pictures: Sequence[Tensor] = ()
+    numbers: Sequence[int] = ()
+    weights: Sequence[float] | None = None
+    masks: Sequence[Tensor] = ()
+    alpha: float = 1.0
+
+    def shares(self) -> list[float]:
+        """Return the weights of the styles, which sum to 1."""
+        count = len(self.pictures) or len(self.numbers)
+        weights = [1.0] * count if self.weights is None else self.weights
+        return [weight / sum(weights) for weight in weights]
+
+
+StyleKind = Literal["none", "numbers", "pictures"]  # what a translator is told of styles
+
+
+def refuse_styles(method: str, styles: Styles | None) -> None:
+    """Refuse styles for a translator that has none to choose from.
+
+    Raises:
+        UserError: there are some.
+    """
+    if styles is not None:
+        raise UserError(f"{method} translates in the one way that it was trained for: leave the style out")
+
+
 def codec_of(description: Mapping[str, Any]) -> Codec:
     """How the images of a run become tensors; the first checkpoints did not say, and knew 8-bit photos alone."""
     if "source" not in description:
@@ -31,11 +66,13 @@ def codec_of(description: Mapping[str, Any]) -> Codec:
 class Translator(Protocol):
     """Anything that turns images into images."""
 
-    def translate(self, image: Tensor, *, name: str = "", sample: int = 0) -> Tensor:
+    def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
         """Map (N, C, H, W) in [-1, 1], of any height and width, to an image of the same height and width."""
         ...
 
-    def translate_canvas(self, canvas: Canvas, *, name: str = "", sample: int = 0) -> None:
+    def translate_canvas(
+        self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
+    ) -> None:
         """Do the same with an image that is read, and its translation that is written, by windows."""
         ...
 
@@ -47,6 +84,12 @@ class Method(Translator, Protocol[Batch_contra]):
     optimizers: dict[str, Optimizer]
     generator: nn.Module  # the network that translates, whose weights may be averaged (EMA)
     description: dict[str, Any]  # plain facts that building it again needs, kept in the checkpoint
+    style_kind: StyleKind
+
+    @classmethod
+    def restored(cls, options: Any, description: Mapping[str, Any], runtime: Any) -> Self:
+        """Build it for weights that are about to be loaded, to translate."""
+        ...
 
     def training_step(self, batch: Batch_contra) -> Scalars:
         """Make one update from a batch: forward, backward, optimisers."""

@@ -144,16 +144,21 @@ def style_layers_of(options: FeatureOptions) -> tuple[str, ...]:
 def general_units(
     objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE)
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the units of content and style for images yet unknown: means over pairs of generated pictures.
+    """Return the units of content and style for images yet unknown: means over pairs of `example_features`.
 
-    These are of `size` at most: what is trained on small crops need not wait for large ones. {} if unwanted.
+    {} if unwanted.
     """
     if not objective.options.units:
         return {}, {}
-    with torch.no_grad():
-        features = objective.features(objective.runtime.place(_examples(None, size)))
+    features = example_features(objective, size)
     others = {layer: x.roll(1, dims=0) for layer, x in features.items()}
     return objective.content_units(features, others), dict(objective.style(features, others).units)
+
+
+@torch.no_grad()
+def example_features(objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE)) -> dict[str, Tensor]:
+    """Return the features of a few generated pictures, of `size` at most: what is trained on crops needs no larger."""
+    return objective.features(objective.runtime.place(_examples(None, size)))
 
 
 def _examples(folder: str | None, size: tuple[int, int] = (_SIDE, _SIDE)) -> Tensor:

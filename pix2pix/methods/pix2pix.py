@@ -5,7 +5,8 @@ L_cGAN(G, D) = E[log D(x, y)] + E[log(1 - D(x, G(x, z)))]   (equation 1), where 
 Beside L_L1 there may be L_L2, and a perceptual and a style loss: see feature_losses.py.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from pix2pix.errors import UserError
 from pix2pix.images import Codec
 from pix2pix.layers import NormKind, initialise, switched
 from pix2pix.losses import adversarial, pixel
-from pix2pix.methods.base import Report, Scalars
+from pix2pix.methods.base import Report, Scalars, StyleKind, Styles, codec_of, refuse_styles
 from pix2pix.methods.feature_losses import FeatureLosses, check_seen, feature_losses, seen
 from pix2pix.metrics import image as metrics
 from pix2pix.networks.generators import build_generator
@@ -42,6 +43,8 @@ class Pix2Pix:
     With `training` false there is G alone, for weights that are about to be loaded. `features` are the losses on
     features, where they were built before.
     """
+
+    style_kind: StyleKind = "none"
 
     def __init__(
         self,
@@ -90,6 +93,11 @@ class Pix2Pix:
         if self.features is not None:
             check_seen(codec.target)
             self.description["features"] = self.features.description
+
+    @classmethod
+    def restored(cls, options: Pix2PixOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+        """Build it for weights that are about to be loaded, to translate."""
+        return cls(options, codec_of(description), runtime, training=False)
 
     def training_step(self, batch: Pair) -> Scalars:
         """Update D, then G, on one batch."""
@@ -146,18 +154,21 @@ class Pix2Pix:
         return Report(scalars, {"val/source | output | target": row})
 
     @torch.inference_mode()
-    def translate(self, image: Tensor, *, name: str = "", sample: int = 0) -> Tensor:
+    def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1] of any size, with the statistics and dropout of the test options.
 
         Dropout is drawn from the run's seed, `name` and `sample`.
         """
         canvas = TensorCanvas(image.to(self.runtime.device), self.codec.target.nc)
-        self.translate_canvas(canvas, name=name, sample=sample)
+        self.translate_canvas(canvas, styles=styles, name=name, sample=sample)
         return canvas.output
 
     @torch.inference_mode()
-    def translate_canvas(self, canvas: Canvas, *, name: str = "", sample: int = 0) -> None:
+    def translate_canvas(
+        self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
+    ) -> None:
         """Do the same with an image that is read, and its translation that is written, by windows."""
+        refuse_styles("pix2pix", styles)
         test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
         with (
             seeded(name_seed(self.options.run.seed, name, sample), device),

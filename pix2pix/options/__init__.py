@@ -1,16 +1,20 @@
 """Typed options of every command: from a command line and YAML to frozen records, with errors that help."""
 
 from pix2pix.options.activations import ActivationsOptions
+from pix2pix.options.adain import AdainOptions
 from pix2pix.options.augmentation import Augmentations, Transform
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
+from pix2pix.options.conditional import ConditionalOptions
 from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.loss import LossOptions
-from pix2pix.options.models import painter, refuse_painter
+from pix2pix.options.models import TRAINED, Trained, painter, stored_options, trained
+from pix2pix.options.photos import ContentStyleOptions, PhotoOptions
 from pix2pix.options.pix2pix import (
     DataOptions,
     NetworkOptions,
@@ -24,24 +28,31 @@ from pix2pix.options.test import TestOptions
 from pix2pix.options.yaml_text import load_yaml, to_yaml
 
 __all__ = [
+    "TRAINED",
     "ActivationsOptions",
+    "AdainOptions",
     "Answer",
     "Augmentations",
     "CheckOptions",
+    "ConditionalOptions",
+    "ContentStyleOptions",
     "DataOptions",
     "FeatureOptions",
     "GatysOptions",
     "GeneratedOptions",
+    "JohnsonOptions",
     "LossOptions",
     "NetworkOptions",
     "OptionError",
     "Parsed",
+    "PhotoOptions",
     "Pix2PixOptions",
     "RunOptions",
     "SwagOptions",
     "TestOptions",
     "TestTimeOptions",
     "TrainOptions",
+    "Trained",
     "Transform",
     "as_dict",
     "check_claims",
@@ -50,7 +61,8 @@ __all__ = [
     "load_yaml",
     "painter",
     "parse",
-    "refuse_painter",
     "speedups",
+    "stored_options",
     "to_yaml",
+    "trained",
 ]

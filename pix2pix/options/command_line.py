@@ -10,6 +10,7 @@ from pix2pix.options import junyanz
 from pix2pix.options.fields import allowed
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.junyanz import Old
+from pix2pix.options.models import TRAINED, TrainedModel
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import Leaf, OptionError, R, Record, Said, build, flatten, leaves, one_line, shown
 from pix2pix.options.reference import help_text
@@ -78,6 +79,7 @@ def parse(argv: Sequence[str], record: type[R], *, program: str) -> Parsed[R]:
 
 
 _OLD: Mapping[type[Record], Mapping[str, Old]] = {
+    **dict.fromkeys(TRAINED.values(), junyanz.STYLISE),
     Pix2PixOptions: junyanz.TRAIN,
     TestOptions: junyanz.TEST,
     GatysOptions: junyanz.PAINT,
@@ -91,7 +93,7 @@ def _old(record: type[Record]) -> Mapping[str, Old]:
 
 def _known(record: type[Record]) -> dict[str, Leaf]:
     """Return the record's options and, at test, the training options that may be retyped."""
-    claims = leaves(Pix2PixOptions) if record is TestOptions else {}
+    claims = leaves(Pix2PixOptions) | leaves(TrainedModel) if record is TestOptions else {}
     return {name: leaf for name, leaf in claims.items() if name in junyanz.CLAIMS} | leaves(record)
 
 
@@ -104,7 +106,7 @@ def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
         name, equals, text = rest.popleft().partition("=")
         flag = name.removeprefix("--")
         if not name.startswith("--") or flag not in {**known, **old}:
-            raise _unknown(name + equals + text, [*leaves(record), *known, *old])
+            raise _unknown(name + equals + text, [*leaves(record), *known, *old], record)
         is_bool = flag not in old and known[flag].field.annotation is bool
         if flag in old and old[flag].bare:
             if equals:
@@ -123,10 +125,13 @@ def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
     return said
 
 
-def _unknown(word: str, names: Sequence[str]) -> OptionError:
+def _unknown(word: str, names: Sequence[str], record: type[Record]) -> OptionError:
     if not word.startswith("-"):
         return OptionError(f"got {shown(word)}, which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed")
     word = word.partition("=")[0]
+    owners = [name for name, other in TRAINED.items() if word.removeprefix("--") in leaves(other)]
+    if record in TRAINED.values() and owners:
+        return OptionError(f"{word} is an option of --model {' or '.join(owners)}: leave it out, or choose that method")
     hint = did_you_mean(word.lstrip("-"), dict.fromkeys(names), prefix="--") or "; --help lists all"
     return OptionError(f"unknown option {shown(word)[1:-1]}{hint}")
 

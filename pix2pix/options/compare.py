@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from pix2pix.options.fields import Mark
-from pix2pix.options.pix2pix import Pix2PixOptions
-from pix2pix.options.records import OptionError, R, Record, build, leaves, values
+from pix2pix.options.models import Trained
+from pix2pix.options.records import OptionError, Record, build, leaves, values
 from pix2pix.options.yaml_text import scalar
 
 
-def check_resume(stored: R, given: Mapping[str, Any]) -> R:
+def check_resume(stored: Trained, given: Mapping[str, Any]) -> Trained:
     """Return the stored options with those given ones that may change while a run is resumed.
 
     Raises:
         OptionError: another one differs from what is stored; all such are named.
     """
     was, known = values(stored), leaves(type(stored))
+    _check_kind(stored, given, "leave {} out, or start a new --name")
     changed = {name: value for name, value in given.items() if value != was[name]}
     fixed = [name for name in changed if Mark.MAY_CHANGE not in known[name].field.metadata]
     if fixed:
@@ -25,12 +26,13 @@ def check_resume(stored: R, given: Mapping[str, Any]) -> R:
     return build(type(stored), was | changed)
 
 
-def check_claims(stored: Pix2PixOptions, claims: Mapping[str, Any]) -> None:
+def check_claims(stored: Trained, claims: Mapping[str, Any]) -> None:
     """Compare training options retyped at test with those of the checkpoint.
 
     Raises:
         OptionError: some differ; all such are named.
     """
+    _check_kind(stored, claims, "leave {} out: the checkpoint knows")
     wrong = [name for name, value in claims.items() if value not in _agreeing(stored, name)]
     if wrong:
         what = ", ".join(_difference(stored, name, claims[name]) for name in wrong)
@@ -38,9 +40,20 @@ def check_claims(stored: Pix2PixOptions, claims: Mapping[str, Any]) -> None:
         raise OptionError(f"the checkpoint was trained otherwise: {what}; {advice}")
 
 
-def _agreeing(stored: Pix2PixOptions, name: str) -> tuple[Any, ...]:
+def _check_kind(stored: Trained, given: Mapping[str, Any], advice: str) -> None:
+    """Refuse another method than that which was trained, and options that it has not."""
+    model = stored.model
+    if given.get("model", model) != model:
+        raise OptionError(f"--model: the run is of {model}, got {given['model']}; {advice.format('--model')}")
+    for name in given.keys() - leaves(type(stored)).keys():
+        raise OptionError(f"--{name}: the run is of {model}, which has no such option; {advice.format(f'--{name}')}")
+
+
+def _agreeing(stored: Trained, name: str) -> tuple[Any, ...]:
     """Return what may be claimed of one option."""
     value = values(stored)[name]
+    if name == "load_size" and isinstance(value, int):
+        return value, (value, value)
     if name == "load_size":
         # Test pairs are resized straight to crop_size: both that and the training's size are right.
         return value, stored.data.crop_size

@@ -52,6 +52,11 @@ class FeatureOptions(Record):
         """Whether layers are scaled: as wished, or else where a network allows its weights to be."""
         return self.backbone.startswith("vgg") if self.rescaled is None else self.rescaled
 
+    @property
+    def usual_style_weight(self) -> float:
+        """The weight of the style loss that was found to suit its kind, beside a content loss of weight 1."""
+        return 100 if self.smoothing else 1 if self.style_loss == "mrf" else 10
+
     @model_validator(mode="after")
     def _each_is_read(self) -> Self:
         if self.style_loss != "mmd" and self.mmd_kernel != "polynomial":

@@ -125,9 +125,7 @@ class GatysOptions(Record):
     @property
     def beta(self) -> float:
         """The weight of the style loss, given or that which was found to suit the kind of loss."""
-        if self.loss.style_weight is not None:
-            return self.loss.style_weight
-        return 100 if self.features.smoothing else 1 if self.features.style_loss == "mrf" else 10
+        return self.features.usual_style_weight if self.loss.style_weight is None else self.loss.style_weight
 
     @model_validator(mode="after")
     def _reconstructed_as_it_is(self) -> Self:

@@ -181,6 +181,19 @@ TRAIN: Mapping[str, Old] = _BOTH | {
     "display_port": _TENSORBOARD,
 }
 
+_OF_ANY_METHOD = (
+    *("gpu_ids", "verbose", "suffix", "use_wandb", "wandb_project_name", "load_iter", "epoch", "epoch_count"),
+    *("no_flip", "num_threads", "max_dataset_size", "continue_train", "print_freq", "no_html", "update_html_freq"),
+    *("save_latest_freq", "save_epoch_freq", "save_by_iter", "display_winsize", "display_freq", "display_id"),
+    *("display_ncols", "display_server", "display_env", "display_port"),
+)
+_IN_STEPS = _refused("--steps says how long it is trained")
+
+STYLISE: Mapping[str, Old] = {flag: TRAIN[flag] for flag in _OF_ANY_METHOD} | {
+    "n_epochs": _IN_STEPS,
+    "n_epochs_decay": _IN_STEPS,
+}
+
 TEST: Mapping[str, Old] = _BOTH | {
     "model": Old(
         "pix2pix and colorization change nothing; test takes --dataroot as `--input`; others are refused", _test_model

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Mapping
 
 from pix2pix.options import junyanz
 from pix2pix.options.activations import ActivationsOptions
+from pix2pix.options.adain import AdainOptions
 from pix2pix.options.check import CheckOptions
+from pix2pix.options.conditional import ConditionalOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.junyanz import Old
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.prepare import CombineOptions, EdgesOptions, SplitOptions
@@ -18,6 +21,9 @@ from pix2pix.options.yaml_text import scalar
 
 PROGRAMS: Mapping[str, type[Record]] = {
     "python train.py": Pix2PixOptions,
+    "python train.py --model johnson": JohnsonOptions,
+    "python train.py --model conditional": ConditionalOptions,
+    "python train.py --model adain": AdainOptions,
     "python test.py": TestOptions,
     "python test.py --model gatys": GatysOptions,
     "python test.py --model swag": SwagOptions,
@@ -30,7 +36,8 @@ PROGRAMS: Mapping[str, type[Record]] = {
 }
 
 _FURTHER: Mapping[type[Record], list[str]] = {
-    TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."]
+    Pix2PixOptions: ["--model johnson, conditional and adain have options of their own: see --model johnson --help."],
+    TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
 
 
@@ -83,7 +90,8 @@ def options_page() -> str:
     lines += ["", "`*` may differ when a run is resumed; everything else is continued as it was.", ""]
     lines += ["## Flags of junyanz/pytorch-CycleGAN-and-pix2pix", ""]
     lines += ["Flags with the same name mean the same. The others:", ""]
-    lines += ["### python train.py", "", *_old_rows(junyanz.TRAIN), "", "### python test.py", ""]
+    lines += ["### python train.py", "", *_old_rows(junyanz.TRAIN), "", "The other methods read those of them that are"]
+    lines += ["not about pairs, D or epochs.", "", "### python test.py", ""]
     lines += ["The checkpoint knows the training's options. Retyped ones are allowed where they agree with it:"]
     lines += [", ".join(f"`--{name}`" for name in sorted(junyanz.CLAIMS)) + ".", "", *_old_rows(junyanz.TEST)]
     return "\n".join(lines) + "\n"

@@ -119,10 +119,14 @@ class Runtime:
         return Replay(step, self.device) if "graph" in self.fast else step
 
     def adam(self, network: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
-        """Build the optimiser of a network: fused, and where steps are recorded with a rate that lies on the device."""
+        """Build the optimiser of a network's weights that are not frozen.
+
+        It is fused, and where steps are recorded its rate lies on the device.
+        """
         is_recorded = "graph" in self.fast
         rate = torch.tensor(lr, device=self.device) if is_recorded else lr
-        optimizer = Adam(network.parameters(), lr=rate, betas=betas, fused=True, capturable=is_recorded)
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        optimizer = Adam(weights, lr=rate, betas=betas, fused=True, capturable=is_recorded)
         optimizer._warned_capturable_if_run_uncaptured = True  # steps before the recording are no mistake
         return optimizer
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pix2pix.data.generated import generate
-from pix2pix.data.pairs import GENERATED, _held_out, open_pairs
+from pix2pix.data.pairs import GENERATED, held_out, open_pairs
 from pix2pix.errors import UserError
 from pix2pix.images import Codec, Encoding, ImageError, write
 from pix2pix.options import DataOptions
@@ -109,11 +109,11 @@ def test_with_a_val_folder_train_is_whole(tmp_path):
 
 @given(st.sets(st.integers(0, 99).map(str), max_size=30).map(sorted), st.floats(0, 0.5), st.randoms())
 def test_the_split_depends_on_names_alone(names, fraction, random):
-    held_out = _held_out(names, fraction)
+    held_out = held_out(names, fraction)
     expected = round(fraction * len(names))
     assert len(held_out) == (max(expected, 1) if fraction and len(names) > 1 else expected)
     shuffled = random.sample(names, len(names))
-    assert _held_out(shuffled, fraction) == held_out
+    assert held_out(shuffled, fraction) == held_out
 
 
 def test_the_first_pairs_are_those_of_the_first_names(tmp_path):

@@ -128,7 +128,7 @@ def test_where_no_file_has_a_partner_the_first_of_them_says_why(tmp_path):
 
 def test_where_validation_takes_all_pairs_it_is_said(tmp_path, monkeypatch):
     two_folders(tmp_path, count=2)
-    monkeypatch.setattr("pix2pix.data.pairs._held_out", lambda names, fraction: set(names))
+    monkeypatch.setattr("pix2pix.data.pairs.held_out", lambda names, fraction: set(names))
     assert refusal(tmp_path, val_fraction=0.5) == (
         "--dataroot ROOT: there is nothing to train on, all pairs are kept out: lower --val_fraction"
     )

@@ -1,0 +1,138 @@
+"""What a feed-forward painter minimises: the losses of Gatys et al. 2016, of what a network makes of photographs.
+
+W* = arg min_W  E_x[ lambda_c L_content(f_W(x), x) + lambda_s L_style(f_W(x), s) + lambda_tv L_TV(f_W(x)) ]
+(Johnson, Alahi, Fei-Fei 2016, equation 1, with the losses of section 3.2).
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pix2pix import images
+from pix2pix.errors import UserError
+from pix2pix.images import ImageError
+from pix2pix.losses.pixel import total_variation
+from pix2pix.losses.precision import widened
+from pix2pix.methods.base import Scalars
+from pix2pix.methods.objective import Objective, Style, example_features, general_units
+from pix2pix.options import ConditionalOptions, FeatureOptions, JohnsonOptions
+from pix2pix.runtime import Runtime
+
+_CONTENT = ("relu3_3",)  # Johnson's with a VGG, as the code of the paper has it
+_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+_PREVIEW = 256  # pixels
+DEVIATION = 0.02  # of initial weights, whose scale means little before norms
+
+
+class Painting(NamedTuple):
+    """A picture in whose manner is painted: its name, itself (1, 3, H, W) in [-1, 1], and its file's SHA-256."""
+
+    name: str
+    picture: Tensor
+    sha256: str
+
+    def preview(self) -> Tensor:
+        """Return a small copy (3, H, W) of uint8, for people."""
+        height, width = self.picture.shape[-2:]
+        scale = min(1.0, _PREVIEW / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        small = torch.nn.functional.interpolate(self.picture.cpu(), size, mode="bilinear", antialias=True)[0]
+        return ((small.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+class FeedForwardLoss:
+    """The objective of a network that paints in the manner of some paintings.
+
+    Raises:
+        UserError: weights or layers are not to be had, or crops are too small for the layers.
+    """
+
+    def __init__(self, options: JohnsonOptions | ConditionalOptions, runtime: Runtime, paintings: Sequence[Painting]):
+        self.weights = options.loss.content_weight, options.beta, options.loss.lambda_tv
+        self.objective = Objective(_with_layers(options.features), runtime, options.run.seed)
+        smallest, crop = self.objective.extractor.smallest_side, options.data.crop_size
+        if min(crop) < smallest:
+            raise UserError(
+                f"--crop_size {crop[0]}x{crop[1]} is too small for the layers, which need {smallest}x{smallest}: "
+                "choose a larger one, or name earlier layers"
+            )
+        self.content_units, _ = general_units(self.objective, crop)
+        others = example_features(self.objective, crop)
+        self.styles = [self._style(runtime.place(painting.picture), others) for painting in paintings]
+        self.description = dict(self.objective.description)
+        self.pictures = [painting.preview() for painting in paintings]
+
+    def __call__(self, output: Tensor, content: Tensor, styles: Sequence[int]) -> tuple[Tensor, Scalars]:
+        """Return the loss of outputs (N, 3, H, W) of photographs, each in a style of this number, and its parts.
+
+        It never waits for the device.
+        """
+        content_weight, style_weight, lambda_tv = self.weights
+        features = self.objective.features(widened(output))
+        with torch.no_grad():
+            wanted = self.objective.features(content)
+        content_loss = self.objective.content_loss(features, wanted, self.content_units)
+        style_loss = torch.stack(
+            [
+                self.objective.style_loss({layer: x[members] for layer, x in features.items()}, [self.styles[style]])
+                * (len(members) / len(styles))
+                for style, members in _groups(styles).items()
+            ]
+        ).sum()
+        smoothness = total_variation(output)
+        loss = content_weight * content_loss + style_weight * style_loss + lambda_tv * smoothness
+        parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+    def shown(self, style: int, beside: Tensor) -> Tensor:
+        """Return the picture (1, 3, H, W') in [-1, 1] of a style, as high as the image that it is shown beside."""
+        picture = self.pictures[style][None].to(beside) / 127.5 - 1
+        height, width = picture.shape[-2:]
+        size = beside.shape[-2], max(1, round(width * beside.shape[-2] / height))
+        return torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
+
+    @torch.no_grad()
+    def _style(self, picture: Tensor, others: dict[str, Tensor]) -> Style:
+        return self.objective.style(self.objective.features(picture), others)
+
+
+def _groups(styles: Sequence[int]) -> dict[int, list[int]]:
+    """Return which images have each style."""
+    groups: dict[int, list[int]] = {}
+    for image, style in enumerate(styles):
+        groups.setdefault(style, []).append(image)
+    return groups
+
+
+def _with_layers(features: FeatureOptions) -> FeatureOptions:
+    """Choose the paper's layers of a VGG where none are named; other backbones have their own."""
+    if not features.backbone.startswith("vgg"):
+        return features
+    style = _STYLE[2:] if features.style_loss == "mrf" else _STYLE
+    chosen = {"content_layers": features.content_layers or _CONTENT, "style_layers": features.style_layers or style}
+    return features.model_copy(update=chosen)
+
+
+def read_paintings(paths: Iterable[Path], longest: int, max_pixels: int, option: str) -> list[Painting]:
+    """Read pictures to paint in the manner of, their longer sides as wished.
+
+    Raises:
+        UserError: one cannot be read, or is no picture.
+    """
+    return [_read(path, longest, max_pixels, option) for path in paths]
+
+
+def _read(path: Path, longest: int, max_pixels: int, option: str) -> Painting:
+    try:
+        array = images.read_rgb_array(path, max_pixels)
+    except ImageError as error:
+        raise UserError(f"--{option} {error}; give another picture") from error
+    height, width = array.shape[:2]
+    scale = longest / max(height, width)
+    resized = images.resize(array, (max(1, round(height * scale)), max(1, round(width * scale))))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Painting(path.stem, images.rgb_tensor(resized)[None].clamp(-1, 1), sha256)

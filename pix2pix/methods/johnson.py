@@ -1,0 +1,116 @@
+"""Johnson, Alahi, Fei-Fei: Perceptual losses for real-time style transfer and super-resolution, 2016.
+
+W* = arg min_W E_x[ lambda_c L_content(f_W(x), x) + lambda_s L_style(f_W(x), s) + lambda_tv L_TV(f_W(x)) ]
+for one style s (equation 1). With instance norm, as Ulyanov, Vedaldi, Lempitsky (Instance normalization: the missing
+ingredient for fast stylization, 2016) found better, or with the paper's batch norm.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pix2pix.data.records import Photos
+from pix2pix.layers import initialise, switched
+from pix2pix.methods.base import Report, Scalars, StyleKind, Styles, refuse_styles
+from pix2pix.methods.feed_forward import DEVIATION, FeedForwardLoss, read_paintings
+from pix2pix.networks.stylizer import Stylizer
+from pix2pix.options import JohnsonOptions
+from pix2pix.runtime import Runtime
+from pix2pix.tiling import Canvas, TensorCanvas
+from pix2pix.tiling import translate as translate_canvas
+
+
+class Johnson:
+    """The network f_W, its loss, its optimiser and its update; without `training` the network alone."""
+
+    style_kind: StyleKind = "none"
+
+    def __init__(
+        self,
+        options: JohnsonOptions,
+        runtime: Runtime,
+        description: Mapping[str, Any] | None = None,
+        *,
+        training: bool = True,
+    ):
+        network = options.network
+        generator = Stylizer(ngf=network.ngf, blocks=network.blocks, norm=network.norm, output=network.output)
+        self.options, self.runtime = options, runtime
+        self.multiple: int = generator.multiple
+        self._stages = generator.stages  # called when translating: norms may have been folded since
+        if training:
+            initialise(generator, "normal", DEVIATION, torch.Generator().manual_seed(options.run.seed))
+        self.generator: nn.Module = runtime.prepare(generator, trained=not training)
+        self.networks: dict[str, nn.Module] = {"G": self.generator}
+        self.optimizers: dict[str, Optimizer] = {}
+        self.description: dict[str, Any] = dict(description or {})
+        if training:
+            self._begin()
+
+    @classmethod
+    def restored(cls, options: JohnsonOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+        """Build it for weights that are about to be loaded, to translate."""
+        return cls(options, runtime, description, training=False)
+
+    def _begin(self) -> None:
+        """Make what training needs."""
+        options, runtime, given, train = self.options, self.runtime, self.options.loss, self.options.train
+        longest = given.style_size or max(options.data.crop_size)
+        (painting,) = read_paintings([Path(given.style_image)], longest, options.data.max_pixels, "style_image")
+        self.loss = FeedForwardLoss(options, runtime, [painting])
+        self.optimizers["G"] = runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
+        self._step = runtime.recorded(self._update)
+        self.description |= {
+            "method": "johnson",
+            "styles": [painting.name],
+            "style_pictures": [painting.preview()],
+            "features": self.loss.description | {"style_image_sha256": painting.sha256},
+        }
+
+    def training_step(self, batch: Photos) -> Scalars:
+        """Update f_W on one batch."""
+        return self._step(self.runtime.place(batch.content))
+
+    def _update(self, x: Tensor) -> Scalars:
+        """Update f_W; it never waits for the device, so that it can be recorded."""
+        with self.runtime.autocast():
+            y = self.generator(x)
+        loss, parts = self.loss(y, x, [0] * len(x))
+        scalars = {f"loss/{name}": part for name, part in parts.items()} | {"loss/G": loss.detach()}
+        scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss, "loss/G")
+        return scalars
+
+    @torch.no_grad()
+    def validation_step(self, batch: Photos) -> Report:
+        """Paint a photograph as test time does, and tell its losses."""
+        x = self.runtime.place(batch.content)
+        y = self.translate(x, name=batch.name[0])
+        loss, parts = self.loss(y, x, [0] * len(x))
+        scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
+        return Report(scalars, {"val/content | output": [x, y]})
+
+    @torch.inference_mode()
+    def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
+        """Paint (N, 3, H, W) in [-1, 1] of any size."""
+        canvas = TensorCanvas(image.to(self.runtime.device), 3)
+        self.translate_canvas(canvas, styles=styles, name=name, sample=sample)
+        return canvas.output
+
+    @torch.inference_mode()
+    def translate_canvas(
+        self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
+    ) -> None:
+        """Do the same with an image that is read, and its painting that is written, by windows."""
+        refuse_styles("johnson", styles)
+        test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
+        statistics = test.statistics or ("running" if self.options.network.norm == "batch" else "image")
+        with switched(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
+            translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device, layout)
+
+    def learning_rate(self, step: int, total_steps: int) -> float:
+        """Keep the rate constant, as the paper does."""
+        return self.options.train.lr
