@@ -189,8 +189,7 @@ def _write_grid(folder: Path, paintings: Sequence[Painting], items: "Sequence[Ga
 
     def some(content: str | None = None, styles_of: tuple[str, ...] | None = None) -> Painting:
         return next(
-            each
-            for each in paintings
+            each for each in paintings
             if each.name in made and content in (None, each.content) and styles_of in (None, each.styles)
         )
 
