@@ -12,11 +12,11 @@ from torch import Tensor
 from pix2pix import checkpoint, images
 from pix2pix.errors import UserError
 from pix2pix.images import Codec
-from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
 from pix2pix.inference.pictures import Picture
+from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
 from pix2pix.layers import fold_norms, switched
 from pix2pix.methods import METHODS
-from pix2pix.methods.base import Styles, codec_of
+from pix2pix.methods.base import codec_of
 from pix2pix.options import JohnsonOptions, Pix2PixOptions, Trained
 from pix2pix.runtime import Runtime
 from pix2pix.tiling import Canvas, TensorCanvas
