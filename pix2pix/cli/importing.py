@@ -60,7 +60,7 @@ def _keep(stylizer: "Stylizer", folder: Path, options: ImportOptions) -> None:
     network = {"ngf": len(stylizer.state_dict()["encoder.0.norm.weight"]), "blocks": len(stylizer.blocks), "norm": "instance", "output": "linear"}
     known = {"dataroot": _ELSEWHERE, "style_image": _ELSEWHERE}
     trained = from_dict(JohnsonOptions, {**known, **network, **run})
-    description = {"method": "johnson", "styles": [Path(options.file).stem], "style_pictures": [], "features": {}}
+    description = {"method": "johnson", "styles": [options.name], "style_pictures": [], "features": {}}
     method = Johnson.restored(trained, description, Runtime("cpu"))
     method.generator.load_state_dict(stylizer.state_dict())
     describe(trained, folder)

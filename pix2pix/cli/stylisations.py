@@ -46,9 +46,12 @@ def stylise(options: TestOptions, translator: "LoadedTranslator", folder: Path) 
     Raises:
         UserError: a picture cannot be used, or the method has no use for it.
     """
+    from pix2pix.images import shown
+
     contents = _named_files(files_of("content", str(options.input))[: options.num_test])
     wished = _wished(options, translator)
-    print(f"content: {len(contents)} images in {len(wished)} manners", file=sys.stderr)
+    styles = f"{len(wished)} style{'s' * (len(wished) != 1)}"
+    print(f"content: {len(contents)} images in {shown(str(options.input))}; {styles}", file=sys.stderr)
     known = {style.name: style for manner in wished for style in manner}
     pairs = [(content, tuple(style.name for style in manner)) for content, manner in product(contents, wished)]
     names = numbered([plain_name([content, *styles]) for content, styles in pairs])

@@ -55,9 +55,7 @@ class StylisingOptions(Record):
     keep_colours: Literal["none", "luminance", "coral"] = Field(
         "none", description="the content's colours: luminance paints lightness alone, coral recolours adain's style"
     )
-    style_size: int | None = Field(
-        None, gt=0, le=65535, description="adain: longer side of style pictures; none: 512"
-    )
+    style_size: int | None = Field(None, gt=0, le=65535, description="adain: longer side of style pictures; none: 512")
 
 
 class TestOptions(Record):
