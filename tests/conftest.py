@@ -113,7 +113,7 @@ def write_style_run(root, name, model, **given):
     torch.manual_seed(0)
     method = METHODS[model].restored(options, description, Runtime("cpu"))
     for parameter in method.generator.parameters():
-        torch.nn.init.normal_(parameter, 0.1, 0.2)
+        torch.nn.init.normal_(parameter, *((0, 0.1) if parameter.ndim == 4 else (0, 0.5)))
     (root / name).mkdir(parents=True)
     save(method, options, Progress(step=4), root / name, best=True)
     (root / name / "options.yaml").write_text(to_yaml(options))

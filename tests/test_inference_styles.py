@@ -226,9 +226,9 @@ def test_a_content_that_is_no_picture_is_refused(johnson, array, message):
 @pytest.mark.parametrize(
     ("run", "given", "message"),
     [
-        ("johnson", {"dropout": "on"}, "load: dropout: a run of johnson has no use for it; leave it out"),
-        ("conditional", {"statistics": "image"}, "load: statistics: a run of conditional has no use for it; "),
-        ("conditional", {"seed": 1}, "load: seed: a run of conditional has no use for it; leave it out"),
+        ("johnson", {"dropout": "on"}, "--dropout: a run of johnson has no use for it; leave it out"),
+        ("conditional", {"statistics": "image"}, "--statistics: a run of conditional has no use for it; "),
+        ("conditional", {"seed": 1}, "--seed: a run of conditional has no use for it; leave it out"),
     ],
 )
 def test_a_switch_that_a_method_lacks_is_refused(style_runs, run, given, message):
