@@ -39,9 +39,11 @@ class TrainingOnPhotos:
     ) -> Self:
         """Build the method and open the photographs, as `open_training`."""
         from pix2pix import ranks
+        from pix2pix.methods import METHODS
 
         description = None if content is None else content["description"]
-        method = _method(options, runtime, description)  # first: what it lacks is told before every photo is read
+        # First: what it lacks is told before every photo is read.
+        method: Method[Any] = METHODS[options.model](options, runtime, description)
         data = ranks.by_first(lambda: _data(options, description, read_again))
         if dry:
             options = options.model_copy(update={"train": options.train.model_copy(update={"steps": 1})})
@@ -119,19 +121,6 @@ class TrainingOnPhotos:
         ]
         smoothed = ", smoothed" if features.smoothing else ""
         return f"loss: {' + '.join(parts)}; features: {features.backbone}{smoothed}, weights {told['weights']}"
-
-
-def _method(options: StylisingOptions, runtime: "Runtime", description: Mapping[str, Any] | None) -> "Method[Any]":
-    """Build the method for training; `description` is that of the checkpoint of a run that is resumed."""
-    from pix2pix.methods.conditional import Conditional
-    from pix2pix.methods.johnson import Johnson
-
-    match options:
-        case JohnsonOptions():
-            return Johnson(options, runtime, description)
-        case ConditionalOptions():
-            return Conditional(options, runtime, description)
-    raise NotImplementedError
 
 
 def _data(options: StylisingOptions, description: Mapping[str, Any] | None, read_again: bool) -> "PhotoData":

@@ -58,8 +58,7 @@ def as_rgb(array: Array) -> Array:
     """
     if array.shape[2] not in (1, 3, 4) or array.dtype.name not in _WHITE:
         raise ImageError(
-            f"{array.dtype} with {array.shape[2]} channels; a picture of 8 or 16 bits or floats, "
-            "grey or RGB, is needed"
+            f"{array.dtype} with {array.shape[2]} channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed"
         )
     if not np.isfinite(array).all():
         raise ImageError("holds NaN or infinite values; numbers from 0 to 1 are needed")

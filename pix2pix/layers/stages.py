@@ -5,13 +5,19 @@ from typing import NamedTuple
 
 from torch import nn
 
-Operation = nn.Conv2d | nn.ConvTranspose2d | nn.Upsample  # what mixes neighbouring positions; all else is pointwise
+from pix2pix.layers.adain import AdaIN
+from pix2pix.layers.norm import Norm
+
+# what mixes neighbouring positions; of the pools only those of 2x2 without padding
+Operation = nn.Conv2d | nn.ConvTranspose2d | nn.Upsample | nn.MaxPool2d
+Normalisation = Norm | AdaIN  # what may need statistics of all positions; all else is pointwise
 
 
 class Stage(NamedTuple):
-    """A convolution or enlargement of a generator, with what stands before and after it.
+    """A convolution, enlargement or pool of a generator, with what stands before and after it.
 
-    What is before and after is pointwise but for a Norm's statistics; a Dropout is the last.
+    What is before and after is pointwise but for a normalisation's statistics, of which there is one; a Dropout is the
+    last.
     """
 
     inputs: tuple[int, ...]  # the stages whose outputs are joined along the channels; -1 is the image

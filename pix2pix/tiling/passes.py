@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pix2pix.errors import UserError, is_out_of_memory
-from pix2pix.layers import Dropout, Norm, Stage
+from pix2pix.layers import Dropout, Normalisation, Stage
 from pix2pix.tiling.canvas import Padded
 from pix2pix.tiling.plan import Features, Plan, measured
 from pix2pix.tiling.spans import Size, Span, Window, compute, split, whole
@@ -84,7 +84,7 @@ class Passes:
 
         def part(place: int, window: Window) -> tuple[Tensor, tuple[int, Tensor, Tensor] | None]:
             x = self._raw(place, window)
-            return x, moments_of(x) if is_measured else None
+            return x, moments_of(self._before_norm(place, x)) if is_measured else None
 
         features = torch.empty(0)
         for window, (x, found) in self._each(place, part):
@@ -144,14 +144,21 @@ class Passes:
 
         return compute(stage.operation, read, window, self.sizes.sizes[stage.inputs[0]])
 
+    def _before_norm(self, place: int, x: Tensor) -> Tensor:
+        """Apply what stands between a stage's operation and its norm."""
+        for layer in self.stages[place].after:
+            if isinstance(layer, Normalisation):
+                break
+            x = layer(x)
+        return x
+
     def _finished(self, place: int, x: Tensor, window: Window) -> Tensor:
         """Apply all that stands after a stage's operation but the dropout."""
         stage = self.stages[place]
         for layer in stage.after:
-            if isinstance(layer, Norm):
-                known = self.statistics.get(place)
-                mean, variance = (known.mean, known.variance) if known else (layer.running_mean, layer.running_var)
-                x = layer.normalised(x, mean, variance)
+            if isinstance(layer, Normalisation) and place in self.statistics:
+                known = self.statistics[place]
+                x = layer.normalised(x, known.mean, known.variance)
             elif not isinstance(layer, Dropout):
                 x = layer(x)
         return x if stage.added is None else x + self._output(stage.added, window)

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pix2pix.layers import Dropout, Norm, Stage
+from pix2pix.layers import Dropout, Normalisation, Stage
 from pix2pix.tiling.spans import Size, Span, needed_window, output_size
 
 _SMALL = 32  # features of less than this part of the budget are kept whatever else is
 _IMAGE = -1
+_Weightless = nn.Upsample | nn.MaxPool2d  # operations that keep the channels, and take next to no time
 _FAR_INSIDE, _LARGE = 2**20, 2**24  # of a map so large that no border is near
 
 
@@ -38,9 +39,10 @@ class Features:
         assert isinstance(first, nn.Conv2d)
         self.channels: dict[int, int] = {_IMAGE: first.in_channels}
         for place, stage in enumerate(stages):
-            self.sizes[place] = output_size(stage.operation, self.sizes[stage.inputs[0]])
+            operation = stage.operation
+            self.sizes[place] = output_size(operation, self.sizes[stage.inputs[0]])
             inputs = sum(self.channels[number] for number in stage.inputs)
-            self.channels[place] = inputs if isinstance(stage.operation, nn.Upsample) else stage.operation.out_channels
+            self.channels[place] = inputs if isinstance(operation, _Weightless) else operation.out_channels
         self.last = len(stages) - 1
 
     def bytes(self, place: int, size: Size | None = None) -> int:
@@ -111,7 +113,7 @@ class Features:
 
     def _own_operations(self, place: int) -> int:
         operation = self.stages[place].operation
-        if isinstance(operation, nn.Upsample):
+        if isinstance(operation, _Weightless):
             return self.bytes(place) // self.itemsize
         read = self.stages[place].inputs[0] if isinstance(operation, nn.ConvTranspose2d) else place
         return operation.weight.numel() * math.prod(self.sizes[read])
@@ -138,7 +140,7 @@ class Features:
 
 def measured(stage: Stage) -> bool:
     """Whether a stage is normalised by statistics of the image."""
-    return any(isinstance(layer, Norm) and layer.statistics != "running" for layer in stage.after)
+    return any(isinstance(layer, Normalisation) and layer.statistics != "running" for layer in stage.after)
 
 
 def drops(stage: Stage) -> bool:

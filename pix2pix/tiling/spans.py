@@ -46,6 +46,8 @@ def needed(operation: Operation, span: Span, length: int, axis: int) -> Span:
     """Which positions of an input of this length the positions of `span` of the output are made of."""
     if isinstance(operation, nn.Upsample):  # two neighbours, which of "nearest" are one more than it needs
         return Span(max((span.start - 1) // 2, 0), min((span.stop - 2) // 2 + 2, length))
+    if isinstance(operation, nn.MaxPool2d):
+        return Span(2 * span.start, 2 * span.stop)
     kernel, stride, padding = operation.kernel_size[axis], operation.stride[axis], _padding(operation, axis)
     if isinstance(operation, nn.ConvTranspose2d):
         first = -((kernel - 1 - padding - span.start) // stride)
@@ -75,6 +77,9 @@ def compute(operation: Operation, read: Callable[[Window], Tensor], window: Wind
     x = read((rows, columns))
     if isinstance(operation, nn.Upsample):
         return _cut(operation(x), window, (2 * rows.start, 2 * columns.start))
+    if isinstance(operation, nn.MaxPool2d):
+        pooled: Tensor = operation(x)
+        return pooled
     if isinstance(operation, nn.ConvTranspose2d):
         (row_stride, column_stride), (above, left) = operation.stride, (_padding(operation, axis) for axis in (0, 1))
         output = F.conv_transpose2d(x, operation.weight, operation.bias, operation.stride)
@@ -92,6 +97,8 @@ def split(size: Size, side: int) -> list[Window]:
 def _output_length(operation: Operation, length: int, axis: int) -> int:
     if isinstance(operation, nn.Upsample):
         return 2 * length
+    if isinstance(operation, nn.MaxPool2d):
+        return length // 2
     kernel, stride, padding = operation.kernel_size[axis], operation.stride[axis], _padding(operation, axis)
     if isinstance(operation, nn.ConvTranspose2d):
         return (length - 1) * stride - 2 * padding + kernel + operation.output_padding[axis]

@@ -2,12 +2,12 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pix2pix.errors import is_out_of_memory
 from pix2pix.layers import Stage
@@ -30,7 +30,7 @@ __all__ = ["SMALLEST", "Tile", "free_memory", "translate"]
 
 
 def translate(
-    generator: nn.Module,
+    generator: Callable[[Tensor], Tensor],
     stages: Sequence[Stage],
     multiple: int,
     canvas: Canvas,
@@ -91,7 +91,7 @@ def free_memory(device: torch.device) -> int:
     return min(available, limit - used + files)
 
 
-def _is_translated_whole(generator: nn.Module, image: Padded) -> bool:
+def _is_translated_whole(generator: Callable[[Tensor], Tensor], image: Padded) -> bool:
     """Translate an image at once, and tell whether there was memory for that."""
     everything = whole(image.size)
     drawn_on = [image.device] if image.device.type == "cuda" else []
@@ -110,4 +110,6 @@ def _itemsize(stages: Sequence[Stage], device: torch.device) -> int:
     """Bytes of one feature."""
     if torch.is_autocast_enabled(device.type):
         return torch.get_autocast_dtype(device.type).itemsize
-    return next(stage.operation.weight for stage in stages if not isinstance(stage.operation, nn.Upsample)).itemsize
+    first = stages[0].operation
+    assert isinstance(first, nn.Conv2d)
+    return first.weight.itemsize

@@ -16,6 +16,7 @@ OPERATIONS = {
     "3 transposed": nn.ConvTranspose2d(2, 3, 3, 2, 1, 1),
     "nearest": nn.Upsample(scale_factor=2, mode="nearest"),
     "bilinear": nn.Upsample(scale_factor=2, mode="bilinear"),
+    "pooled": nn.MaxPool2d(2, 2),
 }
 
 
