@@ -164,12 +164,14 @@ def test_batch_norm_translates_by_running_statistics_unless_told_otherwise(style
         (
             "conditional",
             {"style": [1, 2], "style_weights": [0, 0]},
-            "style_weights: got [0.0, 0.0]; numbers >= 0 are needed, one of them above",
+            "style_weights: got [0, 0]; numbers >= 0 are needed, one of them above",
         ),
+        ("conditional", {"style": [1, 2], "style_weights": "ab"}, "style_weights: got 'ab'; numbers >= 0 are needed, "),
+        ("conditional", {"style": 1, "style_weights": 1.0}, "style_weights: got 1.0; numbers >= 0 are needed, "),
         (
             "conditional",
             {"style": [1, 2], "style_weights": [-1, 2]},
-            "style_weights: got [-1.0, 2.0]; numbers >= 0 are needed, one of them above",
+            "style_weights: got [-1, 2]; numbers >= 0 are needed, one of them above",
         ),
         (
             "conditional",

@@ -145,7 +145,7 @@ def _read(content: Path, styles: Sequence[Style], options: TestOptions, translat
 def _painted(painting: Painting, translator: "LoadedTranslator", seen: _Seen, folder: Path) -> "GalleryItem":
     """Paint one picture, and write it with the pictures that it was made of."""
     from pix2pix.gallery import GalleryItem
-    from pix2pix.images import LargeTiff, as_rgb, shrunken
+    from pix2pix.images import as_rgb, shrunken
 
     content = seen.content
     codec = translator.codec_for(as_rgb(content[0:1, 0:1]))

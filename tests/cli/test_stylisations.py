@@ -149,7 +149,9 @@ def test_masks_need_a_content_in_memory(runs, error):
 def test_a_content_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys):
     (runs.photos / "9.png").write_text("text")
     write(runs.photos / "8.npy", np.zeros((4, 4, 7), np.float32))
-    assert error(2, runs.test, "conditional", "--content", runs.photos).startswith(f"{runs.photos}/8.npy: float32 with 7")
+    assert error(2, runs.test, "conditional", "--content", runs.photos).startswith(
+        f"{runs.photos}/8.npy: float32 with 7"
+    )
     assert not runs.results("conditional").exists() or not list(runs.results("conditional").iterdir())
     assert runs.test("conditional", "--content", runs.photos, "--skip_bad") == 0
     assert capsys.readouterr().err.count("left out: ") == 4
@@ -172,7 +174,11 @@ def test_input_and_content_are_the_same(runs):
     ("run", "flags", "message"),
     [
         ("johnson", (), "--content is missing: the picture to paint, or a folder of them"),
-        ("johnson", ("--content", "nowhere"), "--content nowhere: nothing is there; a picture or a folder of pictures "),
+        (
+            "johnson",
+            ("--content", "nowhere"),
+            "--content nowhere: nothing is there; a picture or a folder of pictures ",
+        ),
         ("johnson", ("--content", "{photos}", "--style", "red"), "--style: a run of johnson has no use for it; leave "),
         ("johnson", ("--content", "{photos}", "--dropout", "on"), "--dropout: a run of johnson has no use for it; "),
         ("johnson", ("--content", "{photos}", "--samples", "2"), "--samples: a run of johnson has no use for it; "),
@@ -181,14 +187,22 @@ def test_input_and_content_are_the_same(runs):
         ("johnson", ("--content", "{photos}", "--statistics", "running"), "--statistics running needs a network "),
         ("conditional", ("--content", "{photos}", "--statistics", "image"), "--statistics: a run of conditional has"),
         ("conditional", ("--content", "{photos}", "--alpha", "1"), "--alpha: a run of conditional has no use for it; "),
-        ("conditional", ("--content", "{photos}", "--style", "rod"), "style: got 'rod'; red, blue or a number from 1 to "),
+        (
+            "conditional",
+            ("--content", "{photos}", "--style", "rod"),
+            "style: got 'rod'; red, blue or a number from 1 to ",
+        ),
         ("conditional", ("--content", "{photos}", "--style", "all,red"), "style: got 'all'; red, blue or a number "),
         (
             "conditional",
             ("--content", "{photos}", "--style_weights", "1,2"),
             "style_weights: got 2 for 1 styles; give one for each, in their order",
         ),
-        ("conditional", ("--content", "{photos}", "--keep_colours", "coral"), "keep_colours: coral recolours style pict"),
+        (
+            "conditional",
+            ("--content", "{photos}", "--keep_colours", "coral"),
+            "keep_colours: coral recolours style pict",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_one_line(runs, error, run, flags, message):
