@@ -160,9 +160,7 @@ class LoadedTranslator:
     def _paint(self, canvas: Canvas, manner: Manner, name: str, sample: int) -> None:
         """Let the method translate a canvas in this manner."""
         rows, columns = (slice(0, side) for side in canvas.size)
-        styles = styles_of(
-            manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)
-        )
+        styles = styles_of(manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns))
         kept = KeptColours(canvas) if manner.keep_colours == "luminance" else canvas
         self.method.translate_canvas(kept, styles=styles, name=name, sample=sample)
 
