@@ -130,7 +130,10 @@ def test_a_run_that_exists_is_replaced_only_when_told(studio, error):
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        (("--ngf", 8), "--resume continues the run as it was: ngf is 4 there, got 8; leave it out or start a new --name"),
+        (
+            ("--ngf", 8),
+            "--resume continues the run as it was: ngf is 4 there, got 8; leave it out or start a new --name",
+        ),
         (("--model", "adain"), "--model: the run is of johnson, got 'adain'; leave --model out, or start a new --name"),
         (("--direction", "BtoA"), "--direction is an option of --model pix2pix: leave it out, or choose that method"),
         (("--steps", 1), "--steps 1 lies behind: the run is at step 2; give more, or leave it out"),
@@ -206,8 +209,16 @@ def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
         ("conditional", ("--add_style", "x.png"), "--styles begins a network, --add_style gives one a further style: "),
         ("conditional", ("--norm", "batch"), "--norm is an option of --model pix2pix or johnson: leave it out, or"),
         ("adain", ("--styles", "ROOT/empty"), "--styles ROOT/empty: no photos: files ending in "),
-        ("adain", ("--style_image", "ROOT/a.png"), "--style_image is an option of --model pix2pix or johnson: leave it"),
-        ("adain", ("--ngf", 8), "--ngf is an option of --model pix2pix or johnson or conditional: leave it out, or choose"),
+        (
+            "adain",
+            ("--style_image", "ROOT/a.png"),
+            "--style_image is an option of --model pix2pix or johnson: leave it",
+        ),
+        (
+            "adain",
+            ("--ngf", 8),
+            "--ngf is an option of --model pix2pix or johnson or conditional: leave it out, or choose",
+        ),
     ],
 )
 def test_wrong_use_is_told_in_one_line_and_leaves_no_run(studio, error, method, flags, line):
