@@ -99,10 +99,10 @@ class RunMonitor:
             self.tensorboard.add_image(name, _picture(grid), step)
         self.tensorboard.flush()
 
-    def hparams(self, options: Mapping[str, str | int | float | bool]) -> None:
-        """Show the options of the run on TensorBoard's HPARAMS page, beside the scalars of validation."""
+    def hparams(self, options: Mapping[str, str | int | float | bool], metrics: Sequence[str]) -> None:
+        """Show the options of the run on TensorBoard's HPARAMS page, beside these scalars of validation."""
         assert self.tensorboard.file_writer is not None
-        for summary in hparams(dict(options), {"val/l1": 0.0, "val/psnr": 0.0, "val/ssim": 0.0}):
+        for summary in hparams(dict(options), dict.fromkeys(metrics, 0.0)):
             self.tensorboard.file_writer.add_summary(summary)  # SummaryWriter.add_hparams would start a second run
 
     def say(self, sentence: str) -> None:

@@ -116,7 +116,7 @@ def test_tensorboard_shows_a_grid_of_pictures(tmp_path):
 
 def test_tensorboard_shows_the_options_as_hparams(tmp_path):
     monitor = RunMonitor(tmp_path, 0, 10, io.StringIO())
-    monitor.hparams({"lr": 2e-4, "gan_mode": "vanilla"})
+    monitor.hparams({"lr": 2e-4, "gan_mode": "vanilla"}, ["val/l1"])
     monitor.close()
     content = events(tmp_path).summary_metadata["_hparams_/session_start_info"].plugin_data.content
     told = HParamsPluginData.FromString(content).session_start_info.hparams

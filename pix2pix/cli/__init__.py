@@ -1,4 +1,4 @@
-"""The commands: `python -m pix2pix train | test | check | prepare | activations | env`."""
+"""The commands: `python -m pix2pix train | test | check | prepare | activations | import | env`."""
 
 import io
 import os
@@ -16,11 +16,12 @@ USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
   check        tell what is wrong or odd in a data set: check DATAROOT
   prepare      make data: side-by-side pairs, edges, a split, or generated facades
   activations  measure how even the activations of backbones are: --backbone A B ...
+  import       make a run of a network that another program trained: import FILE --name NAME
   env          print what a bug report needs
 
 COMMAND --help lists a command's options."""
 
-COMMANDS = ("train", "test", "check", "prepare", "activations", "env")
+COMMANDS = ("train", "test", "check", "prepare", "activations", "import", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,6 +110,10 @@ def _run(arguments: list[str]) -> int:
         from pix2pix.cli.activations import activations
 
         return activations(arguments[1:])
+    if command == "import":
+        from pix2pix.cli.importing import import_network
+
+        return import_network(arguments[1:])
     if command == "env":
         from pix2pix.cli.env import env
 

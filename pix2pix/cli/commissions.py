@@ -41,30 +41,46 @@ def commissions(options: GatysOptions) -> list[Commission]:
     Raises:
         UserError: there is no such picture, or none in a folder.
     """
-    contents = _files("content", options.data.content)
-    given = options.data.style
+    contents = files_of("content", options.data.content)
+    pairs = list(product(contents, manners(options.data.style)))
+    names = numbered([name_of([content, *styles]) for content, styles in pairs])
+    return [Commission(name, *pair) for name, pair in zip(names, pairs, strict=True)]
+
+
+def manners(given: Sequence[str]) -> list[tuple[Path, ...]]:
+    """Return the style pictures of each manner to paint in: all that are given, or each of a folder.
+
+    Raises:
+        UserError: there is no such picture, or none in a folder.
+    """
     if len(given) > 1 and (folder := next((path for path in given if Path(path).is_dir()), None)):
         raise UserError(f"--style: {folder} is a folder; several styles that are blended are files, a folder is alone")
-    found = [_files("style", path) for path in given]
-    manners = [(path,) for path in found[0]] if len(found) == 1 else [tuple(path for (path,) in found)]
-    pairs = list(product(contents, manners))
-    names = _names([name_of([content, *styles]) for content, styles in pairs])
-    return [Commission(name, *pair) for name, pair in zip(names, pairs, strict=True)]
+    found = [files_of("style", path) for path in given]
+    return [(path,) for path in found[0]] if len(found) == 1 else [tuple(path for (path,) in found)]
 
 
 def name_of(paths: Sequence[Path]) -> str:
     """Return a name for files and folders that says what is painted in whose manner."""
-    joined = "_".join(path.stem for path in paths)
-    plain = re.sub(r"[^\w.+ -]", "_", joined).encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return plain_name([path.stem for path in paths])
+
+
+def plain_name(words: Sequence[str]) -> str:
+    """Join words to a name for files and folders."""
+    plain = re.sub(r"[^\w.+ -]", "_", "_".join(words)).encode()[:_LONGEST_NAME].decode(errors="ignore")
     return plain.strip(" -.") or "painting"
 
 
-def _names(names: list[str]) -> list[str]:
+def numbered(names: list[str]) -> list[str]:
     """Number them where some are equal: a.jpg beside a.png."""
     return names if len(set(names)) == len(names) else [f"{number}_{name}" for number, name in enumerate(names, 1)]
 
 
-def _files(option: str, given: str) -> list[Path]:
+def files_of(option: str, given: str) -> list[Path]:
+    """Return the picture that an option names, or those of a folder.
+
+    Raises:
+        UserError: there is none.
+    """
     from pix2pix.images import IMAGE_SUFFIXES, find_images, shown
 
     root = Path(given)

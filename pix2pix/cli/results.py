@@ -1,7 +1,6 @@
 """One image of the results: translated, written with its source and target, compared."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ if TYPE_CHECKING:
 
     from pix2pix.gallery import GalleryItem
     from pix2pix.images import Array, Encoding, LargeTiff
-    from pix2pix.inference import LoadedTranslator
+    from pix2pix.inference import LoadedTranslator, Manner
 
 
 _PREVIEW = 2048  # pixels: a browser is shown no longer side
@@ -41,7 +40,7 @@ def translated(
         shown_source = _as_translated(shown_source, codec.source)
     labels = ["output"] if samples == 1 else [f"output {number}" for number in range(1, samples + 1)]
     outputs = [
-        _output(source, translator, _place(folder, label, name, ".tif"), seed_name, sample)
+        painted(source, translator, _place(folder, label, name, ".tif"), name=seed_name, sample=sample)
         for sample, label in enumerate(labels)
     ]
     columns: dict[str, tuple[Encoding, Array | LargeTiff]] = {"source": (codec.source, shown_source)}
@@ -51,7 +50,7 @@ def translated(
     shown: dict[str, Path] = {}
     files: dict[str, Path] = {}
     for label, (encoding, image) in columns.items():
-        file, preview = _save(folder, label, name, encoding, image, x)
+        file, preview = saved(folder, label, name, encoding, image, x)
         shown[label] = preview or file
         files |= {label: file} if preview else {}
     first = outputs[0]
@@ -59,17 +58,32 @@ def translated(
     return GalleryItem(name, shown, scores, files)
 
 
-def _output(
-    source: "Array | LargeTiff", translator: "LoadedTranslator", file: Path, seed_name: str, sample: int
+def painted(
+    source: "Array | LargeTiff",
+    translator: "LoadedTranslator",
+    file: Path,
+    *,
+    manner: "Manner | None" = None,
+    name: str = "",
+    sample: int = 0,
 ) -> "Array | LargeTiff":
     """Translate an array into another, and a file that is read by windows into a file."""
-    from pix2pix.images import LargeTiff, NewTiff
+    import numpy as np
 
-    if not isinstance(source, LargeTiff):
-        return translator.translate(source, name=seed_name, sample=sample)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    translator.translate_pixels(source, partial(NewTiff, file), name=seed_name, sample=sample)
-    return LargeTiff(file)
+    from pix2pix.images import LargeTiff, NewTiff
+    from pix2pix.inference import Manner
+
+    arrays: list[Array] = []
+
+    def make(shape: tuple[int, int, int], dtype: str) -> "Array | NewTiff":
+        if isinstance(source, LargeTiff):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return NewTiff(file, shape, dtype)
+        arrays.append(np.empty(shape, dtype))
+        return arrays[0]
+
+    translator.translate_pixels(source, make, manner=manner or Manner(), name=name, sample=sample)
+    return LargeTiff(file) if isinstance(source, LargeTiff) else arrays[0]
 
 
 def _as_translated(source: "Array", encoding: "Encoding") -> "Array":
@@ -84,7 +98,7 @@ def _place(folder: Path, label: str, name: str, suffix: str) -> Path:
     return folder / label.replace(" ", "_") / f"{name}{suffix}"
 
 
-def _save(
+def saved(
     folder: Path, label: str, name: str, encoding: "Encoding", image: "Array | LargeTiff", x: "Tensor"
 ) -> tuple[Path, Path | None]:
     """Write an image in its own format and, where a browser would not show that as meant, a preview; return both.
@@ -108,6 +122,17 @@ def _save(
     picture = encoding.picture(encoding.encode(shrunken(image, encoding, _PREVIEW))[None], x[None])
     write(preview, to_array(picture[0]))
     return file, preview
+
+
+def as_shown(file: Path, picture: "Array") -> Path:
+    """Write a picture (H, W, 3) of any depth for browsers, unless it is there, and return its path."""
+    from pix2pix.images import rgb_encoding, rgb_tensor, shrunken, to_array, write
+
+    if not file.exists():
+        small = shrunken(picture, rgb_encoding(picture.dtype.name), _PREVIEW)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(file, to_array(rgb_tensor(small)))
+    return file
 
 
 def _scores(output: "Array", target: "Array", encoding: "Encoding") -> dict[str, float]:

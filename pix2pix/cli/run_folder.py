@@ -8,7 +8,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix.options import Pix2PixOptions, as_dict, to_yaml
+from pix2pix.options import Trained, as_dict, to_yaml
+from pix2pix.options.fields import choices
 
 if TYPE_CHECKING:
     from pix2pix.monitor import Monitor
@@ -21,7 +22,7 @@ RUN_FILES = (
 
 
 def open_monitor(
-    options: Pix2PixOptions, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
+    options: Trained, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
 ) -> "Monitor":
     """Begin to write into the folder, if there is one, without the run that is replaced and what a killed one left."""
     from pix2pix import checkpoint
@@ -32,13 +33,13 @@ def open_monitor(
     checkpoint.sweep(folder)
     for path in replaced:
         path.unlink()
-    _describe(options, folder)
+    describe(options, folder)
     monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
-    monitor.hparams(_flat(options))
+    monitor.hparams(_flat(options), choices(type(options.run).model_fields["best_metric"]))
     return monitor
 
 
-def _describe(options: Pix2PixOptions, folder: Path) -> None:
+def describe(options: Trained, folder: Path) -> None:
     """Write options.yaml and env.json."""
     from pix2pix import ranks
     from pix2pix.environment import environment
@@ -50,7 +51,7 @@ def _describe(options: Pix2PixOptions, folder: Path) -> None:
     (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
 
 
-def _flat(options: Pix2PixOptions) -> dict[str, str | int | float | bool]:
+def _flat(options: Trained) -> dict[str, str | int | float | bool]:
     """Return the options as TensorBoard takes them: one level, no None."""
     groups = as_dict(options)
     leaves = {name: value for group in groups.values() if isinstance(group, dict) for name, value in group.items()}

@@ -1,32 +1,23 @@
 """`python test.py --name X`: translate a data set's pairs, or any images, and show them as a page."""
 
-import re
 import shlex
-import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pix2pix.cli.results import translated
+from pix2pix.cli.results_folder import Task, counted, written
+from pix2pix.cli.stylisations import stylise
 from pix2pix.errors import UserError
-from pix2pix.options import TestOptions, check_claims, parse
+from pix2pix.options import Pix2PixOptions, TestOptions, check_claims, check_used, parse
 
 if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
     from pix2pix.images import Array, LargeTiff
     from pix2pix.inference import LoadedTranslator
-
-
-class Task(NamedTuple):
-    """An image to translate: its name in the results, that for the dropout, and how to read it and its target."""
-
-    name: str
-    seed_name: str
-    read: "Callable[[], tuple[Array | LargeTiff, Array | None]]"
 
 
 def test(argv: Sequence[str]) -> int:
@@ -49,15 +40,21 @@ def test(argv: Sequence[str]) -> int:
         tile=options.tile,
     )
     check_claims(translator.options, parsed.claims)
+    check_used(translator.options.model, parsed.given)
+    if translator.is_stylising and options.input is None:
+        raise UserError("--content is missing: the picture to paint, or a folder of them")
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
     if options.input and Path(options.input).resolve().is_relative_to(folder.resolve()):
         raise UserError(f"--input {options.input} lies in {folder}, which the results replace; copy it elsewhere first")
-    size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
     try:
-        page = _write(tasks, translator, folder, options, size)
+        if translator.is_stylising:
+            stylise(options, translator, folder)
+        else:
+            size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
+            _translate(tasks, translator, folder, options, size)
     except OSError as error:
         raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
-    print(page)
+    print(folder / "index.html")
     return 0
 
 
@@ -66,6 +63,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
     from pix2pix.data.augment import resized
     from pix2pix.data.pairs import open_pairs
 
+    assert isinstance(translator.options, Pix2PixOptions)
     data = translator.options.data
     preprocess = options.preprocess or data.preprocess
     here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels or data.max_pixels}
@@ -93,7 +91,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
             )
             return source, target
 
-        return Task(names[index], names[index], read)
+        return Task(read, partial(_made, names[index], names[index], translator, options.samples))
 
     names = pairs.names
     return sizes.get(preprocess, "native"), [task(index) for index in range(len(pairs))]
@@ -126,9 +124,20 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
             except UserError as error:
                 raise UserError(f"{shown(file)}: {error}") from error
 
-        return Task(name, file.stem, source)
+        return Task(source, partial(_made, name, file.stem, translator, options.samples))
 
     return "native", [task(*named) for named in zip(files, names, strict=True)][: options.num_test]
+
+
+def _made(
+    name: str,
+    seed_name: str,
+    translator: "LoadedTranslator",
+    samples: int,
+    seen: "tuple[Array | LargeTiff, Array | None]",
+    folder: Path,
+) -> "GalleryItem":
+    return translated(name, seed_name, *seen, translator, folder, samples)
 
 
 def _result_names(paths: Sequence[Path]) -> list[str]:
@@ -139,13 +148,14 @@ def _result_names(paths: Sequence[Path]) -> list[str]:
     return [stem if stems[stem] == 1 and stem not in whole else path for stem, path in pairs]
 
 
-def _write(
+def _translate(
     tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
-) -> Path:
-    """Translate every task, write images and page, and let them replace those of an earlier test when all went well."""
+) -> None:
+    """Do every task, write the page, and print the mean scores."""
     from pix2pix import ranks
     from pix2pix.gallery import write_gallery
 
+    assert isinstance(translator.options, Pix2PixOptions)
     test = translator.options.test
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
@@ -156,62 +166,13 @@ def _write(
         "scores": "of the images as written, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
         "command": shlex.join(["python", *sys.argv]),
     }
-    with ExitStack() as made:
-        new = ranks.by_first(lambda: _made_new(folder, made))
-        items = _items(tasks, translator, new, options)
-        if not ranks.is_first():
-            return folder / "index.html"
-        facts["images"] = str(len(items)) + (f", {len(tasks) - len(items)} left out" if len(items) < len(tasks) else "")
-        write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts)
-        _replace(folder, new)
+
+    def page(new: Path, items: "Sequence[GalleryItem]") -> None:
+        said = {"images": counted(items, tasks)}
+        write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts | said)
+
+    items = written(tasks, folder, skip_bad=options.skip_bad, finish=page)
     scored = [item.scores for item in items if item.scores]
-    if scored:
+    if scored and ranks.is_first():
         means = {name: sum(scores[name] for scores in scored) / len(scored) for name in scored[0]}
         print(f"{len(scored)} pairs: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))
-    return folder / "index.html"
-
-
-def _made_new(folder: Path, made: ExitStack) -> Path:
-    """Make a folder for new results inside that of the old ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".new-*"):  # by a test that was killed
-        shutil.rmtree(left)
-    return Path(made.enter_context(TemporaryDirectory(prefix=".new-", dir=folder)))
-
-
-def _items(
-    tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions
-) -> "list[GalleryItem]":
-    """Translate every task, each process its share; with --skip_bad, tell those that cannot be used and go on."""
-    from tqdm import tqdm
-
-    from pix2pix import ranks
-
-    share: list[GalleryItem | None] = []
-    faults: list[str] = []
-    for task in tqdm(tasks[ranks.rank() :: ranks.count()], unit="image", disable=None):
-        try:
-            source, target = task.read()
-        except UserError as error:
-            if not options.skip_bad:
-                raise
-            faults.append(f"left out: {error}")
-            tqdm.write(faults[-1], file=sys.stderr)
-            share.append(None)
-            continue
-        share.append(translated(task.name, task.seed_name, source, target, translator, folder, options.samples))
-    for fault in (fault for others in ranks.gather(faults)[1:] for fault in others):
-        print(fault, file=sys.stderr)
-    items = [item for item in ranks.merged(ranks.gather(share)) if item is not None]
-    if not items:
-        raise UserError("--skip_bad left no image to translate")
-    return items
-
-
-def _replace(folder: Path, new: Path) -> None:
-    """Move what lies in `new` into `folder` in place of the images and page of an earlier test; all else stays."""
-    for old in folder.iterdir():
-        if re.fullmatch(r"(preview_)?(source|target|output(_\d+)?)", old.name) and old.is_dir():
-            shutil.rmtree(old)
-    for path in new.iterdir():
-        path.replace(folder / path.name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ class PhotoSet:
         return len(self.names)
 
     def read(self, index: int) -> Array:
-        """Read a photograph as (H, W, 3) of uint8, uint16 or float32.
+        """Read a photograph as (H, W, 3) of uint8, uint16 or float32, not to be written to.
 
         Raises:
             ImageError: as `read_rgb_array`.
@@ -165,8 +166,10 @@ def _generated(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
     return train, val
 
 
+@lru_cache(maxsize=512)  # all there are: drawing one takes longer than reading ten
 def _facade(name: str, side: int) -> Array:
     from pix2pix.data.generated import generate  # those who bring their own photos need not load it
 
     photo, _ = generate(GENERATED_SEED, int(name.removeprefix("facade_")), size=(side, side))
+    photo.setflags(write=False)
     return photo

@@ -10,7 +10,7 @@ from pix2pix.images.jpeg import jpeg_quality
 from pix2pix.images.large_tiff import LargeTiff, NewTiff
 from pix2pix.images.pictures import from_pil, to_pil
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
-from pix2pix.images.rgb import read_rgb, read_rgb_array, rgb_tensor
+from pix2pix.images.rgb import as_rgb, read_rgb, read_rgb_array, rgb_encoding, rgb_tensor
 from pix2pix.images.tensors import reflect_to_multiple, reflected, to_array, to_tensor
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "NewTiff",
     "Pixels",
     "Place",
+    "as_rgb",
     "captioned_grid",
     "convert_channels",
     "find_images",
@@ -43,6 +44,7 @@ __all__ = [
     "reflected",
     "resize",
     "resize_nearest",
+    "rgb_encoding",
     "rgb_tensor",
     "shown",
     "shrunken",

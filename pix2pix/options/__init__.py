@@ -11,6 +11,7 @@ from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.importing import ImportOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.loss import LossOptions
 from pix2pix.options.models import TRAINED, Trained, painter, stored_options, trained
@@ -24,7 +25,7 @@ from pix2pix.options.pix2pix import (
     TrainOptions,
 )
 from pix2pix.options.records import OptionError, as_dict, from_dict
-from pix2pix.options.test import TestOptions
+from pix2pix.options.test import TestOptions, check_used
 from pix2pix.options.yaml_text import load_yaml, to_yaml
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "FeatureOptions",
     "GatysOptions",
     "GeneratedOptions",
+    "ImportOptions",
     "JohnsonOptions",
     "LossOptions",
     "NetworkOptions",
@@ -57,6 +59,7 @@ __all__ = [
     "as_dict",
     "check_claims",
     "check_resume",
+    "check_used",
     "from_dict",
     "load_yaml",
     "painter",

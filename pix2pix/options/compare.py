@@ -5,7 +5,8 @@ from typing import Any
 
 from pix2pix.options.fields import Mark
 from pix2pix.options.models import Trained
-from pix2pix.options.records import OptionError, Record, build, leaves, values
+from pix2pix.options.pix2pix import Pix2PixOptions
+from pix2pix.options.records import Leaf, OptionError, Record, build, leaves, shown, values
 from pix2pix.options.yaml_text import scalar
 
 
@@ -35,18 +36,20 @@ def check_claims(stored: Trained, claims: Mapping[str, Any]) -> None:
     _check_kind(stored, claims, "leave {} out: the checkpoint knows")
     wrong = [name for name, value in claims.items() if value not in _agreeing(stored, name)]
     if wrong:
-        what = ", ".join(_difference(stored, name, claims[name]) for name in wrong)
+        typed = leaves(Pix2PixOptions)  # as which they were read
+        what = ", ".join(_difference(stored, name, claims[name], typed[name]) for name in wrong)
         advice = f"leave {'it' if len(wrong) == 1 else 'them'} out: the checkpoint knows"
         raise OptionError(f"the checkpoint was trained otherwise: {what}; {advice}")
 
 
 def _check_kind(stored: Trained, given: Mapping[str, Any], advice: str) -> None:
     """Refuse another method than that which was trained, and options that it has not."""
-    model = stored.model
-    if given.get("model", model) != model:
-        raise OptionError(f"--model: the run is of {model}, got {given['model']}; {advice.format('--model')}")
+    if "model" in given and given["model"] != stored.model:
+        got = shown(given["model"])
+        raise OptionError(f"--model: the run is of {stored.model}, got {got}; {advice.format('--model')}")
     for name in given.keys() - leaves(type(stored)).keys():
-        raise OptionError(f"--{name}: the run is of {model}, which has no such option; {advice.format(f'--{name}')}")
+        what = f"the run is of {stored.model}, which has no such option"
+        raise OptionError(f"--{name}: {what}; {advice.format(f'--{name}')}")
 
 
 def _agreeing(stored: Trained, name: str) -> tuple[Any, ...]:
@@ -65,6 +68,6 @@ def _agreeing(stored: Trained, name: str) -> tuple[Any, ...]:
     return (value,)
 
 
-def _difference(stored: Record, name: str, value: Any) -> str:
+def _difference(stored: Record, name: str, value: Any, typed: Leaf | None = None) -> str:
     leaf = leaves(type(stored))[name]
-    return f"{name} is {scalar(leaf.plain(values(stored)[name]))} there, got {scalar(leaf.plain(value))}"
+    return f"{name} is {scalar(leaf.plain(values(stored)[name]))} there, got {scalar((typed or leaf).plain(value))}"

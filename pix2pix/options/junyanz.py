@@ -204,6 +204,7 @@ TEST: Mapping[str, Old] = _BOTH | {
     ),
     "eval": _bare("`--statistics running --dropout off`", statistics="running", dropout="off"),
     "max_dataset_size": _limit("num_test"),
+    "content": _named("input"),
     "aspect_ratio": _only("1", "1.0", instead="outputs have the size of their images; leave it out"),
     "model_suffix": _refused("a checkpoint holds one generator; leave it out"),
     "batch_size": _only("1", instead="images are translated one by one, so that none influences another; leave it out"),

@@ -11,6 +11,7 @@ from pix2pix.options.conditional import ConditionalOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.importing import ImportOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.junyanz import Old
 from pix2pix.options.pix2pix import Pix2PixOptions
@@ -29,6 +30,7 @@ PROGRAMS: Mapping[str, type[Record]] = {
     "python test.py --model swag": SwagOptions,
     "python -m pix2pix check DATAROOT": CheckOptions,
     "python -m pix2pix activations": ActivationsOptions,
+    "python -m pix2pix import FILE": ImportOptions,
     "python -m pix2pix prepare combine": CombineOptions,
     "python -m pix2pix prepare edges": EdgesOptions,
     "python -m pix2pix prepare split": SplitOptions,

@@ -1,6 +1,7 @@
 """Options of translating with a trained checkpoint."""
 
-from typing import Self
+from collections.abc import Iterable, Mapping
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,7 +10,9 @@ from pix2pix.options.fields import (
     Device,
     Dropout,
     Fast,
+    LayerWeights,
     Path,
+    Paths,
     Phase,
     Precision,
     Preprocess,
@@ -18,7 +21,41 @@ from pix2pix.options.fields import (
     Statistics,
     Tile,
 )
-from pix2pix.options.records import Record
+from pix2pix.options.records import OptionError, Record
+
+_OF_PAIRS = frozenset({"phase", "dataroot", "preprocess", "samples", "dropout", "seed"})
+_OF_STYLES = frozenset({"style", "style_weights", "masks"})
+_OF_PICTURES = frozenset({"alpha", "style_size"})
+IDLE: Mapping[str, frozenset[str]] = {
+    "pix2pix": _OF_STYLES | _OF_PICTURES | {"keep_colours"},
+    "johnson": _OF_PAIRS | _OF_STYLES | _OF_PICTURES,
+    "conditional": _OF_PAIRS | _OF_PICTURES | {"statistics"},
+    "adain": _OF_PAIRS | {"statistics"},
+}
+"""By the method of a run, what it has no use for."""
+
+
+class StylisingOptions(Record):
+    """In whose style, and how: for runs of johnson, conditional and adain."""
+
+    style: Paths | None = Field(
+        None,
+        description="adain: pictures, several of which are blended, or a folder, each of it; conditional: names or "
+        "numbers (from 1) of its styles, several of which are blended; all, or none: each of them",
+    )
+    style_weights: LayerWeights | None = Field(
+        None, description="share of each of several styles, made to sum to 1; none: equal"
+    )
+    masks: Paths | None = Field(
+        None, description="where in the content each style is painted: a grey image per style, of the content's size"
+    )
+    alpha: float | None = Field(
+        None, ge=0, le=1, description="adain: how much of the style, 0 to 1; none: 1, all of it"
+    )
+    keep_colours: Literal["none", "luminance", "coral"] = Field(
+        "none", description="the content's colours: luminance paints lightness alone, coral recolours adain's style"
+    )
+    style_size: int | None = Field(None, gt=0, le=65535, description="adain: longer side of style pictures; none: 512")
 
 
 class TestOptions(Record):
@@ -32,7 +69,9 @@ class TestOptions(Record):
     epoch: Checkpoint = Field("latest", description="which checkpoint of the run")
     phase: Phase = Field("test", description="which pairs of the data")
     dataroot: Path | None = Field(None, description="the folder of pairs; else that of the training")
-    input: Path | None = Field(None, description="a file or folder to translate unpaired, at its own size")
+    input: Path | None = Field(
+        None, description="a file or folder to translate unpaired, at its own size; --content is the same"
+    )
     preprocess: Preprocess | None = Field(
         None, description="none keeps the size of pairs; not given, they are resized to the training's crop_size"
     )
@@ -52,6 +91,7 @@ class TestOptions(Record):
     precision: Precision = Field("fp32", description="arithmetic of the network")
     fast: Fast = Field("auto", description="speed-ups of docs/performance.md; auto: those that pay")
     compile: bool = Field(False, description="compile the network: a slower start, then faster")
+    stylising: StylisingOptions = StylisingOptions()
 
     @model_validator(mode="after")
     def _paired_or_not(self) -> Self:
@@ -60,3 +100,14 @@ class TestOptions(Record):
         if self.input is not None and (self.phase != "test" or self.preprocess not in (None, "none")):
             raise ValueError("--input is translated at its own size: leave --phase and --preprocess out")
         return self
+
+
+def check_used(model: str, given: Iterable[str], prefix: str = "--") -> None:
+    """See that a run of this method has a use for the options that were given.
+
+    Raises:
+        OptionError: it has none for some; the first is named, after `prefix`.
+    """
+    idle = next((name for name in given if name in IDLE[model]), None)
+    if idle is not None:
+        raise OptionError(f"{prefix}{idle}: a run of {model} has no use for it; leave it out")

@@ -15,7 +15,7 @@ from pix2pix import ranks
 from pix2pix.errors import UserError
 from pix2pix.methods.base import Method
 from pix2pix.monitor import Monitor
-from pix2pix.options import Pix2PixOptions
+from pix2pix.options import Trained
 from pix2pix.runtime import NonFiniteError, set_rate, step_seed
 from pix2pix.training.progress import Batch, Progress, located, logged
 from pix2pix.training.saving import save, saved_when_broken_off
@@ -27,7 +27,7 @@ def fit(
     method: Method[Batch],
     batches: Iterator[Batch],
     validation: Callable[[], Iterable[Batch]],
-    options: Pix2PixOptions,
+    options: Trained,
     monitor: Monitor,
     folder: Path | None,
     progress: Progress,
@@ -93,7 +93,7 @@ class Pace:
         return speed
 
 
-def _begin_alike(method: Method[Any], options: Pix2PixOptions, progress: Progress) -> None:
+def _begin_alike(method: Method[Any], options: Trained, progress: Progress) -> None:
     """Let all processes have the same weights, and begin their average."""
     for network in method.networks.values():
         ranks.share(network.state_dict().values())
@@ -101,7 +101,7 @@ def _begin_alike(method: Method[Any], options: Pix2PixOptions, progress: Progres
         progress.ema = {name: value.detach().clone() for name, value in method.generator.state_dict().items()}
 
 
-def _make(step: int, method: Method[Batch], batch: Batch, options: Pix2PixOptions, progress: Progress) -> float:
+def _make(step: int, method: Method[Batch], batch: Batch, options: Trained, progress: Progress) -> float:
     """Make one step; return its learning rate."""
     rate = _set_rate(method, step, options.train.steps or 0)
     torch.manual_seed(step_seed(options.run.seed, step, ranks.rank()))

@@ -28,7 +28,7 @@ class Progress:
     """What a run remembers from step to step beside weights and optimisers."""
 
     step: int = 0
-    shown: int = 0  # pairs that were trained on, by all processes together
+    shown: int = 0  # images that were trained on, by all processes together
     best: float | None = None
     ema: dict[str, Tensor] | None = None
     window: list[dict[str, float]] = field(default_factory=list)  # read, and not logged yet

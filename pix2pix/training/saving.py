@@ -11,12 +11,12 @@ import pix2pix
 from pix2pix import checkpoint, ranks
 from pix2pix.errors import UserError
 from pix2pix.methods.base import Method
-from pix2pix.options import Pix2PixOptions, as_dict
+from pix2pix.options import Trained, as_dict
 from pix2pix.runtime import NonFiniteError, all_finite, optimizer_state, restore_optimizer
 from pix2pix.training.progress import Progress, read
 
 
-def save(method: Method[Any], options: Pix2PixOptions, progress: Progress, folder: Path, *, best: bool) -> None:
+def save(method: Method[Any], options: Trained, progress: Progress, folder: Path, *, best: bool) -> None:
     """Write the checkpoint of this step, let `latest` (and `best`) name it, and delete what --keep lets go.
 
     Of several processes, whose weights are the same, the first one writes; all read what is on their devices.
@@ -48,11 +48,11 @@ def save(method: Method[Any], options: Pix2PixOptions, progress: Progress, folde
     checkpoint.prune(folder, options.run.keep)
 
 
-def resume(method: Method[Any], content: dict[str, Any], options: Pix2PixOptions) -> Progress:
+def resume(method: Method[Any], content: dict[str, Any], options: Trained) -> Progress:
     """Put a checkpoint's weights and optimiser states into a method built from its options.
 
     Another measure of the best than that of the checkpoint has seen no best yet. The first checkpoints did not count
-    the pairs shown, and were made by one process.
+    the images shown, and were made by one process.
 
     Raises:
         UserError: the weights do not fit, or the losses on features read other files than when the run began.
@@ -60,7 +60,8 @@ def resume(method: Method[Any], content: dict[str, Any], options: Pix2PixOptions
     _check_files(content["description"].get("features", {}), method.description.get("features", {}))
     for name, network in method.networks.items():
         checkpoint.restore(network, content["networks"][name], name)
-        restore_optimizer(method.optimizers[name], content["optimizers"][name])
+        if name in method.optimizers:  # AdaIN's encoder learns nothing
+            restore_optimizer(method.optimizers[name], content["optimizers"][name])
     device = next(method.generator.parameters()).device
     ema = content["ema"] and {name: value.to(device, copy=True) for name, value in content["ema"].items()}
     same_measure = content["options"]["run"]["best_metric"] == options.run.best_metric
@@ -79,7 +80,7 @@ def _check_files(then: Mapping[str, str], now: Mapping[str, str]) -> None:
 
 @contextmanager
 def saved_when_broken_off(
-    method: Method[Any], options: Pix2PixOptions, progress: Progress, folder: Path | None
+    method: Method[Any], options: Trained, progress: Progress, folder: Path | None
 ) -> Iterator[None]:
     """Save the steps made inside the block when an image that cannot be used ends it, for all processes alike."""
     start = progress.step

@@ -1,4 +1,4 @@
-"""Validation: pairs translated as at test time, by all processes, each its share."""
+"""Validation: images translated as at test time, by all processes, each its share."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,30 +10,30 @@ from torch import Tensor
 from pix2pix import ranks
 from pix2pix.methods.base import Method
 from pix2pix.monitor import Monitor
-from pix2pix.options import Pix2PixOptions
+from pix2pix.options import Trained
 from pix2pix.training.progress import Batch, Progress, means
 
-GRID_ROWS = 4  # validation pairs shown on TensorBoard
+GRID_ROWS = 4  # of the images validated on: shown on TensorBoard
 HIGHER_IS_BETTER = {"val/psnr", "val/ssim"}
 
 
 class Outcome(NamedTuple):
-    """What validating a pair gave: measures, and rows of images (C, H, W)."""
+    """What validating on one image gave: measures, and rows of images (C, H, W)."""
 
     values: dict[str, float]
     rows: dict[str, list[Tensor]]
 
 
 def validate(
-    method: Method[Batch], pairs: Iterable[Batch], options: Pix2PixOptions, monitor: Monitor, progress: Progress
+    method: Method[Batch], batches: Iterable[Batch], options: Trained, monitor: Monitor, progress: Progress
 ) -> bool:
-    """Validate G, or its average, on every pair; return whether the chosen measure is the best so far.
+    """Validate G, or its average, on every batch; return whether the chosen measure is the best so far.
 
-    `pairs` are this process's share of them, [rank::count].
+    `batches`, of one image each, are this process's share of them, [rank::count].
     """
     with _weights(method.generator, progress.ema):
-        ranks.share(method.generator.buffers())  # running statistics are of the pairs that a process has seen
-        outcomes = ranks.merged(ranks.by_each(lambda: _outcomes(method, pairs)))
+        ranks.share(method.generator.buffers())  # running statistics are of the images that a process has seen
+        outcomes = ranks.merged(ranks.by_each(lambda: _outcomes(method, batches)))
     if not outcomes:
         return False
     rows: dict[str, list[list[Tensor]]] = {}
@@ -50,12 +50,14 @@ def validate(
     return better
 
 
-def _outcomes(method: Method[Batch], pairs: Iterable[Batch]) -> list[Outcome]:
+def _outcomes(method: Method[Batch], batches: Iterable[Batch]) -> list[Outcome]:
     outcomes = []
-    for number, batch in enumerate(pairs):
+    for number, batch in enumerate(batches):
         report = method.validation_step(batch)
         is_shown = number * ranks.count() + ranks.rank() < GRID_ROWS
-        rows = {name: [image[0] for image in images] for name, images in report.images.items()} if is_shown else {}
+        rows = (
+            {name: [image[0].cpu() for image in images] for name, images in report.images.items()} if is_shown else {}
+        )
         outcomes.append(Outcome({name: value.item() for name, value in report.scalars.items()}, rows))
     return outcomes
 

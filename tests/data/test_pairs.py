@@ -109,11 +109,11 @@ def test_with_a_val_folder_train_is_whole(tmp_path):
 
 @given(st.sets(st.integers(0, 99).map(str), max_size=30).map(sorted), st.floats(0, 0.5), st.randoms())
 def test_the_split_depends_on_names_alone(names, fraction, random):
-    held_out = held_out(names, fraction)
+    kept_out = held_out(names, fraction)
     expected = round(fraction * len(names))
-    assert len(held_out) == (max(expected, 1) if fraction and len(names) > 1 else expected)
+    assert len(kept_out) == (max(expected, 1) if fraction and len(names) > 1 else expected)
     shuffled = random.sample(names, len(names))
-    assert held_out(shuffled, fraction) == held_out
+    assert held_out(shuffled, fraction) == kept_out
 
 
 def test_the_first_pairs_are_those_of_the_first_names(tmp_path):

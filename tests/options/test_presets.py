@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.options import FeatureOptions, LossOptions, Pix2PixOptions, TestOptions, painter, parse
+from pix2pix.options import TRAINED, FeatureOptions, LossOptions, Pix2PixOptions, TestOptions, painter, parse, trained
+from pix2pix.options.records import build
 from pix2pix.options.reference import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,7 @@ ON_FEATURES = {
     "perceptual": LossOptions(lambda_perceptual=10),
     "style_gram": LossOptions(lambda_style=10),
 }
+STYLISING = ("johnson", "conditional", "adain")
 
 
 def test_the_demo_needs_nothing_else():
@@ -87,6 +89,21 @@ def test_losses_on_features_are_added_to_the_papers(name):
     assert record.features == FeatureOptions()
 
 
+@pytest.mark.parametrize("name", STYLISING)
+def test_a_style_method_is_trained_as_its_paper_or_the_papers_code_does(name):
+    words = [str(ROOT / "options" / f"{name}.yaml"), "--dataroot", "x", "--name", "a"]
+    words += ["--style_image", "s.jpg"] if name == "johnson" else ["--styles", "s"]
+    record = trained(words)
+    assert record is TRAINED[name]
+    written = parse(words, record, program="train.py")
+    plain = {
+        option: value
+        for option, value in written.given.items()
+        if option in ("dataroot", "name", "styles", "style_image")
+    }
+    assert written.options == build(record, plain)
+
+
 @pytest.mark.parametrize("name", FIVE)
 def test_the_papers_five_objectives_are_presets(name):
     preset = next(path for path in PRESETS if path.stem == name)
@@ -100,23 +117,25 @@ def test_the_head_of_a_preset_is_its_manual_and_its_command_is_right(preset):
     head = [line for line in preset.read_text().splitlines() if line.startswith("#")]
     command = next(line for line in head if "python train.py" in line).partition("python train.py ")[2].split()
     assert command[0] == f"options/{preset.name}"
-    parse([str(preset), *command[1:]], Pix2PixOptions, program="train.py").options.run  # noqa: B018
+    words = [str(preset), *command[1:]]
+    parse(words, trained(words), program="train.py").options.run  # noqa: B018
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_all_commands_of_a_manual_are_right_and_of_its_run(preset):
-    manual = "\n".join(line for line in preset.read_text().splitlines() if line.startswith("#"))
+    manual = "\n".join(line for line in preset.read_text().splitlines() if line.startswith("#")).replace("\\\n#", "")
     names = set()
     for words in map(shlex.split, re.findall(r"python train\.py (.*)", manual)):
         assert words[0] == f"options/{preset.name}"
-        names.add(parse([str(ROOT / words[0]), *words[1:]], Pix2PixOptions, program="train.py").options.run.name)
+        there = [str(ROOT / words[0]), *words[1:]]
+        names.add(parse(there, trained(there), program="train.py").options.run.name)
     tested = {parse(shlex.split(words), TestOptions, program="test.py").options.name
               for words in re.findall(r"python test\.py (.*)", manual)}  # fmt: skip
     assert tested <= names
 
 
 def test_every_preset_is_held_to_what_it_says():
-    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, *ON_FEATURES, "demo"}
+    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, *ON_FEATURES, *STYLISING, "demo"}
 
 
 def test_all_commands_of_the_page_on_data_sets_can_be_typed(monkeypatch):

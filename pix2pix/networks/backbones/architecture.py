@@ -120,7 +120,7 @@ def _in_form(module: nn.Module, pooling: Pooling, padding: Padding) -> nn.Module
 def _convolution(old: nn.Conv2d, padding: Padding) -> nn.Conv2d:
     sides, around = old.kernel_size, old.padding
     assert not isinstance(around, str)
-    mode: Literal["reflect", "zeros"] = "reflect" if padding == "reflection" and any(around) else "zeros"
+    mode: Literal["zeros", "reflect"] = "reflect" if padding == "reflection" and any(around) else "zeros"
     if sides[0] == sides[1] and old.stride == (1, 1):
         return Conv(old.in_channels, old.out_channels, sides[0], padding=around[0], padding_mode=mode)
     sizes = old.in_channels, old.out_channels, sides, old.stride, around

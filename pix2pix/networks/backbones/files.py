@@ -47,10 +47,10 @@ class WeightsFile(NamedTuple):
         return found.float()
 
 
-def read_weights(path: Path, hash_start: str = "") -> WeightsFile:
+def read_weights(path: Path, hash_start: str = "", *, option: str = "--weights") -> WeightsFile:
     """Read a file of weights: safetensors if its name ends so, else what torch.save made of a state dict.
 
-    Its SHA-256, in hexadecimal digits, must start with `hash_start`.
+    Its SHA-256, in hexadecimal digits, must start with `hash_start`; `option` is what named the file.
 
     Raises:
         UserError: it is not there, damaged, or no such file.
@@ -60,18 +60,18 @@ def read_weights(path: Path, hash_start: str = "") -> WeightsFile:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(
-            f"--weights {path}: it cannot be read ({error.strerror}); give a .safetensors or .pth file, "
-            "or use imagenet or random"
+            f"{option} {path}: it cannot be read ({error.strerror}); give a .safetensors or .pth file"
+            + (", or use imagenet or random" if option == "--weights" else "")
         ) from error
     if not sha256.startswith(hash_start):
-        raise UserError(f"--weights {path}: it is damaged (its SHA-256 is not that of its name): delete the file")
+        raise UserError(f"{option} {path}: it is damaged (its SHA-256 is not that of its name): delete the file")
     try:
         tensors, metadata = _safetensors(path) if path.suffix == ".safetensors" else (_state_dict(path), {})
     except MemoryError:
         raise
     except Exception as error:  # damaged archives have many ways to fail
         raise UserError(
-            f"--weights {path}: it is damaged, or no safetensors file or state dict of tensors alone; get it anew"
+            f"{option} {path}: it is damaged, or no safetensors file or state dict of tensors alone; get it anew"
         ) from error
     return WeightsFile(path, tensors, metadata, sha256)
 

@@ -1,0 +1,195 @@
+"""A checkpoint's generator, and what goes into it and comes out."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pix2pix import checkpoint, images
+from pix2pix.errors import UserError
+from pix2pix.images import Codec
+from pix2pix.inference.pictures import Picture
+from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
+from pix2pix.layers import fold_norms, switched
+from pix2pix.methods import METHODS
+from pix2pix.methods.base import codec_of
+from pix2pix.options import JohnsonOptions, Pix2PixOptions, Trained
+from pix2pix.runtime import Runtime
+from pix2pix.tiling import Canvas, TensorCanvas
+
+AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
+
+
+class LoadedTranslator:
+    """A trained translator: its weights, the options of its training, and what the checkpoint says of it."""
+
+    def __init__(self, content: dict[str, Any], options: Trained, runtime: Runtime):
+        self.options = options
+        self.step: int = content["step"]
+        self.description: dict[str, Any] = content["description"]
+        self.is_stylising = not isinstance(options, Pix2PixOptions)
+        photo = images.rgb_encoding("uint8")
+        self.codec = Codec(photo, photo) if self.is_stylising else codec_of(self.description)
+        self.method = METHODS[options.model].restored(options, self.description, runtime)
+        averaged = {"G": content["ema"]} if content["ema"] else {}
+        for name, network in self.method.networks.items():
+            checkpoint.restore(network, averaged.get(name) or content["networks"][name], name)
+        statistics = _statistics(options)
+        with switched(self.method.generator, statistics=statistics, dropout=False):
+            pass  # statistics that the network does not keep are refused here, not at the first image
+        if statistics == "running" and "fold" in runtime.fast:
+            fold_norms(self.method.generator)
+
+    @property
+    def styles(self) -> list[str]:
+        """The names of the styles that were trained, in the order of their numbers."""
+        return list(self.description.get("styles", ()))
+
+    def translate(
+        self,
+        image: AnyImage,
+        *,
+        style: Picture | int | Sequence[Picture | int] | None = None,
+        style_weights: Sequence[float] | None = None,
+        masks: Sequence[Picture] | None = None,
+        alpha: float | None = None,
+        keep_colours: KeepColours = "none",
+        style_size: int | None = None,
+        name: str = "",
+        sample: int = 0,
+    ) -> AnyImage:
+        """Translate one image of any size, or a batch of them as a tensor; the answer is of the same kind and size.
+
+        A PIL image; an array (H, W, C) of the depth and channels of the training's sources, answered in those of its
+        targets; a tensor (C, H, W) or (N, C, H, W) in [-1, 1], as `codec.source.encode` makes it of an array. `name`
+        and `sample` choose the dropout; images of a batch never influence each other.
+
+        A stylising method takes grey, RGB or either with alpha, arrays of uint8, uint16 or float32 (from 0 to 1), and
+        answers in RGB of that depth; PIL has only 8 bits for that. `style` is, for adain, a picture: a file, a PIL
+        image, an array or a tensor, made `style_size` on its longer side (512 unless given); for conditional, the name
+        of a trained style or its number from 1. Several are blended by `style_weights`, equally unless given, or each
+        painted where its mask, a grey picture of the content's size, is white. `alpha` is how much of the style. With
+        `keep_colours` the content's colours stay: "luminance" paints lightness alone, "coral" recolours the style.
+
+        Raises:
+            UserError: the image has another number of channels or dimensions, another depth, or no pixels; or the
+                method has no use for one of the others, or needs it.
+        """
+        manner = Manner(style, style_weights, masks, alpha, keep_colours, style_size)
+        if isinstance(image, Image.Image):
+            if image.width * image.height == 0:
+                raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
+            array = self.accept(images.from_pil(image))
+            if self.is_stylising and array.dtype != np.uint8:
+                array = images.to_array(images.rgb_tensor(array))
+            return images.to_pil(self._translate_array(array, manner, name, sample))
+        if isinstance(image, np.ndarray):
+            return self._translate_array(self._checked_array(image), manner, name, sample)
+        if not isinstance(image, Tensor):
+            raise UserError(f"got {type(image).__name__}; a PIL image, an array or a tensor is needed")
+        batch = self._checked_tensor(image)
+        # each has a dropout, or colours, of its own
+        is_apart = manner.keep_colours == "coral" or (
+            isinstance(self.options, Pix2PixOptions) and self.options.test.dropout == "on"
+        )
+        parts = torch.split(batch, 1) if is_apart else [batch]
+        outputs = [self._translate_tensor(part.float(), manner, name, sample) for part in parts]
+        output = torch.cat(outputs).to(image.device)
+        return output if image.ndim == 4 else output[0]
+
+    def accept(self, array: images.Array) -> images.Array:
+        """Convert the channels of an image, as it was read, to those of the training's sources.
+
+        Raises:
+            UserError: that cannot be done, or its depth is another.
+        """
+        return images.as_rgb(array) if self.is_stylising else self.codec.source.accept(array)
+
+    def codec_for(self, array: images.Array) -> Codec:
+        """Return how arrays of this dtype become tensors, and translations of them arrays."""
+        if not self.is_stylising:
+            return self.codec
+        encoding = images.rgb_encoding(array.dtype.name)
+        return Codec(encoding, encoding)
+
+    def translate_pixels(
+        self,
+        source: images.Pixels,
+        make: images.Maker,
+        *,
+        manner: Manner = Manner(),  # noqa: B008 (it is frozen)
+        name: str = "",
+        sample: int = 0,
+    ) -> None:
+        """Translate what gives arrays of the training's sources by windows, into what takes them by windows.
+
+        `make` is called once, with the shape (H, W, C) and the dtype of the translation. A source that is no array but
+        a file which is open is never in memory as a whole.
+
+        Raises:
+            UserError: a window cannot be used, there is no memory for the smallest tiles, or the manner needs to see
+                the whole of a file.
+        """
+        codec = self.codec_for(source[0:1, 0:1])
+        canvas = images.ArrayCanvas(source, codec, make)
+        if manner.needs_whole_content and not canvas.is_in_memory:
+            idle = "masks" if manner.masks is not None else "keep_colours coral"
+            raise UserError(f"{idle}: the content is too large to be in memory as a whole; make it smaller")
+        self._paint(canvas, manner, name, sample)
+
+    def _translate_array(self, array: images.Array, manner: Manner, name: str, sample: int) -> images.Array:
+        made: list[images.Array] = []
+
+        def make(shape: tuple[int, int, int], dtype: str) -> images.Array:
+            made.append(np.empty(shape, dtype))
+            return made[0]
+
+        self.translate_pixels(array, make, manner=manner, name=name, sample=sample)
+        return made[0]
+
+    def _translate_tensor(self, batch: Tensor, manner: Manner, name: str, sample: int) -> Tensor:
+        canvas = TensorCanvas(batch.to(self.method.runtime.device), self.codec.target.nc)
+        with torch.inference_mode():
+            self._paint(canvas, manner, name, sample)
+        return canvas.output
+
+    def _paint(self, canvas: Canvas, manner: Manner, name: str, sample: int) -> None:
+        """Let the method translate a canvas in this manner."""
+        rows, columns = (slice(0, side) for side in canvas.size)
+        styles = styles_of(manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns))
+        kept = KeptColours(canvas) if manner.keep_colours == "luminance" else canvas
+        self.method.translate_canvas(kept, styles=styles, name=name, sample=sample)
+
+    def _checked_array(self, array: images.Array) -> images.Array:
+        if self.is_stylising and array.ndim in (2, 3) and array.size > 0:
+            return images.as_rgb(array if array.ndim == 3 else array[..., np.newaxis])
+        source = self.codec.source
+        if array.dtype != source.dtype or array.ndim != 3 or array.shape[2] != source.channels or array.size == 0:
+            raise UserError(
+                f"got an array {array.dtype} {array.shape}; {source.dtype} (H, W, {source.channels}) is needed"
+            )
+        return array
+
+    def _checked_tensor(self, image: Tensor) -> Tensor:
+        """Return a tensor (N, C, H, W) of the sources' channels."""
+        channels = self.codec.source.nc
+        allowed = (1, 3, 4) if self.is_stylising else (channels,)
+        well_shaped = image.ndim in (3, 4) and image.shape[-3] in allowed and image.numel() > 0
+        if not well_shaped or not image.is_floating_point():
+            shape = tuple(image.shape)
+            raise UserError(f"got a tensor {image.dtype} {shape}; float ([N,] {channels}, H, W) in [-1, 1] is needed")
+        batch = image if image.ndim == 4 else image[None]
+        if not self.is_stylising:
+            return batch
+        return batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch[:, :3]
+
+
+def _statistics(options: Trained) -> Any:
+    """By what the norms of a generator normalise when it translates."""
+    if isinstance(options, Pix2PixOptions):
+        return options.test.statistics
+    return options.test.statistics_of(options.network.norm) if isinstance(options, JohnsonOptions) else "image"

@@ -1,0 +1,217 @@
+import pytest
+
+from pix2pix.options import (
+    TRAINED,
+    AdainOptions,
+    ConditionalOptions,
+    JohnsonOptions,
+    OptionError,
+    Pix2PixOptions,
+    TestOptions,
+    as_dict,
+    check_claims,
+    check_resume,
+    parse,
+    stored_options,
+    to_yaml,
+    trained,
+)
+from pix2pix.options.reference import help_text
+
+NEEDED = {
+    "pix2pix": "--dataroot d --name a",
+    "johnson": "--dataroot d --name a --style_image s.jpg",
+    "conditional": "--dataroot d --name a --styles s",
+    "adain": "--dataroot d --name a --styles s",
+}
+STYLISING = [name for name in NEEDED if name != "pix2pix"]
+
+
+def options(model, line=""):
+    return parse(f"--model {model} {NEEDED[model]} {line}".split(), TRAINED[model], program="train.py").options
+
+
+def refusal(model, line):
+    with pytest.raises(OptionError) as refused:
+        options(model, line)
+    return str(refused.value)
+
+
+def test_the_method_is_that_of_model_or_of_the_preset_else_pix2pix(tmp_path):
+    preset = tmp_path / "p.yaml"
+    preset.write_text("model: adain\n")
+    assert trained(["--model", "johnson", "--dataroot", "d"]) is JohnsonOptions
+    assert trained([str(preset), "--dataroot", "d"]) is AdainOptions
+    assert trained([str(preset), "--model=conditional"]) is ConditionalOptions
+    assert trained(["--dataroot", "d"]) is trained([]) is trained(["--model", "colorization"]) is Pix2PixOptions
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--continue_train"])
+def test_a_run_to_resume_names_its_method_itself(flag, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for root in ("checkpoints", "elsewhere"):
+        (tmp_path / root / "a").mkdir(parents=True)
+    (tmp_path / "checkpoints/a/options.yaml").write_text(to_yaml(options("johnson")))
+    (tmp_path / "elsewhere/a/options.yaml").write_text(to_yaml(options("adain")))
+    (tmp_path / "p.yaml").write_text("name: a\nrun:\n  checkpoints_dir: elsewhere\n")
+    assert trained(["--name", "a", flag]) is JohnsonOptions
+    assert trained(["--name=a", flag, "--checkpoints_dir", "elsewhere"]) is AdainOptions
+    assert trained(["p.yaml", flag]) is AdainOptions
+    assert trained(["--name", "a", flag, "--model", "conditional"]) is ConditionalOptions
+    assert trained(["--name", "a"]) is Pix2PixOptions
+
+
+@pytest.mark.parametrize("text", [None, "model: [", "model:\n  - x\n", "lr: 1\n"])
+def test_whoever_opens_the_run_tells_what_is_wrong_with_it(text, tmp_path):
+    if text is not None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "options.yaml").write_text(text)
+    assert trained(["--checkpoints_dir", str(tmp_path), "--name", "a", "--resume"]) is Pix2PixOptions
+
+
+def test_an_unknown_method_is_refused_naming_those_there_are():
+    with pytest.raises(OptionError) as refused:
+        trained(["--model", "jonson"])
+    allowed = "pix2pix, johnson, conditional or adain is needed"
+    assert str(refused.value) == f"--model: got 'jonson'; {allowed}: did you mean johnson?"
+    with pytest.raises(OptionError) as refused:
+        stored_options({"model": 3}, "the checkpoint's options")
+    assert str(refused.value) == f"the checkpoint's options: model: got 3; {allowed}"
+
+
+@pytest.mark.parametrize("model", NEEDED)
+def test_stored_options_are_read_by_their_model(model):
+    record = options(model)
+    assert stored_options(as_dict(record)) == record
+    assert record.model == model
+
+
+def test_the_first_checkpoints_are_of_pix2pix():
+    stored = as_dict(options("pix2pix"))
+    del stored["model"]
+    assert stored_options(stored) == options("pix2pix")
+
+
+def test_defaults_are_those_of_the_papers_and_their_codes():
+    johnson, adain = options("johnson"), options("adain")
+    assert (johnson.train.batch_size, johnson.train.steps, johnson.train.lr) == (4, 40_000, 1e-3)
+    assert (johnson.network.norm, johnson.data.crop_size) == ("instance", (256, 256))
+    assert (adain.train.batch_size, adain.train.steps, adain.train.lr, adain.train.lr_decay) == (8, 160_000, 1e-4, 5e-5)
+    assert (adain.data.load_size, adain.data.crop_size) == (512, (256, 256))
+    assert adain.features.style_layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+    assert (adain.features.content_layers, adain.features.style_loss) == (("relu4_1",), "mean_std")
+    assert (adain.features.padding, adain.features.is_rescaled) == ("reflection", True)
+
+
+@pytest.mark.parametrize("model", STYLISING)
+def test_a_style_weighs_what_suits_its_loss_unless_it_is_given(model):
+    lines = ["", "--style_loss mrf", "--style_loss gram --smoothing", "--style_loss mrf --style_weight 3"]
+    assert [options(model, line).beta for line in lines] == [10, 1, 100, 3]
+
+
+def test_instance_norm_goes_by_the_image_and_batch_norm_by_what_it_has_seen():
+    assert options("johnson").test.statistics_of("instance") == "image"
+    batch = options("johnson", "--norm batch")
+    assert batch.test.statistics_of(batch.network.norm) == "running"
+    image = options("johnson", "--norm batch --statistics image")
+    assert image.test.statistics_of(image.network.norm) == "image"
+
+
+def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
+    words = ["--dataroot", "d", "--name", "a", "--add_style", "new.jpg", "--init_from", "checkpoints/x"]
+    record = parse(words, ConditionalOptions, program="train.py").options
+    assert (record.loss.styles, record.loss.add_style, record.loss.init_from) == (None, "new.jpg", "checkpoints/x")
+
+
+@pytest.mark.parametrize(
+    ("model", "line", "message"),
+    [
+        ("johnson", "--style_weight 0 --content_weight 0", "nothing to learn: --content_weight or --style_weight"),
+        ("johnson", "--statistics running", "--statistics running: only batch norm keeps running statistics"),
+        ("johnson", "--sync_batchnorm", "--sync_batchnorm: there is no batch norm to synchronise; add --norm batch"),
+        ("johnson", "--norm none", "--norm: got 'none'; instance or batch is needed"),
+        (
+            "johnson",
+            "--best_metric val/l1",
+            "--best_metric: got 'val/l1'; val/loss, val/content or val/style is needed",
+        ),
+        ("johnson", "--n_epochs 3", "--n_epochs: not offered here: --steps says how long it is trained"),
+        ("johnson", "--direction=BtoA", "--direction is an option of --model pix2pix: leave it out, or choose that"),
+        ("adain", "--style_image s.jpg", "--style_image is an option of --model pix2pix or johnson: leave it out"),
+        ("pix2pix", "--styles s", "--styles is an option of --model conditional or adain: leave it out, or choose"),
+        ("conditional", "--add_style s.jpg", "--styles begins a network, --add_style gives one a further style"),
+        ("adain", "--backbone vgg16", "--backbone: got 'vgg16'; vgg19 is needed"),
+        ("adain", "--padding zeros", "--padding: the decoder of adain mirrors one encoder: leave --padding out"),
+        ("adain", "--rescaled false", "--rescaled: the decoder of adain mirrors one encoder"),
+        ("adain", "--pooling average", "--pooling: the decoder of adain mirrors one encoder"),
+        ("adain", "--content_layers relu3_1", "--content_layers: the decoder of adain mirrors one encoder"),
+    ],
+)
+def test_what_a_method_lacks_is_refused_in_one_line(model, line, message):
+    said = refusal(model, line)
+    assert said.startswith(message)
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "no style to learn: give --styles FOLDER, or --add_style PICTURE with --init_from RUN"),
+        ("--add_style s.jpg", "--add_style: whose network is to get it? add --init_from, the folder of a run"),
+        ("--init_from r", "--init_from is the run that gets one more style: add --add_style PICTURE"),
+    ],
+)
+def test_conditional_needs_styles_or_one_more_for_a_run(line, message):
+    with pytest.raises(OptionError) as refused:
+        parse(f"--dataroot d --name a {line}".split(), ConditionalOptions, program="train.py").options  # noqa: B018
+    assert str(refused.value) == message
+
+
+def test_johnson_needs_a_style():
+    with pytest.raises(OptionError, match=r"^--style_image is missing: the picture in whose manner"):
+        parse(["--dataroot", "d", "--name", "a"], JohnsonOptions, program="train.py").options  # noqa: B018
+
+
+def test_flags_of_junyanz_that_are_about_no_pairs_are_read():
+    line = "--gpu_ids -1 --no_flip --num_threads 0 --max_dataset_size inf --print_freq 5 --save_latest_freq 7"
+    record = options("adain", line)
+    assert (record.run.device, record.data.flip, record.data.num_workers) == ("cpu", False, 0)
+    assert (record.run.log_every, record.run.save_every, record.data.max_dataset_size) == (5, 7, None)
+
+
+@pytest.mark.parametrize("model", STYLISING)
+def test_help_is_that_of_the_chosen_method(model):
+    said = help_text(trained(["--model", model, "--help"]), "python train.py")
+    assert f"[{model}; default: {model}]" in said
+    assert "--lambda_l1" not in said
+    assert "--styles" in said or model == "johnson"
+
+
+def test_a_resumed_run_may_be_longer_and_keeps_all_else():
+    stored = options("johnson")
+    resumed = check_resume(stored, {"steps": 9, "style_image": "moved.jpg", "model": "johnson"})
+    assert (resumed.train.steps, resumed.loss.style_image, resumed.network) == (9, "moved.jpg", stored.network)
+    with pytest.raises(
+        OptionError, match=r"^--resume continues the run as it was: ngf is 32 there, got 8; leave it out"
+    ):
+        check_resume(stored, {"ngf": 8})
+
+
+@pytest.mark.parametrize("check", [check_resume, check_claims])
+def test_a_run_of_another_method_is_told_apart(check):
+    advice = "leave {} out" + (", or start a new --name" if check is check_resume else ": the checkpoint knows")
+    with pytest.raises(OptionError) as refused:
+        check(options("johnson"), {"model": "pix2pix"})
+    assert str(refused.value) == f"--model: the run is of johnson, got 'pix2pix'; {advice.format('--model')}"
+    with pytest.raises(OptionError) as refused:
+        check(options("johnson"), {"direction": "BtoA"})
+    told = "--direction: the run is of johnson, which has no such option"
+    assert str(refused.value) == f"{told}; {advice.format('--direction')}"
+
+
+def test_what_a_checkpoint_knows_may_be_typed_again_at_test():
+    words = ["--name", "a", "--model", "johnson", "--load_size", "256", "--norm", "instance"]
+    claims = parse(words, TestOptions, program="x").claims
+    check_claims(options("johnson"), claims)
+    with pytest.raises(OptionError, match="load_size is 256 there, got 300"):
+        check_claims(options("johnson"), {"load_size": (300, 300)})
