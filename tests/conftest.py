@@ -15,6 +15,11 @@ import torch
 from pix2pix import checkpoint
 from pix2pix.cli import main
 from pix2pix.images import write
+from pix2pix.methods import METHODS
+from pix2pix.options import TRAINED, from_dict, to_yaml
+from pix2pix.options.records import leaves
+from pix2pix.runtime import Runtime
+from pix2pix.training import Progress, save
 
 NETWORKS = ("--generator", "unet_16", "--ngf", 2, "--ndf", 2, "--patch", 16, "--load_size", 18, "--crop_size", 16)
 CLOCK = ("--steps", 8, "--log_every", 1, "--val_every", 4, "--save_every", 2, "--num_workers", 0, "--device", "cpu")
@@ -91,6 +96,38 @@ def tiny_data(tmp_path_factory):
 @pytest.fixture
 def tiny(tiny_data, tmp_path):
     return Tiny(tiny_data, tmp_path)
+
+
+STYLES = {"red": (255, 60, 40), "blue": (20, 60, 240)}  # of runs of conditional: their names, and their pictures
+PLACES = {"dataroot": "photos", "styles": "paintings", "style_image": "red.png"}
+
+
+def write_style_run(root, name, model, **given):
+    """Save what a run of no steps would: random weights, the same each time."""
+    record = TRAINED[model]
+    known = {"name": name, "device": "cpu", **PLACES, "ngf": 4, "blocks": 1} | given
+    options = from_dict(record, {key: value for key, value in known.items() if key in leaves(record)})
+    names = {"johnson": ["red"], "conditional": list(STYLES), "adain": []}[model]
+    pictures = [torch.tensor(STYLES[each], dtype=torch.uint8).reshape(3, 1, 1).expand(3, 8, 12) for each in names]
+    description = {"method": model, "styles": names, "style_pictures": pictures, "features": {}}
+    torch.manual_seed(0)
+    method = METHODS[model].restored(options, description, Runtime("cpu"))
+    for parameter in method.generator.parameters():
+        torch.nn.init.normal_(parameter, *((0, 0.1) if parameter.ndim == 4 else (0, 0.5)))
+    (root / name).mkdir(parents=True)
+    save(method, options, Progress(step=4), root / name, best=True)
+    (root / name / "options.yaml").write_text(to_yaml(options))
+
+
+@pytest.fixture(scope="session")
+def style_runs(tmp_path_factory):
+    """Runs named as their methods: johnson, batch (johnson with batch norm), conditional and adain."""
+    root = tmp_path_factory.mktemp("style_runs")
+    for model in ("johnson", "conditional", "adain"):
+        if model in METHODS:
+            write_style_run(root, model, model)
+    write_style_run(root, "batch", "johnson", norm="batch")
+    return root
 
 
 @pytest.fixture

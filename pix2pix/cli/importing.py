@@ -31,8 +31,12 @@ def import_network(argv: Sequence[str]) -> int:
             _keep(stylizer, folder, options)
     except OSError as error:
         raise UserError(f"the run cannot be written to {folder}: {error.strerror or error}") from error
-    where = "" if options.checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(options.checkpoints_dir)}"
-    print(f"{folder} paints in one style; now: python test.py --name {shlex.quote(options.name)}{where} --content PICTURE")
+    where = (
+        "" if options.checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(options.checkpoints_dir)}"
+    )
+    print(
+        f"{folder} paints in one style; now: python test.py --name {shlex.quote(options.name)}{where} --content PICTURE"
+    )
     return 0
 
 
@@ -57,10 +61,15 @@ def _keep(stylizer: "Stylizer", folder: Path, options: ImportOptions) -> None:
     from pix2pix.training import Progress, save
 
     run = {"name": options.name, "checkpoints_dir": options.checkpoints_dir}
-    network = {"ngf": len(stylizer.state_dict()["encoder.0.norm.weight"]), "blocks": len(stylizer.blocks), "norm": "instance", "output": "linear"}
+    network = {
+        "ngf": len(stylizer.state_dict()["encoder.0.norm.weight"]),
+        "blocks": len(stylizer.blocks),
+        "norm": "instance",
+        "output": "linear",
+    }
     known = {"dataroot": _ELSEWHERE, "style_image": _ELSEWHERE}
     trained = from_dict(JohnsonOptions, {**known, **network, **run})
-    description = {"method": "johnson", "styles": [Path(options.file).stem], "style_pictures": [], "features": {}}
+    description = {"method": "johnson", "styles": [options.name], "style_pictures": [], "features": {}}
     method = Johnson.restored(trained, description, Runtime("cpu"))
     method.generator.load_state_dict(stylizer.state_dict())
     describe(trained, folder)

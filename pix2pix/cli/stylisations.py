@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pix2pix.cli.commissions import files_of, manners, numbered, plain_name
+from pix2pix.cli.grid import write_grid
 from pix2pix.cli.results import as_shown, painted, saved
 from pix2pix.cli.results_folder import Task, counted, written
 from pix2pix.errors import UserError
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
     from pix2pix.images import Array, LargeTiff
     from pix2pix.inference import LoadedTranslator, Manner
-
-_MOST = 12  # contents, and styles, of a grid
-_TILE = 256  # pixels: the longer side of its pictures
 
 
 class Style(NamedTuple):
@@ -46,9 +44,12 @@ def stylise(options: TestOptions, translator: "LoadedTranslator", folder: Path) 
     Raises:
         UserError: a picture cannot be used, or the method has no use for it.
     """
+    from pix2pix.images import shown
+
     contents = _named_files(files_of("content", str(options.input))[: options.num_test])
     wished = _wished(options, translator)
-    print(f"content: {len(contents)} images in {len(wished)} manners", file=sys.stderr)
+    styles = f"{len(wished)} style{'s' * (len(wished) != 1)}"
+    print(f"content: {len(contents)} images in {shown(str(options.input))}; {styles}", file=sys.stderr)
     known = {style.name: style for manner in wished for style in manner}
     pairs = [(content, tuple(style.name for style in manner)) for content, manner in product(contents, wished)]
     names = numbered([plain_name([content, *styles]) for content, styles in pairs])
@@ -66,7 +67,8 @@ def stylise(options: TestOptions, translator: "LoadedTranslator", folder: Path) 
 
         facts = _facts(options, translator) | {"images": counted(items, tasks)}
         if len(wished) > 1:
-            facts["grid"] = _write_grid(new, paintings, items)
+            rows = {(each.content, " + ".join(each.styles)): each.name for each in paintings}
+            facts["grid"] = write_grid(new, rows, items)
         facts["command"] = shlex.join(["python", *sys.argv])
         write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts)
 
@@ -143,7 +145,7 @@ def _read(content: Path, styles: Sequence[Style], options: TestOptions, translat
 def _painted(painting: Painting, translator: "LoadedTranslator", seen: _Seen, folder: Path) -> "GalleryItem":
     """Paint one picture, and write it with the pictures that it was made of."""
     from pix2pix.gallery import GalleryItem
-    from pix2pix.images import LargeTiff, as_rgb, shrunken
+    from pix2pix.images import as_rgb, shrunken
 
     content = seen.content
     codec = translator.codec_for(as_rgb(content[0:1, 0:1]))
@@ -169,44 +171,3 @@ def _facts(options: TestOptions, translator: "LoadedTranslator") -> dict[str, st
     if isinstance(translator.options, JohnsonOptions):
         facts["statistics"] = translator.options.test.statistics_of(translator.options.network.norm)
     return facts
-
-
-def _write_grid(folder: Path, paintings: Sequence[Painting], items: "Sequence[GalleryItem]") -> str:
-    """Lay contents and styles out in rows and columns, as grid.png; return a sentence on it."""
-    import numpy as np
-
-    from pix2pix.images import Captioned, captioned_grid, write
-
-    made = {item.name: item.images for item in items}
-    contents = list(dict.fromkeys(painting.content for painting in paintings if painting.name in made))[:_MOST]
-    styles = list(dict.fromkeys(painting.styles for painting in paintings if painting.name in made))[:_MOST]
-    at = {(painting.content, painting.styles): made.get(painting.name) for painting in paintings}
-
-    def tile(content: str, styles_of: tuple[str, ...], label: str, caption: str) -> Captioned:
-        images = at[content, styles_of] or {}
-        picture = _tile(images[label]) if label in images else np.full((_TILE, _TILE, 3), 255, np.uint8)
-        return Captioned(caption, picture)
-
-    def some(content: str | None = None, styles_of: tuple[str, ...] | None = None) -> Painting:
-        return next(
-            each for each in paintings
-            if each.name in made and content in (None, each.content) and styles_of in (None, each.styles)
-        )
-
-    captions = {styles_of: " + ".join(styles_of) for styles_of in styles}
-    rows = []
-    for content in contents:
-        first = tile(content, some(content=content).styles, "content", content)
-        rows.append([first, *(tile(content, styles_of, "output", captions[styles_of]) for styles_of in styles)])
-    blank = Captioned("", np.full_like(rows[0][0].image, 255))
-    heads = [tile(some(styles_of=each).content, each, "style", captions[each]) for each in styles]
-    write(folder / "grid.png", captioned_grid([[blank, *heads], *rows]))
-    return f"grid.png: {len(contents)} contents down, {len(styles)} styles across"
-
-
-def _tile(file: Path) -> "Array":
-    from pix2pix.images import convert_channels, read, resize
-
-    array = convert_channels(read(file), 3)
-    scale = _TILE / max(array.shape[:2])
-    return resize(array, (max(1, round(array.shape[0] * scale)), max(1, round(array.shape[1] * scale))))

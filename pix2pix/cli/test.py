@@ -12,7 +12,7 @@ from pix2pix.cli.results import translated
 from pix2pix.cli.results_folder import Task, counted, written
 from pix2pix.cli.stylisations import stylise
 from pix2pix.errors import UserError
-from pix2pix.options import TestOptions, check_claims, check_used, parse
+from pix2pix.options import Pix2PixOptions, TestOptions, check_claims, check_used, parse
 
 if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
@@ -63,6 +63,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
     from pix2pix.data.augment import resized
     from pix2pix.data.pairs import open_pairs
 
+    assert isinstance(translator.options, Pix2PixOptions)
     data = translator.options.data
     preprocess = options.preprocess or data.preprocess
     here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels or data.max_pixels}
@@ -154,6 +155,7 @@ def _translate(
     from pix2pix import ranks
     from pix2pix.gallery import write_gallery
 
+    assert isinstance(translator.options, Pix2PixOptions)
     test = translator.options.test
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",

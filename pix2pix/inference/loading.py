@@ -43,7 +43,7 @@ def load(
         for name, value in asked.items()
         if value is not None
     }
-    check_used(options.model, [name for name in ("statistics", "dropout", "seed") if name in given], "load: ")
+    check_used(options.model, [name for name in ("statistics", "dropout", "seed") if name in given])
     of_test = {name: value for name, value in given.items() if name not in of_run}
     test = options.test.model_copy(update=of_test)
     here = options.run.model_copy(update={name: value for name, value in given.items() if name in of_run})

@@ -1,7 +1,7 @@
 """In whose style, and how, as callers say it; and what a stylising method is told of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -34,7 +34,8 @@ class Manner:
     @property
     def given(self) -> list[str]:
         """The names of what was said."""
-        return [each.name for each in fields(self) if getattr(self, each.name) not in (None, "none")]
+        said = {name: value for name, value in vars(self).items() if value is not None}
+        return [name for name in said if name != "keep_colours" or self.keep_colours != "none"]
 
     @property
     def needs_whole_content(self) -> bool:
@@ -65,9 +66,9 @@ def styles_of(
         needed = f"one of {', '.join(names)}" if model == "conditional" else "a picture"
         raise UserError(f"style: a run of {model} needs {needed}, or several that are blended")
     weights = _weights(manner.style_weights, len(manner.chosen))
-    alpha = 1.0 if manner.alpha is None else float(manner.alpha)
-    if not 0 <= alpha <= 1:
-        raise UserError(f"alpha: got {manner.alpha}; a number from 0 to 1 is needed")
+    alpha = 1.0 if manner.alpha is None else manner.alpha
+    if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
+        raise UserError(f"alpha: got {alpha!r}; a number from 0 to 1 is needed")
     masks = () if manner.masks is None else manner.masks
     if manner.masks is not None and len(masks) != len(manner.chosen):
         raise UserError(_unequal("masks", len(masks), len(manner.chosen)))
@@ -89,9 +90,10 @@ def style_number(style: object, names: Sequence[str]) -> int:
     """
     if isinstance(style, str) and style in names:
         return names.index(style)
-    is_number = isinstance(style, int) or (isinstance(style, str) and style.isdecimal())
-    if is_number and 1 <= int(style) <= len(names):  # type: ignore[call-overload]
-        return int(style) - 1  # type: ignore[call-overload]
+    if isinstance(style, int) or (isinstance(style, str) and style.isdecimal()):
+        number = int(style)
+        if 1 <= number <= len(names):
+            return number - 1
     hint = did_you_mean(style, names) if isinstance(style, str) else ""
     raise UserError(f"style: got {style!r:.80}; {', '.join(names)} or a number from 1 to {len(names)} is needed{hint}")
 
@@ -99,11 +101,14 @@ def style_number(style: object, names: Sequence[str]) -> int:
 def _weights(weights: Sequence[float] | None, styles: int) -> Sequence[float] | None:
     if weights is None:
         return None
-    numbers = [float(weight) for weight in weights]
+    try:
+        numbers = [float(weight) for weight in weights]
+    except (TypeError, ValueError):
+        numbers = [-1.0] * styles
     if len(numbers) != styles:
         raise UserError(_unequal("style_weights", len(numbers), styles))
     if not all(0 <= number < float("inf") for number in numbers) or not any(numbers):
-        raise UserError(f"style_weights: got {numbers}; numbers >= 0 are needed, one of them above")
+        raise UserError(f"style_weights: got {weights!r}; numbers >= 0 are needed, one of them above")
     return numbers
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from pix2pix import checkpoint, images
 from pix2pix.errors import UserError
 from pix2pix.images import Codec
-from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
 from pix2pix.inference.pictures import Picture
+from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
 from pix2pix.layers import fold_norms, switched
 from pix2pix.methods import METHODS
-from pix2pix.methods.base import Styles, codec_of
+from pix2pix.methods.base import codec_of
 from pix2pix.options import JohnsonOptions, Pix2PixOptions, Trained
 from pix2pix.runtime import Runtime
 from pix2pix.tiling import Canvas, TensorCanvas
@@ -160,9 +160,7 @@ class LoadedTranslator:
     def _paint(self, canvas: Canvas, manner: Manner, name: str, sample: int) -> None:
         """Let the method translate a canvas in this manner."""
         rows, columns = (slice(0, side) for side in canvas.size)
-        styles = styles_of(
-            manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)
-        )
+        styles = styles_of(manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns))
         kept = KeptColours(canvas) if manner.keep_colours == "luminance" else canvas
         self.method.translate_canvas(kept, styles=styles, name=name, sample=sample)
 

@@ -1,0 +1,253 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import pix2pix
+from pix2pix import colour
+from pix2pix.errors import UserError
+from pix2pix.images import from_pil, rgb_tensor, to_array, to_pil, to_tensor, write
+from pix2pix.options import OptionError
+
+load = partial(pix2pix.load, device="cpu")
+
+
+def photo(height=24, width=40, channels=3, dtype="uint8"):
+    unit = np.random.default_rng(0).random((height, width, channels))
+    return (unit * {"uint8": 255, "uint16": 65535, "float32": 1}[dtype]).astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def johnson(style_runs):
+    return load(style_runs / "johnson")
+
+
+@pytest.fixture(scope="module")
+def conditional(style_runs):
+    return load(style_runs / "conditional")
+
+
+def test_a_style_is_named(conditional):
+    image = Image.new("RGB", (40, 30), "teal")
+    output = conditional.translate(image, style="blue")
+    assert (output.mode, output.size) == ("RGB", (40, 30))
+    assert conditional.styles == ["red", "blue"]
+    assert output.tobytes() == conditional.translate(image, style=2).tobytes()
+    assert output.tobytes() == conditional.translate(image, style=["2"]).tobytes()
+    assert output.tobytes() != conditional.translate(image, style="red").tobytes()
+
+
+def test_one_style_needs_no_name(johnson):
+    image = photo()
+    with torch.inference_mode():
+        padded = johnson.method.generator(torch.nn.functional.pad(to_tensor(image)[None], (4, 4, 4, 4), "reflect"))
+    assert np.array_equal(johnson.translate(image), to_array(padded[0, :, 4:-4, 4:-4]))
+
+
+def test_a_blend_of_all_weight_on_one_style_is_that_style(conditional):
+    image = photo()
+    blended = conditional.translate(image, style=["red", "blue"], style_weights=[0, 2.5])
+    assert np.array_equal(blended, conditional.translate(image, style="blue"))
+    equal = conditional.translate(image, style=["red", "blue"])
+    assert np.array_equal(equal, conditional.translate(image, style=[1, 2], style_weights=(3, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_content_of_any_channels_and_depth_becomes_rgb_of_that_depth(johnson, dtype, channels):
+    image = photo(channels=channels, dtype=dtype)
+    output = johnson.translate(image)
+    assert (output.dtype, output.shape) == (np.dtype(dtype), (24, 40, 3))
+    rgb = np.repeat(image, 3, axis=2) if channels == 1 else image[..., :3]
+    assert np.array_equal(output, johnson.translate(rgb))
+    tensor = johnson.translate(rgb_tensor(rgb)).clamp(-1, 1)
+    assert torch.allclose(rgb_tensor(output), tensor, atol=1 / 127 if dtype == "uint8" else 1e-4)
+    assert torch.equal(johnson.translate(rgb_tensor(image)), johnson.translate(rgb_tensor(rgb)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_a_pil_image_of_any_mode_comes_back_as_rgb(johnson, mode):
+    image = Image.fromarray(photo(channels=1, dtype="uint16")[..., 0]) if mode == "I;16" else to_pil(photo())
+    image = Image.fromarray(photo(channels=1, dtype="float32")[..., 0]) if mode == "F" else image
+    output = johnson.translate(image if mode in ("I;16", "F") else image.convert(mode))
+    assert (output.mode, output.size) == ("RGB", (40, 24))
+
+
+def test_a_grey_array_without_channels_is_taken(johnson):
+    grey = photo(channels=1)
+    assert np.array_equal(johnson.translate(grey[..., 0]), johnson.translate(grey))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 130), (7, 3), (17, 64), (130, 129)])
+def test_any_size_is_kept(johnson, conditional, size):
+    assert johnson.translate(photo(*size)).shape == (*size, 3)
+    assert conditional.translate(photo(*size), style=1).shape == (*size, 3)
+
+
+def test_images_of_a_batch_never_influence_each_other(conditional):
+    images = torch.stack([rgb_tensor(photo()), rgb_tensor(photo()).flip(-1) / 2])
+    together = conditional.translate(images, style=["red", "blue"])
+    alone = torch.stack([conditional.translate(image, style=["red", "blue"]) for image in images])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_luminance_paints_lightness_alone(johnson, conditional):
+    content = rgb_tensor(photo(300, 20))
+    for translator, style in ((johnson, None), (conditional, "red")):
+        plain = translator.translate(content, style=style)
+        kept = translator.translate(content, style=style, keep_colours="luminance")
+        assert torch.allclose(kept, colour.keep_colours(plain[None], content[None])[0], atol=1e-5)
+    assert not torch.allclose(kept, plain, atol=0.01)
+
+
+def test_masks_say_where_each_style_is(conditional, tmp_path):
+    image = photo(32, 48)
+    left = np.zeros((32, 48), bool)
+    left[:, :24] = True
+    red_left = conditional.translate(image, style=["red", "blue"], masks=[left, ~left])
+    assert not np.array_equal(red_left, conditional.translate(image, style="red"))
+    swapped = conditional.translate(image, style=["blue", "red"], masks=[~left, left])
+    assert np.abs(red_left.astype(int) - swapped).max() <= 1
+    everywhere = np.ones((32, 48), bool)
+    both = conditional.translate(image, style=["red", "blue"], masks=[everywhere, everywhere])
+    assert np.abs(both.astype(int) - conditional.translate(image, style=["red", "blue"])).max() <= 1
+    write(tmp_path / "left.png", (left * np.uint8(255))[..., np.newaxis])
+    kinds = [
+        [tmp_path / "left.png", str(tmp_path / "left.png")],
+        [Image.fromarray(left), torch.from_numpy(left)],
+        [torch.from_numpy(left).float()[None, None], (left * np.uint16(65535))[..., np.newaxis]],
+    ]
+    outputs = [conditional.translate(image, style=["red", "blue"], masks=masks) for masks in kinds]
+    assert all(np.array_equal(output, outputs[0]) for output in outputs)
+
+
+def test_batch_norm_translates_by_running_statistics_unless_told_otherwise(style_runs):
+    image = photo()
+    recorded, running, own = (load(style_runs / "batch", statistics=how) for how in (None, "running", "image"))
+    assert np.array_equal(recorded.translate(image), running.translate(image))
+    assert not np.array_equal(recorded.translate(image), own.translate(image))
+    plain = load(style_runs / "batch", fast="none").translate(image)
+    assert np.abs(plain.astype(int) - recorded.translate(image)).max() <= 1  # where norms were folded
+
+
+@pytest.mark.parametrize(
+    ("run", "given", "message"),
+    [
+        ("johnson", {"style": "red"}, "style: a run of johnson has no use for it; leave it out"),
+        ("johnson", {"masks": []}, "masks: a run of johnson has no use for it; leave it out"),
+        ("conditional", {"style": 1, "alpha": 0.0}, "alpha: a run of conditional has no use for it; leave it out"),
+        ("conditional", {"style": 1, "style_size": 9}, "style_size: a run of conditional has no use for it; "),
+        (
+            "conditional",
+            {"style": 1, "keep_colours": "coral"},
+            "keep_colours: coral recolours style pictures, and a run of conditional reads none; "
+            "luminance is the other way",
+        ),
+        ("conditional", {"style": 1, "keep_colours": "all"}, "keep_colours: got 'all'; none, luminance or coral is "),
+        ("conditional", {}, "style: a run of conditional needs one of red, blue, or several that are blended"),
+        ("conditional", {"style": []}, "style: a run of conditional needs one of red, blue, or several that are"),
+        (
+            "conditional",
+            {"style": "blu"},
+            "style: got 'blu'; red, blue or a number from 1 to 2 is needed: did you mean blue?",
+        ),
+        ("conditional", {"style": [1, 3]}, "style: got 3; red, blue or a number from 1 to 2 is needed"),
+        ("conditional", {"style": 0}, "style: got 0; red, blue or a number from 1 to 2 is needed"),
+        ("conditional", {"style": 1.5}, "style: got 1.5; red, blue or a number from 1 to 2 is needed"),
+        (
+            "conditional",
+            {"style": [1, 2], "style_weights": [1]},
+            "style_weights: got 1 for 2 styles; give one for each, in their order",
+        ),
+        (
+            "conditional",
+            {"style": [1, 2], "style_weights": [0, 0]},
+            "style_weights: got [0, 0]; numbers >= 0 are needed, one of them above",
+        ),
+        ("conditional", {"style": [1, 2], "style_weights": "ab"}, "style_weights: got 'ab'; numbers >= 0 are needed, "),
+        ("conditional", {"style": 1, "style_weights": 1.0}, "style_weights: got 1.0; numbers >= 0 are needed, "),
+        (
+            "conditional",
+            {"style": [1, 2], "style_weights": [-1, 2]},
+            "style_weights: got [-1, 2]; numbers >= 0 are needed, one of them above",
+        ),
+        (
+            "conditional",
+            {"style": [1, 2], "masks": [np.ones((24, 40))]},
+            "masks: got 1 for 2 styles; give one for each, in their order",
+        ),
+        (
+            "conditional",
+            {"style": 1, "masks": [np.ones((24, 41))]},
+            "masks: one of them is 24x41 and the content 24x40; both need one size",
+        ),
+        (
+            "conditional",
+            {"style": 1, "masks": [np.zeros((24, 40))]},
+            "masks: one of them is black everywhere; white is where its style is painted",
+        ),
+        ("conditional", {"style": 1, "masks": ["nowhere.png"]}, "masks: nowhere.png: No such file or directory"),
+        (
+            "conditional",
+            {"style": 1, "masks": [3]},
+            "masks: got int ; a file, a PIL image, an array (H, W[, C]) or a float tensor ([1,] C, H, W) is needed",
+        ),
+        (
+            "conditional",
+            {"style": 1, "masks": [np.zeros((24, 40, 2), np.uint8)]},
+            "masks: uint8 with 2 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_in_one_line(style_runs, run, given, message):
+    with pytest.raises(UserError) as caught:
+        load(style_runs / run).translate(photo(), **given)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (photo(channels=2), "uint8 with 2 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed"),
+        (photo().astype(np.float64), "float64 with 3 channels; a picture of 8 or 16 bits or floats"),
+        (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values; numbers from 0 to 1 are needed"),
+        (np.full((4, 4, 3), 99, np.float32), "holds values up to 99; floats from 0 to 1 are needed, or 8 or 16 bits"),
+        (np.zeros((0, 4, 3), np.uint8), "got an array uint8 (0, 4, 3); uint8 (H, W, 3) is needed"),
+        (torch.zeros(2, 4, 4), "got a tensor torch.float32 (2, 4, 4); float ([N,] 3, H, W) in [-1, 1] is needed"),
+    ],
+)
+def test_a_content_that_is_no_picture_is_refused(johnson, array, message):
+    with pytest.raises(UserError) as caught:
+        johnson.translate(array)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("run", "given", "message"),
+    [
+        ("johnson", {"dropout": "on"}, "--dropout: a run of johnson has no use for it; leave it out"),
+        ("conditional", {"statistics": "image"}, "--statistics: a run of conditional has no use for it; "),
+        ("conditional", {"seed": 1}, "--seed: a run of conditional has no use for it; leave it out"),
+    ],
+)
+def test_a_switch_that_a_method_lacks_is_refused(style_runs, run, given, message):
+    with pytest.raises(OptionError) as caught:
+        load(style_runs / run, **given)
+    assert str(caught.value).startswith(message)
+
+
+def test_running_statistics_are_refused_where_the_norm_keeps_none(style_runs):
+    with pytest.raises(UserError, match="--statistics running needs a network trained with BatchNorm"):
+        load(style_runs / "johnson", statistics="running")
+
+
+def test_a_turned_photo_is_painted_upright(johnson):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    image = to_pil(photo())
+    turned = image.transpose(Image.Transpose.ROTATE_180)
+    turned.getexif().update(exif)
+    assert np.array_equal(from_pil(johnson.translate(turned)), johnson.translate(photo()))
