@@ -171,6 +171,7 @@ def test_a_run_of_two_is_that_of_one_with_twice_the_batch_and_one_of_them_writes
     assert json.loads((tiny.folder() / "env.json").read_text())["processes"] == 2
 
 
+@pytest.mark.slow
 def test_photographs_are_shared_among_processes_as_pairs_are(together, tiny):
     def words(name, batch_size):
         given = ("--model", "johnson", "--dataroot", tiny.data, "--style_image", tiny.data / "test" / "7.png")
@@ -185,7 +186,7 @@ def test_photographs_are_shared_among_processes_as_pairs_are(together, tiny):
     assert main(["train", *words("one", 4)]) == 0
     assert len(tiny.metrics("two")) == len(tiny.metrics("one")) == 6
     for ours, theirs in zip(tiny.metrics("two"), tiny.metrics("one"), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3)
+        assert ours == pytest.approx(theirs, rel=1e-2)
     assert "processes: 2, each with 2 of the 4 photos in a step" in two.said()
 
 
