@@ -52,7 +52,8 @@ class Studio:
 
 
 @pytest.fixture
-def studio(tmp_path):
+def studio(tmp_path, monkeypatch):
+    monkeypatch.setattr("pix2pix.methods.objective._SIDE", 64)  # of the pictures that a VGG is rescaled by
     random = np.random.default_rng(0)
     for folder, names in {"photos": "uvwxyz", "styles": "abc"}.items():
         for number, name in enumerate(names):
