@@ -16,8 +16,9 @@ from pix2pix.methods import METHODS
 from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import HALVINGS
 from pix2pix.networks.upsampling import Upsample
-from pix2pix.options import DataOptions, LossOptions, NetworkOptions, Pix2PixOptions, RunOptions, TestTimeOptions
+from pix2pix.options import TRAINED, DataOptions, LossOptions, NetworkOptions, RunOptions, TestTimeOptions
 from pix2pix.options.fields import GENERATORS
+from pix2pix.options.models import TrainedModel
 from pix2pix.runtime import Precision
 
 FLOORS = {
@@ -152,7 +153,8 @@ def choices(record, option):
 
 
 def test_what_the_options_allow_is_what_the_code_takes():
-    assert choices(Pix2PixOptions, "model") == set(METHODS)
+    assert choices(TrainedModel, "model") == set(TRAINED) == set(METHODS)
+    assert all(choices(record, "model") == {name} for name, record in TRAINED.items())
     assert choices(NetworkOptions, "norm") == {"auto", *get_args(NormKind)}
     assert choices(NetworkOptions, "upsample") == set(get_args(Upsample))
     assert choices(NetworkOptions, "init_type") == set(get_args(InitType))
