@@ -26,7 +26,7 @@ def can_filter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> 
         and min(weight.shape[:2]) >= CHANNELS
         and x[0, 0].numel() >= POSITIONS
         and all(tensor.dtype == torch.float32 for tensor in tensors)
-        and not any(tensor.requires_grad for tensor in tensors[1:])
+        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors[1:]))
         and not torch.compiler.is_compiling()  # compilers know nothing of it
         and _is_available()
     )

@@ -1,6 +1,7 @@
 """The convolutions of the networks, in the form that is fast where they run."""
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from pix2pix.convolution.frozen import POSITIONS, can_filter, frozen_conv
@@ -12,7 +13,7 @@ FEW = 256  # positions, over the whole batch: where PyTorch's convolutions catch
 
 
 class Conv(nn.Conv2d):
-    """A square convolution with zero padding.
+    """A square convolution with zeros around, or reflections.
 
     On a CPU, `by_product` lets it be computed as a product at few positions, `minimal` with fewer multiplications where
     it has stride 1 and channels enough, so that these outweigh the transforms; frozen weights need fewer channels and
@@ -25,6 +26,8 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, O, H', W')."""
         stride, padding = self.stride[0], int(self.padding[0])
+        if self.padding_mode == "reflect":
+            x, padding = F.pad(x, (padding,) * 4, mode="reflect"), 0
         if self.minimal and stride == 1 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
             if can_filter(x, self.weight, self.bias, padding):
                 return frozen_conv(x, self.weight, self.bias, padding)
@@ -33,7 +36,7 @@ class Conv(nn.Conv2d):
                 return y if self.bias is None else y + self.bias.view(-1, 1, 1)
         if self.by_product and x.device.type == "cpu" and x[:, 0].numel() <= FEW * stride**2:
             return conv_product(x, self.weight, self.bias, stride, padding)
-        return super().forward(x)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding)
 
     def _is_wide(self) -> bool:
         return self.kernel_size[0] in (3, 4) and min(self.weight.shape[:2]) >= WIDE

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from pix2pix.convolution import Conv
 from pix2pix.layers import Stage, stages_of
 from pix2pix.networks.encoder import VGG19_TO_RELU4_1, Blocks, channels_before
 
@@ -24,7 +25,7 @@ class Decoder(nn.Module):
         layers: list[nn.Module] = []
         for behind, block in reversed(list(zip(channels_before(blocks), blocks, strict=True))):
             for inputs, outputs in pairwise((*reversed(block), behind)):
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
+                layers += [Conv(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
             layers += [nn.Upsample(scale_factor=2)]
         self.layers = nn.Sequential(*layers[:-2])
 

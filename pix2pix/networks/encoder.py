@@ -11,6 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from pix2pix.convolution import Conv
 from pix2pix.layers import Stage, stages_of
 from pix2pix.networks.backbones import FeatureExtractor
 
@@ -33,7 +34,7 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         for before, block in zip(channels_before(blocks), blocks, strict=True):
             for inputs, outputs in pairwise((before, *block)):
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
+                layers += [Conv(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
             layers += [nn.MaxPool2d(2, 2)]
         self.layers = nn.Sequential(*layers[:-1]).requires_grad_(False)
 

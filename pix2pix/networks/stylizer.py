@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix.checkpoint import restore
+from pix2pix.convolution import Conv
 from pix2pix.layers import ConditionalNorm, Norm, Stage, stages_of
 
 Output = Literal["tanh", "linear"]
@@ -32,8 +33,7 @@ class Layer(nn.Module):
     ):
         super().__init__()
         self.doubling = nn.Upsample(scale_factor=2, mode="nearest") if doubled else nn.Identity()
-        around = {"padding": kernel // 2, "padding_mode": "reflect"}
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, bias=norm is None, **around)  # type: ignore[arg-type]
+        self.convolution = Conv(inputs, outputs, kernel, stride, kernel // 2, bias=norm is None, padding_mode="reflect")
         self.norm = nn.Identity() if norm is None else norm
         self.activation = nn.ReLU() if active else nn.Identity()
 

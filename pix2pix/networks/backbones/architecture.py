@@ -120,11 +120,11 @@ def _in_form(module: nn.Module, pooling: Pooling, padding: Padding) -> nn.Module
 def _convolution(old: nn.Conv2d, padding: Padding) -> nn.Conv2d:
     sides, around = old.kernel_size, old.padding
     assert not isinstance(around, str)
-    reflected = padding == "reflection" and any(around)
-    if not reflected and sides[0] == sides[1] and old.stride == (1, 1):
-        return Conv(old.in_channels, old.out_channels, sides[0], padding=around[0])
+    mode: Literal["zeros", "reflect"] = "reflect" if padding == "reflection" and any(around) else "zeros"
+    if sides[0] == sides[1] and old.stride == (1, 1):
+        return Conv(old.in_channels, old.out_channels, sides[0], padding=around[0], padding_mode=mode)
     sizes = old.in_channels, old.out_channels, sides, old.stride, around
-    return nn.Conv2d(*sizes, padding_mode="reflect" if reflected else "zeros")  # type: ignore[arg-type]
+    return nn.Conv2d(*sizes, padding_mode=mode)  # type: ignore[arg-type]
 
 
 _REDUCTIONS = {"InceptionB": 1, "InceptionD": 2}  # Inception's blocks with a pool in their code: length of branch one

@@ -1,0 +1,161 @@
+"""Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017.
+
+t = AdaIN(f(c), f(s))   (equation 9),   T(c, s) = g((1 - alpha) f(c) + alpha t)   (equation 14), where f is a frozen
+VGG to relu4_1. The decoder g minimises L_c + lambda L_s (equation 11): L_c = |f(g(t)) - t| (equation 12), and L_s
+compares means and deviations of layers up to relu4_1 (equation 13). Several styles are blended as in section 7.1.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pix2pix.data.records import ContentStyle
+from pix2pix.errors import UserError
+from pix2pix.images import reflect_to_multiple
+from pix2pix.layers import AdaIN, adain_regions, channel_statistics, initialise
+from pix2pix.losses.perceptual import feature_reconstruction
+from pix2pix.losses.pixel import total_variation
+from pix2pix.losses.precision import widened
+from pix2pix.methods.base import Report, Scalars, StyleKind, Styles
+from pix2pix.methods.objective import Objective, Style, general_units
+from pix2pix.methods.regions import paint_regions
+from pix2pix.networks.decoder import Decoder
+from pix2pix.networks.encoder import Encoder
+from pix2pix.options import AdainOptions
+from pix2pix.runtime import Runtime
+from pix2pix.tiling import Canvas, TensorCanvas
+from pix2pix.tiling import translate as translate_canvas
+
+_DEEPEST = "relu4_1"
+
+
+class Adain:
+    """The encoder f, the decoder g, its optimiser and its update; without `training` both networks alone."""
+
+    style_kind: StyleKind = "pictures"
+
+    def __init__(
+        self,
+        options: AdainOptions,
+        runtime: Runtime,
+        description: Mapping[str, Any] | None = None,
+        *,
+        training: bool = True,
+    ):
+        self.options, self.runtime = options, runtime
+        self.description: dict[str, Any] = dict(description or {})
+        decoder, encoder = Decoder(), Encoder()
+        if training:
+            self.objective = Objective(options.features, runtime, options.run.seed)
+            units = general_units(self.objective, options.data.crop_size)
+            self.content_unit, self.style_units = units[0].get(_DEEPEST, torch.ones(())), units[1]
+            self.description |= {"method": "adain", "features": self.objective.description}
+            encoder = Encoder.of(self.objective.extractor)
+            initialise(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))
+        self.multiple: int = encoder.multiple
+        self.encoder = runtime.prepare(encoder, trained=True)
+        self.generator = runtime.prepare(decoder, trained=not training)
+        self.networks: dict[str, nn.Module] = {"G": self.generator, "encoder": self.encoder}
+        self.optimizers: dict[str, Optimizer] = {}
+        if training:
+            train = options.train
+            self.optimizers["G"] = runtime.adam(decoder, train.lr, (train.beta1, train.beta2))
+            self._step = runtime.recorded(self._update)
+
+    @classmethod
+    def restored(cls, options: AdainOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+        """Build it for weights that are about to be loaded, to translate."""
+        return cls(options, runtime, description, training=False)
+
+    def training_step(self, batch: ContentStyle) -> Scalars:
+        """Update g on one batch."""
+        return self._step(self.runtime.place(batch.content), self.runtime.place(batch.style))
+
+    def _update(self, content: Tensor, style: Tensor) -> Scalars:
+        """Update g; it never waits for the device, so that it can be recorded."""
+        loss, parts, _ = self._losses(content, style)
+        scalars = {f"loss/{name}": part for name, part in parts.items()} | {"loss/G": loss.detach()}
+        scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss, "loss/G")
+        return scalars
+
+    @torch.no_grad()
+    def validation_step(self, batch: ContentStyle) -> Report:
+        """Paint a photograph in a style as test time does, and tell its losses."""
+        content, style = self.runtime.place(batch.content), self.runtime.place(batch.style)
+        loss, parts, output = self._losses(content, style)
+        scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
+        size = content.shape[-2], max(1, round(style.shape[-1] * content.shape[-2] / style.shape[-2]))
+        shown = torch.nn.functional.interpolate(style, size, mode="bilinear", antialias=True)
+        return Report(scalars, {"val/content | output | style": [content, output, shown]})
+
+    def _losses(self, content: Tensor, style: Tensor) -> tuple[Tensor, Scalars, Tensor]:
+        """Return L_c + lambda L_s, its parts, and g(t), of contents and styles (N, 3, H, W)."""
+        with torch.no_grad():
+            of_style = self.objective.features(style)
+            t = AdaIN(*channel_statistics(of_style[_DEEPEST]))(self.objective.features(content)[_DEEPEST])
+            aim = Style(self.objective.statistics(of_style), self.style_units)
+        with self.runtime.autocast():
+            output = self.generator(t)
+        features = self.objective.features(widened(output))
+        content_loss = feature_reconstruction(features[_DEEPEST], t) / self.content_unit
+        style_loss = self.objective.style_loss(features, [aim])
+        smoothness = total_variation(output)
+        given = self.options.loss
+        loss = given.content_weight * content_loss + self.options.beta * style_loss + given.lambda_tv * smoothness
+        parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
+        return loss, {name: part.detach() for name, part in parts.items()}, output
+
+    @torch.inference_mode()
+    def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
+        """Paint (N, 3, H, W) in [-1, 1] of any size in the style of a picture, a blend of several, or by region.
+
+        Raises:
+            UserError: no picture is given.
+        """
+        canvas = TensorCanvas(image.to(self.runtime.device), 3)
+        self.translate_canvas(canvas, styles=styles, name=name, sample=sample)
+        return canvas.output
+
+    @torch.inference_mode()
+    def translate_canvas(
+        self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
+    ) -> None:
+        """Do the same with an image that is read, and its painting that is written, by windows."""
+        if styles is None or not styles.pictures:
+            raise UserError("adain paints in the style of a picture: give one by --style, or several")
+        test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
+        with self.runtime.autocast():
+            means, stds = self._statistics(styles)
+            if styles.masks:
+                paint = partial(self._by_region, means=means, stds=stds, alpha=styles.alpha)
+                paint_regions(paint, canvas, styles, self.multiple, self.runtime)
+                return
+            shares = torch.tensor(styles.shares(), device=device)
+            blend = AdaIN(shares[None] @ means, shares[None] @ stds, styles.alpha)
+            stages = self.encoder.stages()
+            stages[-1] = stages[-1]._replace(after=(*stages[-1].after, blend))
+            stages += self.generator.stages(len(stages))
+            generator = nn.Sequential(self.encoder, blend, self.generator)
+            translate_canvas(generator, stages, self.multiple, canvas, test.tile, device, layout)
+
+    def learning_rate(self, step: int, total_steps: int) -> float:
+        """Let the rate fall as the authors' code does."""
+        return self.options.train.lr / (1 + self.options.train.lr_decay * (step - 1))
+
+    def _statistics(self, styles: Styles) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of the features of each style's picture, both (K, C)."""
+        found = [channel_statistics(self.encoder(self._seen(picture))) for picture in styles.pictures]
+        return torch.cat([mean for mean, _ in found]), torch.cat([std for _, std in found])
+
+    def _seen(self, picture: Tensor) -> Tensor:
+        return reflect_to_multiple(self.runtime.place(picture), self.multiple)[0]
+
+    def _by_region(self, image: Tensor, masks: Tensor, *, means: Tensor, stds: Tensor, alpha: float) -> Tensor:
+        features = self.encoder(image)
+        here = torch.nn.functional.adaptive_avg_pool2d(masks, (features.shape[2], features.shape[3]))
+        output: Tensor = self.generator(adain_regions(features, means, stds, here, alpha))
+        return output
