@@ -171,6 +171,24 @@ def test_a_run_of_two_is_that_of_one_with_twice_the_batch_and_one_of_them_writes
     assert json.loads((tiny.folder() / "env.json").read_text())["processes"] == 2
 
 
+def test_photographs_are_shared_among_processes_as_pairs_are(together, tiny):
+    def words(name, batch_size):
+        given = ("--model", "johnson", "--dataroot", tiny.data, "--style_image", tiny.data / "test" / "7.png")
+        network = ("--ngf", 4, "--blocks", 1, "--load_size", 36, "--crop_size", 32, "--weights", "random")
+        losses = ("--rescaled", "false", "--content_layers", "relu2_1", "--style_layers", "relu1_1,relu2_1")
+        clock = ("--steps", 4, "--log_every", 1, "--val_every", 2, "--num_workers", 0, "--device", "cpu")
+        named = ("--name", name, *tiny.places, "--batch_size", batch_size)
+        return [str(word) for word in (*given, *network, *losses, *clock, *named)]
+
+    two = together("program", "train", *words("two", 2))
+    assert two.end() == [0, 0]
+    assert main(["train", *words("one", 4)]) == 0
+    assert len(tiny.metrics("two")) == len(tiny.metrics("one")) == 6
+    for ours, theirs in zip(tiny.metrics("two"), tiny.metrics("one"), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    assert "processes: 2, each with 2 of the 4 photos in a step" in two.said()
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA devices")
 def test_two_gpus_that_synchronise_batch_norm_train_as_one_with_twice_the_batch(together, tiny):
     flags = ("--device", "cuda", "--norm", "batch", "--use_dropout", "false", "--batch_size")

@@ -130,7 +130,10 @@ def test_a_run_that_exists_is_replaced_only_when_told(studio, error):
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        (("--ngf", 8), "--resume continues the run as it was: ngf is 4 there, got 8; leave it out or start a new --name"),
+        (
+            ("--ngf", 8),
+            "--resume continues the run as it was: ngf is 4 there, got 8; leave it out or start a new --name",
+        ),
         (("--model", "adain"), "--model: the run is of johnson, got 'adain'; leave --model out, or start a new --name"),
         (("--direction", "BtoA"), "--direction is an option of --model pix2pix: leave it out, or choose that method"),
         (("--steps", 1), "--steps 1 lies behind: the run is at step 2; give more, or leave it out"),
@@ -161,13 +164,19 @@ def test_a_run_goes_on_with_the_same_style_wherever_it_lies(studio, error):
     )
 
 
-def test_photos_that_went_bad_are_left_out_when_told(studio, error):
-    studio.begin("johnson", "run", "--stop_at", 1, "--save_every", 1)
-    for path in sorted((studio.root / "photos").iterdir())[1:]:
+def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
+    studio.begin("johnson", "run", "--stop_at", 1)
+    bad = [studio.root / "photos" / f"{name}.png" for name in "uv"]
+    for path in bad:
         path.write_bytes(b"no picture")
     line = error(2, studio.resume)
     assert line.startswith(str(studio.root / "photos"))
     assert line.endswith("; or leave it out by --resume --skip_bad")
+    assert studio.resume("run", "--skip_bad") == 0
+    told = capsys.readouterr().err
+    assert all(f"left out: {path}" in told for path in bad)
+    skipped = studio.content()["description"]["skipped"]
+    assert sorted(name for names in skipped.values() for name in names) == ["u.png", "v.png"]
 
 
 def test_a_changed_number_of_photos_is_told(studio, capsys):
@@ -206,8 +215,16 @@ def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
         ("conditional", ("--add_style", "x.png"), "--styles begins a network, --add_style gives one a further style: "),
         ("conditional", ("--norm", "batch"), "--norm is an option of --model pix2pix or johnson: leave it out, or"),
         ("adain", ("--styles", "ROOT/empty"), "--styles ROOT/empty: no photos: files ending in "),
-        ("adain", ("--style_image", "ROOT/a.png"), "--style_image is an option of --model pix2pix or johnson: leave it"),
-        ("adain", ("--ngf", 8), "--ngf is an option of --model pix2pix or johnson or conditional: leave it out, or choose"),
+        (
+            "adain",
+            ("--style_image", "ROOT/a.png"),
+            "--style_image is an option of --model pix2pix or johnson: leave it",
+        ),
+        (
+            "adain",
+            ("--ngf", 8),
+            "--ngf is an option of --model pix2pix or johnson or conditional: leave it out, or choose",
+        ),
     ],
 )
 def test_wrong_use_is_told_in_one_line_and_leaves_no_run(studio, error, method, flags, line):

@@ -1,6 +1,7 @@
 import torch
 from torch import nn
 
+from pix2pix.convolution import Conv
 from pix2pix.layers import AdaIN, initialise
 from pix2pix.networks.decoder import Decoder
 from pix2pix.networks.encoder import Encoder
@@ -28,7 +29,7 @@ def test_its_convolutions_are_the_encoders_turned_round():
 
 
 def test_it_doubles_where_the_encoder_halves_and_ends_without_an_activation():
-    kinds = {nn.MaxPool2d: "2", nn.Upsample: "2", nn.Conv2d: "c", nn.ReLU: ""}
+    kinds = {nn.MaxPool2d: "2", nn.Upsample: "2", Conv: "c", nn.ReLU: ""}
     encoder, decoder = ("".join(kinds[type(layer)] for layer in network.layers) for network in (Encoder(), Decoder()))
     assert encoder == "cc2cc2cccc2c"
     assert decoder == encoder[::-1]
