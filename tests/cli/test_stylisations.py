@@ -179,13 +179,16 @@ def test_a_tiff_that_is_too_large_is_painted_by_windows_into_a_tiff(runs, flags)
     assert np.abs(by_windows.astype(int) - runs.outputs("johnson")["small_red.png"]).max() <= 1
 
 
-def test_masks_need_a_content_in_memory(runs, error):
+def test_masks_and_coral_need_a_content_in_memory(runs, error):
     write(runs.home / "large.tif", photo(0, 70, 45))
     write(runs.home / "mask.png", np.full((70, 45, 1), 255, np.uint8))
-    words = ("--content", runs.home / "large.tif", "--max_pixels", 3000, "--style", 1)
-    assert error(2, runs.test, "conditional", *words, "--masks", runs.home / "mask.png") == (
-        "masks: the content is too large to be in memory as a whole; make it smaller"
-    )
+    words = ("--content", runs.home / "large.tif", "--max_pixels", 3000)
+    masked = ("conditional", *words, "--style", 1, "--masks", runs.home / "mask.png")
+    recoloured = ("adain", *words, "--style", runs.photos / "1.png", "--keep_colours", "coral")
+    for name, flags in (("masks", masked), ("keep_colours coral", recoloured)):
+        assert error(2, runs.test, *flags) == (
+            f"{name}: the content is too large to be in memory as a whole; make it smaller"
+        )
 
 
 def test_a_content_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys):
