@@ -225,7 +225,9 @@ def test_a_style_goes_by_one_name(tmp_path, options, run):
     with pytest.raises(UserError, match="--add_style: there is a style waves already: rename the picture"):
         Conditional(options(add_style=again, init_from=str(run[0])), Runtime("cpu"))
     saved(tmp_path / "styles" / "dots.jpg", 4)
-    with pytest.raises(UserError, match="--styles: two pictures are named dots, and styles go by their names: rename one"):
+    with pytest.raises(
+        UserError, match="--styles: two pictures are named dots, and styles go by their names: rename one"
+    ):
         Conditional(options(), Runtime("cpu"))
 
 
