@@ -20,7 +20,7 @@ from pix2pix.layers import AdaIN, adain_regions, channel_statistics, initialise
 from pix2pix.losses.perceptual import feature_reconstruction
 from pix2pix.losses.pixel import total_variation
 from pix2pix.losses.precision import widened
-from pix2pix.methods.base import Report, Scalars, StyleKind, Styles
+from pix2pix.methods.base import Report, Scalars, Styles
 from pix2pix.methods.objective import Objective, Style, general_units
 from pix2pix.methods.regions import paint_regions
 from pix2pix.networks.decoder import Decoder
@@ -35,8 +35,6 @@ _DEEPEST = "relu4_1"
 
 class Adain:
     """The encoder f, the decoder g, its optimiser and its update; without `training` both networks alone."""
-
-    style_kind: StyleKind = "pictures"
 
     def __init__(
         self,

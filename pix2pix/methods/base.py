@@ -1,7 +1,7 @@
 """What the training loop and the translating code need of a method."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -43,9 +43,6 @@ class Styles(NamedTuple):
         return [weight / sum(weights) for weight in weights]
 
 
-StyleKind = Literal["none", "numbers", "pictures"]  # what a translator is told of styles
-
-
 def refuse_styles(method: str, styles: Styles | None) -> None:
     """Refuse styles for a translator that has none to choose from.
 
@@ -84,7 +81,6 @@ class Method(Translator, Protocol[Batch_contra]):
     optimizers: dict[str, Optimizer]
     generator: nn.Module  # the network that translates, whose weights may be averaged (EMA)
     description: dict[str, Any]  # plain facts that building it again needs, kept in the checkpoint
-    style_kind: StyleKind
 
     @classmethod
     def restored(cls, options: Any, description: Mapping[str, Any], runtime: Any) -> Self:

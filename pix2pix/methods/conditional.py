@@ -19,7 +19,7 @@ from pix2pix import checkpoint, images
 from pix2pix.data.records import Photos
 from pix2pix.errors import UserError
 from pix2pix.layers import initialise
-from pix2pix.methods.base import Report, Scalars, StyleKind, Styles
+from pix2pix.methods.base import Report, Scalars, Styles
 from pix2pix.methods.feed_forward import DEVIATION, FeedForwardLoss, Painting, read_paintings
 from pix2pix.methods.regions import paint_regions
 from pix2pix.networks.stylizer import Stylizer, only_newest_style, with_one_more_style
@@ -37,8 +37,6 @@ class Conditional:
     Raises:
         UserError: paintings cannot be used, or the run that is to get a style has another network.
     """
-
-    style_kind: StyleKind = "numbers"
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from pix2pix.data.records import Photos
 from pix2pix.layers import initialise, switched
-from pix2pix.methods.base import Report, Scalars, StyleKind, Styles, refuse_styles
+from pix2pix.methods.base import Report, Scalars, Styles, refuse_styles
 from pix2pix.methods.feed_forward import DEVIATION, FeedForwardLoss, read_paintings
 from pix2pix.networks.stylizer import Stylizer
 from pix2pix.options import JohnsonOptions
@@ -26,8 +26,6 @@ from pix2pix.tiling import translate as translate_canvas
 
 class Johnson:
     """The network f_W, its loss, its optimiser and its update; without `training` the network alone."""
-
-    style_kind: StyleKind = "none"
 
     def __init__(
         self,

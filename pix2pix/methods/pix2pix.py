@@ -17,7 +17,7 @@ from pix2pix.errors import UserError
 from pix2pix.images import Codec
 from pix2pix.layers import NormKind, initialise, switched
 from pix2pix.losses import adversarial, pixel
-from pix2pix.methods.base import Report, Scalars, StyleKind, Styles, codec_of, refuse_styles
+from pix2pix.methods.base import Report, Scalars, Styles, codec_of, refuse_styles
 from pix2pix.methods.feature_losses import FeatureLosses, check_seen, feature_losses, seen
 from pix2pix.metrics import image as metrics
 from pix2pix.networks.generators import build_generator
@@ -43,8 +43,6 @@ class Pix2Pix:
     With `training` false there is G alone, for weights that are about to be loaded. `features` are the losses on
     features, where they were built before.
     """
-
-    style_kind: StyleKind = "none"
 
     def __init__(
         self,
