@@ -15,10 +15,12 @@ from pix2pix.losses.adversarial import AdversarialMode
 from pix2pix.methods import METHODS
 from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import HALVINGS
+from pix2pix.networks.stylizer import Output
 from pix2pix.networks.upsampling import Upsample
 from pix2pix.options import TRAINED, DataOptions, LossOptions, NetworkOptions, RunOptions, TestTimeOptions
 from pix2pix.options.fields import GENERATORS
 from pix2pix.options.models import TrainedModel
+from pix2pix.options.stylising import StylizerOptions
 from pix2pix.runtime import Precision
 
 FLOORS = {
@@ -136,7 +138,10 @@ def test_no_import_takes_everything():
 def test_a_method_file_knows_no_other_method():
     for name in (name for name in FILES if name.startswith("methods/") and name != "methods/__init__.py"):
         others = {module for module in imports(TREES[name]) if module.startswith("pix2pix.methods")}
-        shared = {f"pix2pix.methods.{name}" for name in ("base", "objective", "feature_losses", "descent")}
+        shared = {
+            f"pix2pix.methods.{name}"
+            for name in ("base", "objective", "feature_losses", "descent", "feed_forward", "regions")
+        }
         if name == "methods/reconstructions.py":  # which Gatys' method makes
             shared.add("pix2pix.methods.gatys")
         assert others <= shared
@@ -155,6 +160,7 @@ def choices(record, option):
 def test_what_the_options_allow_is_what_the_code_takes():
     assert choices(TrainedModel, "model") == set(TRAINED) == set(METHODS)
     assert all(choices(record, "model") == {name} for name, record in TRAINED.items())
+    assert choices(StylizerOptions, "output") == set(get_args(Output))
     assert choices(NetworkOptions, "norm") == {"auto", *get_args(NormKind)}
     assert choices(NetworkOptions, "upsample") == set(get_args(Upsample))
     assert choices(NetworkOptions, "init_type") == set(get_args(InitType))

@@ -371,6 +371,20 @@ def test_two_processes_test_as_one_does(together, tiny):
     assert results[0][-1] == str(tiny.results() / "index.html")
 
 
+def test_two_processes_paint_as_one_does(together, tiny, style_runs):
+    for number in range(2):
+        tiny.write_pair(tiny.home / "photos" / f"{number}.png", number)
+    results = tiny.home / "results" / "conditional" / "input_latest"
+    words = ("test", "--name", "conditional", "--checkpoints_dir", style_runs, "--results_dir", tiny.home / "results")
+    alone, shared = (
+        (together("program", *words, "--content", tiny.home / "photos", count=count).end(), outputs(results))
+        for count in (1, 2)
+    )
+    assert (alone[0], shared[0]) == ([0], [0, 0])
+    assert len(alone[1]) == 2 * 2 + 2 + 2 + 2  # outputs, contents, styles, the grid and the page
+    assert alone[1] == shared[1]
+
+
 def test_what_one_process_leaves_out_is_told_too(together, tiny):
     assert tiny.train() == 0
     for number in range(4):

@@ -67,7 +67,10 @@ class Passes:
         """Make all passes; the last one writes the output."""
         passes = self.sizes.passes(self.plan.kept)
         for step, place in enumerate(passes):
-            self._measure_and_keep(place) if place != self.sizes.last else self._write(place)
+            if place != self.sizes.last or measured(self.stages[place]):
+                self._measure_and_keep(place)
+            if place == self.sizes.last:
+                self._write(place)
             read_later = [self.sizes.read_by(later, self.plan.kept) for later in passes[step + 1 :]]
             for gone in self.features.keys() - frozenset().union(*read_later):
                 del self.features[gone]
