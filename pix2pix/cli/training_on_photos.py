@@ -104,10 +104,10 @@ class TrainingOnPhotos:
         ]
 
     def _of_styles(self) -> list[str]:
-        if self.data.styles is not None:
-            return [f"styles: {self.data.styles.layout}: {len(self.data.styles)} pictures"]
         from pix2pix.images import shown
 
+        if self.data.styles is not None:
+            return [f"styles: {len(self.data.styles)} pictures in {shown(self.data.styles.root)}"]
         names = self.method.description["styles"]
         return [f"style{'s' * (len(names) > 1)}: {', '.join(map(shown, names))}"]
 

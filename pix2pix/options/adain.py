@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pix2pix.options.features import FeatureOptions
-from pix2pix.options.fields import LayerNames, Mark, Padding, StyleLossName
+from pix2pix.options.fields import LayerNames, Mark, StyleLossName
 from pix2pix.options.photos import ContentStyleOptions
 from pix2pix.options.records import Record
 from pix2pix.options.stylising import (
@@ -17,20 +17,22 @@ from pix2pix.options.stylising import (
 
 _SAID = {name: str(field.description) for name, field in FeatureOptions.model_fields.items()}
 # What is encoded is what is compared: the target of the content loss lies in the encoder's own layer.
-_OF_THE_ENCODER = ("padding", "pooling", "rescaled", "content_layers", "smoothing")
+_OF_THE_ENCODER = ("rescaled", "content_layers", "smoothing")
 
 
 class AdainFeatureOptions(FeatureOptions):
     """The encoder, whose features the losses compare too, and how."""
 
     backbone: Literal["vgg19"] = Field("vgg19", description="the frozen network that encodes")
-    padding: Padding = Field("reflection", description=_SAID["padding"])
-    rescaled: bool | None = Field(True, description="scale its layers to mean activation 1, measured on images")
-    content_layers: LayerNames | None = Field(("relu4_1",), description="the layer that it encodes to")
+    pooling: Literal["max"] = Field("max", description=_SAID["pooling"])
+    padding: Literal["reflection"] = Field("reflection", description=_SAID["padding"])
+    rescaled: bool | None = Field(True, description="its layers are scaled to mean activation 1: true alone")
+    content_layers: LayerNames | None = Field(("relu4_1",), description="the layer that it encodes to: this alone")
     style_layers: LayerNames | None = Field(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1"), description="layers of the style loss"
     )
     style_loss: StyleLossName = Field("mean_std", description=_SAID["style_loss"])
+    smoothing: bool = Field(False, description="its features are encoded as they are: false alone")
 
     @model_validator(mode="after")
     def _as_the_decoder_mirrors_it(self) -> Self:

@@ -76,7 +76,7 @@ def test_a_run_tells_what_it_learns_from_and_what_to_type_next(studio, capsys, m
     styles = {
         "johnson": "style: a\n",
         "conditional": "styles: a, b, c\n",
-        "adain": f"styles: photos in {studio.root}/styles: 3 pictures\n",
+        "adain": f"styles: 3 pictures in {studio.root}/styles\n",
     }
     assert styles[method] in told
     assert "steps: 1 to 2 (0.8 epochs)\n" in told
