@@ -112,8 +112,12 @@ def write_style_run(root, name, model, **given):
     description = {"method": model, "styles": names, "style_pictures": pictures, "features": {}}
     torch.manual_seed(0)
     method = METHODS[model].restored(options, description, Runtime("cpu"))
-    for parameter in method.generator.parameters():
-        torch.nn.init.normal_(parameter, *((0, 0.1) if parameter.ndim == 4 else (0, 0.5)))
+    for network in method.networks.values():
+        for key, tensor in network.state_dict().items():
+            if tensor.ndim == 4:
+                tensor.normal_(0, 0.1 if model != "adain" else (2 / tensor[0].numel()) ** 0.5)
+            elif "running" not in key:
+                tensor.normal_(0, 0.5 if model != "adain" else 0.1)
     (root / name).mkdir(parents=True)
     save(method, options, Progress(step=4), root / name, best=True)
     (root / name / "options.yaml").write_text(to_yaml(options))
@@ -124,8 +128,7 @@ def style_runs(tmp_path_factory):
     """Runs named as their methods: johnson, batch (johnson with batch norm), conditional and adain."""
     root = tmp_path_factory.mktemp("style_runs")
     for model in ("johnson", "conditional", "adain"):
-        if model in METHODS:
-            write_style_run(root, model, model)
+        write_style_run(root, model, model)
     write_style_run(root, "batch", "johnson", norm="batch")
     return root
 

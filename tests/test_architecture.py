@@ -17,15 +17,9 @@ from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import HALVINGS
 from pix2pix.networks.stylizer import Output
 from pix2pix.networks.upsampling import Upsample
-from pix2pix.options import (
-    TRAINED,
-    DataOptions,
-    LossOptions,
-    NetworkOptions,
-    RunOptions,
-    TestTimeOptions,
-)
+from pix2pix.options import TRAINED, DataOptions, LossOptions, NetworkOptions, RunOptions, TestTimeOptions
 from pix2pix.options.fields import GENERATORS
+from pix2pix.options.models import TrainedModel
 from pix2pix.options.stylising import StylizerOptions
 from pix2pix.runtime import Precision
 
@@ -164,7 +158,7 @@ def choices(record, option):
 
 
 def test_what_the_options_allow_is_what_the_code_takes():
-    assert set(TRAINED) == set(METHODS)
+    assert choices(TrainedModel, "model") == set(TRAINED) == set(METHODS)
     assert all(choices(record, "model") == {name} for name, record in TRAINED.items())
     assert choices(StylizerOptions, "output") == set(get_args(Output))
     assert choices(NetworkOptions, "norm") == {"auto", *get_args(NormKind)}

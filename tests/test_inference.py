@@ -280,6 +280,12 @@ def test_a_tensor_that_is_no_image_of_the_run_is_refused(run, tensor, got):
     assert str(caught.value) == f"got a tensor {got}; float ([N,] 3, H, W) in [-1, 1] is needed"
 
 
+def test_a_style_is_refused_where_there_is_none_to_choose(run):
+    with pytest.raises(OptionError) as caught:
+        load(run).translate(photo(9, 9), style="a.jpg")
+    assert str(caught.value) == "style: a run of pix2pix has no use for it; leave it out"
+
+
 @pytest.mark.parametrize(
     ("argument", "value", "needed"),
     [

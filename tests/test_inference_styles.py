@@ -8,7 +8,9 @@ from PIL import Image
 import pix2pix
 from pix2pix import colour
 from pix2pix.errors import UserError
-from pix2pix.images import from_pil, rgb_tensor, to_array, to_pil, to_tensor, write
+from pix2pix.images import from_pil, resize, rgb_tensor, to_array, to_pil, to_tensor, write
+from pix2pix.inference.styles import STYLE_SIZE
+from pix2pix.methods.base import Styles
 from pix2pix.options import OptionError
 
 load = partial(pix2pix.load, device="cpu")
@@ -27,6 +29,11 @@ def johnson(style_runs):
 @pytest.fixture(scope="module")
 def conditional(style_runs):
     return load(style_runs / "conditional")
+
+
+@pytest.fixture(scope="module")
+def adain(style_runs):
+    return load(style_runs / "adain")
 
 
 def test_a_style_is_named(conditional):
@@ -130,6 +137,93 @@ def test_batch_norm_translates_by_running_statistics_unless_told_otherwise(style
     assert not np.array_equal(recorded.translate(image), own.translate(image))
     plain = load(style_runs / "batch", fast="none").translate(image)
     assert np.abs(plain.astype(int) - recorded.translate(image)).max() <= 1  # where norms were folded
+
+
+SMALL = {"style_size": 32}
+
+
+def test_a_style_is_any_picture(adain, tmp_path):
+    content, style = photo(), photo(32, 16)
+    write(tmp_path / "style.png", style)
+    output = adain.translate(content, style=style, **SMALL)
+    kinds = [tmp_path / "style.png", str(tmp_path / "style.png"), to_pil(style), to_tensor(style), [style]]
+    kinds += [to_tensor(style)[None], style.astype(np.uint16) * 257, (style / 255).astype(np.float32)]
+    for kind in kinds:
+        assert np.abs(adain.translate(content, style=kind, **SMALL).astype(int) - output).max() <= 1
+    grey = photo(32, 16, channels=1)
+    in_colour = adain.translate(content, style=np.repeat(grey, 3, axis=2), **SMALL)
+    assert np.array_equal(adain.translate(content, style=grey[..., 0], **SMALL), in_colour)
+    assert not np.array_equal(output, in_colour)
+
+
+def test_without_any_of_the_style_it_does_not_matter(adain):
+    content, styles = rgb_tensor(photo()), (photo(32, 16), photo(20, 32) // 2)
+    none, other = (adain.translate(content, style=style, alpha=0, **SMALL) for style in styles)
+    assert torch.equal(none, other)
+    half, most, all_ = (adain.translate(content, style=styles[0], alpha=x, **SMALL) for x in (0.5, 1, None))
+    assert torch.equal(most, all_)
+    assert 0.01 < (half - none).abs().mean() < (most - none).abs().mean()
+
+
+def test_a_blend_of_one_picture_with_itself_is_that_picture(adain):
+    content, style = rgb_tensor(photo()), photo(32, 16)
+    once = adain.translate(content, style=style, **SMALL)
+    twice = adain.translate(content, style=[style, style], style_weights=[1, 4], **SMALL)
+    all_first = adain.translate(content, style=[style, photo(32, 9) // 2], style_weights=[1, 0], **SMALL)
+    assert torch.allclose(twice, once, atol=1e-4)
+    assert torch.allclose(all_first, once, atol=1e-4)
+
+
+def test_a_style_is_seen_at_512_pixels_unless_told_otherwise(adain, monkeypatch):
+    assert STYLE_SIZE == 512
+    monkeypatch.setattr("pix2pix.inference.styles.STYLE_SIZE", 96)  # which is faster
+    content, style = rgb_tensor(photo())[None], photo(64, 32)
+    seen = [rgb_tensor(resize(style, size))[None] for size in ((96, 48), (32, 16))]
+    expected = [adain.method.translate(content, styles=Styles(pictures=[picture])) for picture in seen]
+    assert torch.equal(adain.translate(content, style=style), expected[0])
+    assert torch.equal(adain.translate(content, style=style, **SMALL), expected[1])
+    assert not torch.allclose(expected[0], expected[1], atol=0.01)
+
+
+def test_coral_recolours_the_style(adain):
+    content, style = rgb_tensor(photo()), photo(32, 16) // 3
+    recoloured = colour.match_colours(rgb_tensor(style), content).clamp(-1, 1)
+    expected = adain.method.translate(content[None], styles=Styles(pictures=[recoloured[None]]))[0]
+    assert torch.equal(adain.translate(content, style=style, keep_colours="coral", **SMALL), expected)
+    assert not torch.allclose(adain.translate(content, style=style, **SMALL), expected, atol=0.01)
+    batch = torch.stack([content, content / 4])
+    together = adain.translate(batch, style=style, keep_colours="coral", **SMALL)
+    assert torch.equal(together[0], expected)
+    assert torch.equal(together[1], adain.translate(batch[1], style=style, keep_colours="coral", **SMALL))
+
+
+def test_pictures_fill_the_regions_of_their_masks(adain):
+    content, styles = rgb_tensor(photo(32, 48)), [photo(32, 16), photo(20, 32) // 2]
+    left = np.zeros((32, 48), bool)
+    left[:, :24] = True
+    by_region = adain.translate(content, style=styles, masks=[left, ~left], **SMALL)
+    swapped = adain.translate(content, style=styles[::-1], masks=[~left, left], **SMALL)
+    assert torch.allclose(by_region, swapped, atol=1e-4)
+    assert not torch.allclose(by_region, adain.translate(content, style=styles, **SMALL), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "style: a run of adain needs a picture, or several that are blended"),
+        ({"style": "nowhere.jpg"}, "style: nowhere.jpg: No such file or directory"),
+        ({"style": 3}, "style: got int ; a file, a PIL image, an array (H, W[, C]) or a float tensor "),
+        ({"style": torch.zeros(2, 3, 4, 4)}, "style: got Tensor (2, 3, 4, 4); a file, a PIL image, an array "),
+        ({"style": np.zeros((4, 4, 5), np.uint8)}, "style: uint8 with 5 channels; a picture of 8 or 16 bits or "),
+        ({"style": np.full((4, 4), 9j)}, "style: holds values of type complex128, where "),
+        ({"style": photo(), "alpha": 1.5}, "alpha: got 1.5; a number from 0 to 1 is needed"),
+        ({"style": photo(), "alpha": "1"}, "alpha: got '1'; a number from 0 to 1 is needed"),
+    ],
+)
+def test_a_picture_that_cannot_be_a_style_is_told(adain, given, message):
+    with pytest.raises(UserError) as caught:
+        adain.translate(photo(), **given)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,25 @@ def test_a_run_of_two_is_that_of_one_with_twice_the_batch_and_one_of_them_writes
     assert json.loads((tiny.folder() / "env.json").read_text())["processes"] == 2
 
 
+@pytest.mark.slow
+def test_photographs_are_shared_among_processes_as_pairs_are(together, tiny):
+    def words(name, batch_size):
+        given = ("--model", "johnson", "--dataroot", tiny.data, "--style_image", tiny.data / "test" / "7.png")
+        network = ("--ngf", 4, "--blocks", 1, "--load_size", 36, "--crop_size", 32, "--weights", "random")
+        losses = ("--rescaled", "false", "--content_layers", "relu2_1", "--style_layers", "relu1_1,relu2_1")
+        clock = ("--steps", 4, "--log_every", 1, "--val_every", 2, "--num_workers", 0, "--device", "cpu")
+        named = ("--name", name, *tiny.places, "--batch_size", batch_size)
+        return [str(word) for word in (*given, *network, *losses, *clock, *named)]
+
+    two = together("program", "train", *words("two", 2))
+    assert two.end() == [0, 0]
+    assert main(["train", *words("one", 4)]) == 0
+    assert len(tiny.metrics("two")) == len(tiny.metrics("one")) == 6
+    for ours, theirs in zip(tiny.metrics("two"), tiny.metrics("one"), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-2)
+    assert "processes: 2, each with 2 of the 4 photos in a step" in two.said()
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA devices")
 def test_two_gpus_that_synchronise_batch_norm_train_as_one_with_twice_the_batch(together, tiny):
     flags = ("--device", "cuda", "--norm", "batch", "--use_dropout", "false", "--batch_size")
@@ -350,6 +369,20 @@ def test_two_processes_test_as_one_does(together, tiny):
     results = [[line for line in processes.said() if "image/s" not in line] for processes in (one, two)]
     assert results[0] == results[1]
     assert results[0][-1] == str(tiny.results() / "index.html")
+
+
+def test_two_processes_paint_as_one_does(together, tiny, style_runs):
+    for number in range(2):
+        tiny.write_pair(tiny.home / "photos" / f"{number}.png", number)
+    results = tiny.home / "results" / "conditional" / "input_latest"
+    words = ("test", "--name", "conditional", "--checkpoints_dir", style_runs, "--results_dir", tiny.home / "results")
+    alone, shared = (
+        (together("program", *words, "--content", tiny.home / "photos", count=count).end(), outputs(results))
+        for count in (1, 2)
+    )
+    assert (alone[0], shared[0]) == ([0], [0, 0])
+    assert len(alone[1]) == 2 * 2 + 2 + 2 + 2  # outputs, contents, styles, the grid and the page
+    assert alone[1] == shared[1]
 
 
 def test_what_one_process_leaves_out_is_told_too(together, tiny):

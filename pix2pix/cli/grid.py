@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
-    from pix2pix.images import Array, Captioned
+    from pix2pix.images import Array
 
 _MOST = 12  # contents, and styles
 _TILE = 256  # pixels of the longer side
@@ -14,28 +14,26 @@ _TILE = 256  # pixels of the longer side
 
 def write_grid(folder: Path, names: Mapping[tuple[str, str], str], items: "Sequence[GalleryItem]") -> str:
     """Write grid.png of items, named by their content and style, and return a sentence on it; gaps stay white."""
-    from pix2pix.images import captioned_grid, write
+    import numpy as np
+
+    from pix2pix.images import Captioned, captioned_grid, write
 
     made = {item.name: item.images for item in items}
     at = {pair: made[name] for pair, name in names.items() if name in made}
     contents, styles = (list(dict.fromkeys(pair[place] for pair in at))[:_MOST] for place in (0, 1))
     of_content = {content: images for (content, _), images in reversed(at.items())}
     of_style = {style: images for (_, style), images in reversed(at.items())}
+    white = np.full_like(_small(of_content[contents[0]]["content"]), 255)  # all tiles get the size of the first
 
-    rows = [[_tile("", {}, ""), *(_tile(style, of_style[style], "style") for style in styles)]]
+    def tile(caption: str, images: Mapping[str, Path], label: str) -> Captioned:
+        return Captioned(caption, _small(images[label]) if label in images else white)
+
+    rows = [[Captioned("", white), *(tile(style, of_style[style], "style") for style in styles)]]
     for content in contents:
-        painted = [_tile(style, at.get((content, style), {}), "output") for style in styles]
-        rows.append([_tile(content, of_content[content], "content"), *painted])
+        painted = [tile("", at.get((content, style), {}), "output") for style in styles]
+        rows.append([tile(content, of_content[content], "content"), *painted])
     write(folder / "grid.png", captioned_grid(rows))
     return f"grid.png: {len(contents)} contents down, {len(styles)} styles across"
-
-
-def _tile(caption: str, images: Mapping[str, Path], label: str) -> "Captioned":
-    import numpy as np
-
-    from pix2pix.images import Captioned
-
-    return Captioned(caption, _small(images[label]) if label in images else np.full((_TILE, _TILE, 3), 255, np.uint8))
 
 
 def _small(file: Path) -> "Array":

@@ -26,7 +26,7 @@ class Style(NamedTuple):
     """A style of the page: its name, what the translator takes for it, and where its picture is, if there is one."""
 
     name: str
-    said: Path | str
+    said: Path | int
     picture: "Path | Array | None"
 
 
@@ -94,7 +94,7 @@ def _wished(options: TestOptions, translator: "LoadedTranslator") -> list[tuple[
     previews = [picture.permute(1, 2, 0).numpy() for picture in translator.description.get("style_pictures", ())]
     names = numbered([plain_name([name]) for name in translator.styles])
     known = [
-        Style(name, str(number), previews[number - 1] if number <= len(previews) else None)
+        Style(name, number, previews[number - 1] if number <= len(previews) else None)
         for number, name in enumerate(names, 1)
     ]
     if given is None or (given == ("all",) and "all" not in translator.styles):

@@ -16,7 +16,7 @@ from pix2pix.inference.pictures import Picture
 from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
 from pix2pix.layers import fold_norms, switched
 from pix2pix.methods import METHODS
-from pix2pix.methods.base import codec_of
+from pix2pix.methods.base import Method, codec_of
 from pix2pix.options import JohnsonOptions, Pix2PixOptions, Trained
 from pix2pix.runtime import Runtime
 from pix2pix.tiling import Canvas, TensorCanvas
@@ -34,7 +34,9 @@ class LoadedTranslator:
         self.is_stylising = not isinstance(options, Pix2PixOptions)
         photo = images.rgb_encoding("uint8")
         self.codec = Codec(photo, photo) if self.is_stylising else codec_of(self.description)
-        self.method = METHODS[options.model].restored(options, self.description, runtime)
+        method: Any = METHODS[options.model]
+        self.method: Method[Any] = method.restored(options, self.description, runtime)
+        self._device = runtime.device
         averaged = {"G": content["ema"]} if content["ema"] else {}
         for name, network in self.method.networks.items():
             checkpoint.restore(network, averaged.get(name) or content["networks"][name], name)
@@ -152,7 +154,7 @@ class LoadedTranslator:
         return made[0]
 
     def _translate_tensor(self, batch: Tensor, manner: Manner, name: str, sample: int) -> Tensor:
-        canvas = TensorCanvas(batch.to(self.method.runtime.device), self.codec.target.nc)
+        canvas = TensorCanvas(batch.to(self._device), self.codec.target.nc)
         with torch.inference_mode():
             self._paint(canvas, manner, name, sample)
         return canvas.output

@@ -1,8 +1,11 @@
 """The methods that can be trained, by the name that --model takes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pix2pix.methods.adain import Adain
 from pix2pix.methods.conditional import Conditional
 from pix2pix.methods.johnson import Johnson
 from pix2pix.methods.pix2pix import Pix2Pix
 
-METHODS = {"pix2pix": Pix2Pix, "johnson": Johnson, "conditional": Conditional, "adain": Adain}
+METHODS: Mapping[str, type[Any]] = {"pix2pix": Pix2Pix, "johnson": Johnson, "conditional": Conditional, "adain": Adain}

@@ -17,7 +17,7 @@ from pix2pix.options.stylising import (
 
 _SAID = {name: str(field.description) for name, field in FeatureOptions.model_fields.items()}
 # What is encoded is what is compared: the target of the content loss lies in the encoder's own layer.
-_OF_THE_ENCODER = ("padding", "pooling", "rescaled", "content_layers")
+_OF_THE_ENCODER = ("padding", "pooling", "rescaled", "content_layers", "smoothing")
 
 
 class AdainFeatureOptions(FeatureOptions):
@@ -46,7 +46,7 @@ class AdainTrainOptions(StyleTrainOptions):
     batch_size: int = Field(8, gt=0, description="photos in a step, and as many styles, of each process")
     steps: Annotated[int, Mark.MAY_CHANGE] = Field(160_000, gt=0, description="steps in all")
     lr: float = Field(1e-4, gt=0, description="Adam's learning rate at the first step")
-    lr_decay: float = Field(5e-5, ge=0, description="the rate of a step is lr / (1 + lr_decay * step)")
+    lr_decay: float = Field(5e-5, ge=0, description="the rate is lr / (1 + lr_decay * steps made)")
 
 
 class AdainOptions(Record):

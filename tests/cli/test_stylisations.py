@@ -67,7 +67,7 @@ def test_every_style_is_painted_and_laid_out_as_a_grid(runs, flags):
     assert set(runs.outputs("conditional")) == {f"{n}_{style}.png" for n in (1, 2, 3) for style in ("red", "blue")}
     grid = read(runs.results("conditional") / "grid.png")
     assert grid.shape[1] == 3 * (256 + 8) + 8  # the content and two styles
-    assert grid.shape[0] > 4 * 256
+    assert 4 * round(256 * 24 / 40) < grid.shape[0] < 4 * 256  # as high as the contents, and captions
     assert "3 contents down, 2 styles across" in (runs.results("conditional") / "index.html").read_text()
 
 
@@ -79,6 +79,48 @@ def test_several_styles_are_blended_by_their_weights(runs):
     assert set(runs.outputs("conditional", "style")) == {"red.png", "blue.png"}
     assert runs.test("conditional", "--content", content, "--style", "red") == 0
     assert np.array_equal(blended, runs.outputs("conditional")["1_red.png"])
+
+
+def test_a_folder_of_pictures_gives_each_of_them(runs):
+    for name, number in (("a.png", 10), ("b.jpg", 11), ("deep/a.png", 12)):
+        (runs.home / "styles" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(runs.home / "styles" / name, photo(number, 20, 30))
+    words = ("--content", runs.photos, "--num_test", 2, "--style", runs.home / "styles", "--style_size", 32)
+    assert runs.test("adain", *words) == 0
+    painted = runs.outputs("adain")
+    assert len(painted) == 6
+    assert len(runs.outputs("adain", "style")) == 3
+    assert read(runs.results("adain") / "grid.png").shape[1] == 4 * (256 + 8) + 8
+    translator = pix2pix.load(runs.runs / "adain", device="cpu")
+    expected = translator.translate(photo(0), style=photo(10, 20, 30), style_size=32)
+    (name,) = (name for name in painted if name.startswith("1_") and "1_a" in name)
+    assert np.array_equal(painted[name], expected)
+
+
+def test_several_pictures_are_blended(runs):
+    for number in (10, 11):
+        write(runs.home / f"{number}.png", photo(number, 20, 30))
+    styles = [runs.home / "10.png", runs.home / "11.png"]
+    words = ("--content", runs.photos / "1.png", "--style", *styles, "--style_size", 32)
+    assert runs.test("adain", *words, "--style_weights", "1,3", "--alpha", 0.5, "--keep_colours", "coral") == 0
+    assert set(runs.outputs("adain")) == {"1_10_11.png"}
+    assert set(runs.outputs("adain", "style")) == {"10.png", "11.png"}
+    page = (runs.results("adain") / "index.html").read_text()
+    assert "<dt>alpha</dt><dd>0.5</dd>" in page
+    translator = pix2pix.load(runs.runs / "adain", device="cpu")
+    said = {"style_weights": [1, 3], "alpha": 0.5, "keep_colours": "coral", "style_size": 32}
+    assert np.array_equal(runs.outputs("adain")["1_10_11.png"], translator.translate(photo(0), style=styles, **said))
+
+
+def test_a_style_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys):
+    (runs.home / "styles").mkdir()
+    write(runs.home / "styles" / "a.png", photo(10, 20, 30))
+    (runs.home / "styles" / "b.png").write_text("text")
+    words = ("--content", runs.photos / "1.png", "--style", runs.home / "styles", "--style_size", 32)
+    assert error(2, runs.test, "adain", *words).startswith(f"{runs.home}/styles/b.png: not a PNG")
+    assert runs.test("adain", *words, "--skip_bad") == 0
+    assert capsys.readouterr().err.count("left out: ") == 1
+    assert set(runs.outputs("adain")) == {"1_a.png"}
 
 
 def test_a_second_test_leaves_nothing_of_the_first(runs):
@@ -137,13 +179,16 @@ def test_a_tiff_that_is_too_large_is_painted_by_windows_into_a_tiff(runs, flags)
     assert np.abs(by_windows.astype(int) - runs.outputs("johnson")["small_red.png"]).max() <= 1
 
 
-def test_masks_need_a_content_in_memory(runs, error):
+def test_masks_and_coral_need_a_content_in_memory(runs, error):
     write(runs.home / "large.tif", photo(0, 70, 45))
     write(runs.home / "mask.png", np.full((70, 45, 1), 255, np.uint8))
-    words = ("--content", runs.home / "large.tif", "--max_pixels", 3000, "--style", 1)
-    assert error(2, runs.test, "conditional", *words, "--masks", runs.home / "mask.png") == (
-        "masks: the content is too large to be in memory as a whole; make it smaller"
-    )
+    words = ("--content", runs.home / "large.tif", "--max_pixels", 3000)
+    masked = ("conditional", *words, "--style", 1, "--masks", runs.home / "mask.png")
+    recoloured = ("adain", *words, "--style", runs.photos / "1.png", "--keep_colours", "coral")
+    for name, flags in (("masks", masked), ("keep_colours coral", recoloured)):
+        assert error(2, runs.test, *flags) == (
+            f"{name}: the content is too large to be in memory as a whole; make it smaller"
+        )
 
 
 def test_a_content_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys):
@@ -207,7 +252,7 @@ def test_input_and_content_are_the_same(runs):
 )
 def test_a_mistake_is_told_in_one_line(runs, error, run, flags, message):
     flags = [flag.format(photos=runs.photos) for flag in flags]
-    assert error(2, runs.test, run, *flags).startswith(message)
+    assert error(2, runs.test, run, *flags).startswith(message.format(photos=runs.photos))
     assert not list(runs.home.glob("results/*/*/*"))
 
 

@@ -190,6 +190,8 @@ def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
             "--dataroot nowhere: no test pairs found: put A|B images side by side into test/, ",
         ),
         (("--input", "nowhere"), "nowhere: No such file or directory: a folder of images is needed"),
+        (("--style", "a.jpg"), "--style: a run of pix2pix has no use for it; leave it out"),
+        (("--keep_colours", "luminance"), "--keep_colours: a run of pix2pix has no use for it; leave it out"),
         (("--input", "a", "--dataroot", "b"), "--dataroot holds pairs and --input has none: give one of them"),
         (("--device", "cuda:99"), "--device cuda:99: PyTorch sees "),
     ],

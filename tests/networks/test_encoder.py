@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from pix2pix.convolution import Conv
 from pix2pix.networks.backbones import FeatureExtractor
 from pix2pix.networks.encoder import Encoder
 
@@ -57,6 +58,6 @@ def test_the_smallest_image_is_a_multiple():
 def test_it_comes_apart_into_stages_of_one_operation_each():
     stages = Encoder().stages()
     kinds = [type(stage.operation) for stage in stages]
-    assert kinds.count(nn.Conv2d) == 9
+    assert kinds.count(Conv) == 9
     assert [place for place, kind in enumerate(kinds) if kind is nn.MaxPool2d] == [2, 5, 10]
     assert [stage.inputs for stage in stages] == [(place - 1,) for place in range(12)]

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+
+from pix2pix.data.records import Photos
+from pix2pix.errors import UserError
+from pix2pix.images import write
+from pix2pix.methods.base import Styles
+from pix2pix.methods.johnson import Johnson
+from pix2pix.options import JohnsonOptions, from_dict
+from pix2pix.runtime import Runtime
+
+SHALLOW = {"weights": "random", "rescaled": False, "content_layers": "relu1_2", "style_layers": "relu1_1,relu2_1"}
+TINY = {"ngf": 4, "blocks": 1, "load_size": 32, "crop_size": 32}
+
+
+def picture(seed=0, size=(32, 32), count=1):
+    """Coarse blocks, (N, 3, H, W)."""
+    coarse = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return torch.nn.functional.interpolate(coarse, size)
+
+
+def photos(count=2, seed=0, size=(32, 32)):
+    return Photos(picture(seed, size, count), [f"photo{number}" for number in range(count)])
+
+
+@pytest.fixture
+def options(tmp_path):
+    array = ((picture(7)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
+    write(tmp_path / "waves.png", array)
+
+    def build(**given):
+        style = {"style_image": str(tmp_path / "waves.png")}
+        return from_dict(JohnsonOptions, {"dataroot": "photos", "name": "x", **style, **TINY, **SHALLOW, **given})
+
+    return build
+
+
+def test_it_learns_to_paint(options):
+    method = Johnson(options(lr=3e-3), Runtime("cpu"))
+    losses = [method.training_step(photos())["loss/G"].item() for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_step_reports_its_parts(options):
+    scalars = Johnson(options(), Runtime("cpu")).training_step(photos())
+    assert set(scalars) == {"loss/content", "loss/style", "loss/tv", "loss/G", "grad_norm/G"}
+
+
+def test_the_same_seed_gives_the_same_weights_after_a_step(options):
+    states = []
+    for seed in (0, 0, 1):
+        method = Johnson(options(seed=seed), Runtime("cpu"))
+        method.training_step(photos())
+        states.append(method.generator.state_dict())
+    first, second, other = states
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_of_single_photographs_batch_norm_is_instance_norm(options):
+    batch, instance = (Johnson(options(norm=norm), Runtime("cpu")) for norm in ("batch", "instance"))
+    losses = [method.training_step(photos(1))["loss/G"].item() for method in (batch, instance)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    both = [method.training_step(photos(2))["loss/G"].item() for method in (batch, instance)]
+    assert both[0] != pytest.approx(both[1], rel=1e-5)
+
+
+def test_batch_norm_paints_by_the_statistics_of_training_unless_told_otherwise(options):
+    methods = {}
+    for statistics in (None, "running", "image"):
+        method = Johnson(options(norm="batch", statistics=statistics), Runtime("cpu"))
+        method.training_step(photos())
+        methods[statistics] = method.translate(picture(3))
+    assert torch.equal(methods[None], methods["running"])
+    assert not torch.allclose(methods[None], methods["image"], atol=1e-3)
+
+
+def test_validating_tells_losses_of_what_it_would_paint(options):
+    method = Johnson(options(), Runtime("cpu"))
+    report = method.validation_step(photos(1))
+    assert set(report.scalars) == {"val/content", "val/style", "val/tv", "val/loss"}
+    (row,) = report.images.values()
+    assert torch.equal(row[1], method.translate(row[0]))
+    assert [image.shape for image in row] == [(1, 3, 32, 32)] * 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 70), (5, 3), (17, 33), (130, 65)])
+def test_images_of_any_size_come_back_in_their_own(options, size):
+    output = Johnson(options(), Runtime("cpu")).translate(picture(size=size))
+    assert output.shape == (1, 3, *size)
+    assert output.isfinite().all()
+    assert output.abs().max() <= 1
+
+
+def test_tiles_paint_what_the_whole_paints(options):
+    outputs = []
+    for tile in ("off", 64):
+        method = Johnson(options(tile=tile), Runtime("cpu"))
+        outputs.append(method.translate(picture(size=(100, 150))))
+    assert torch.allclose(*outputs, atol=1e-4)
+
+
+def test_a_style_is_refused(options):
+    method = Johnson(options(), Runtime("cpu"))
+    with pytest.raises(UserError, match="johnson translates in the one way that it was trained for"):
+        method.translate(picture(), styles=Styles(numbers=[0]))
+
+
+def test_a_checkpoint_tells_what_it_paints(options):
+    method = Johnson(options(), Runtime("cpu"))
+    assert method.description["method"] == "johnson"
+    assert method.description["styles"] == ["waves"]
+    assert method.description["style_pictures"][0].dtype == torch.uint8
+    assert len(method.description["features"]["style_image_sha256"]) == 64
+
+
+def test_restored_it_needs_no_files_and_paints_the_same(options):
+    method = Johnson(options(), Runtime("cpu"))
+    again = Johnson.restored(options(style_image="gone.png", weights="gone.pth"), method.description, Runtime("cpu"))
+    again.generator.load_state_dict(method.generator.state_dict())
+    assert torch.equal(again.translate(picture(3)), method.translate(picture(3)))
+
+
+def test_the_rate_is_constant(options):
+    method = Johnson(options(lr=0.5), Runtime("cpu"))
+    assert [method.learning_rate(step, 10) for step in (1, 10)] == [0.5, 0.5]
