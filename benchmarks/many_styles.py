@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import pix2pix
+from benchmarks import ours
 from benchmarks.pictures import photographs
 from benchmarks.report import conditions, table, write_json
 from pix2pix.errors import UserError
@@ -48,7 +49,7 @@ def compare(
     Raises:
         UserError: a run is none of johnson, or of a style that the other does not know, or its picture is gone.
     """
-    runtime = many.method.runtime
+    runtime = ours.runtime(options.run)
     photos = [runtime.place(photo) for photo in photos]
     longest = options.loss.style_size or max(options.data.crop_size)
     files = [style_file(single, many) for single in singles]
