@@ -55,7 +55,7 @@ class Adain:
             encoder = Encoder.of(self.objective.extractor)
             initialise(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))
         self.multiple: int = encoder.multiple
-        self.encoder = runtime.prepare(encoder, trained=True)
+        self.encoder = runtime.prepare(encoder, trained=not training)
         self.generator = runtime.prepare(decoder, trained=not training)
         self.networks: dict[str, nn.Module] = {"G": self.generator, "encoder": self.encoder}
         self.optimizers: dict[str, Optimizer] = {}

@@ -5,7 +5,7 @@ W* = arg min_W  E_x[ lambda_c L_content(f_W(x), x) + lambda_s L_style(f_W(x), s)
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from pix2pix.images import ImageError
 from pix2pix.losses.pixel import total_variation
 from pix2pix.losses.precision import widened
 from pix2pix.methods.base import Scalars
-from pix2pix.methods.objective import Objective, Style, example_features, general_units
+from pix2pix.methods.objective import Features, Objective, Style, example_features, general_units
 from pix2pix.options import ConditionalOptions, FeatureOptions, JohnsonOptions
 from pix2pix.runtime import Runtime
 
@@ -69,20 +69,18 @@ class FeedForwardLoss:
     def __call__(self, output: Tensor, content: Tensor, styles: Sequence[int]) -> tuple[Tensor, Scalars]:
         """Return the loss of outputs (N, 3, H, W) of photographs, each in a style of this number, and its parts.
 
-        It never waits for the device.
+        It never waits for the device where all have one style.
         """
         content_weight, style_weight, lambda_tv = self.weights
         features = self.objective.features(widened(output))
         with torch.no_grad():
             wanted = self.objective.features(content)
         content_loss = self.objective.content_loss(features, wanted, self.content_units)
-        style_loss = torch.stack(
-            [
-                self.objective.style_loss({layer: x[members] for layer, x in features.items()}, [self.styles[style]])
-                * (len(members) / len(styles))
-                for style, members in _groups(styles).items()
-            ]
-        ).sum()
+        style_losses = [
+            share * self.objective.style_loss(own, [self.styles[style]])
+            for style, share, own in _by_style(features, styles)
+        ]
+        style_loss = torch.stack(style_losses).sum()
         smoothness = total_variation(output)
         loss = content_weight * content_loss + style_weight * style_loss + lambda_tv * smoothness
         parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
@@ -96,16 +94,18 @@ class FeedForwardLoss:
         return torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
 
     @torch.no_grad()
-    def _style(self, picture: Tensor, others: dict[str, Tensor]) -> Style:
+    def _style(self, picture: Tensor, others: Features) -> Style:
         return self.objective.style(self.objective.features(picture), others)
 
 
-def _groups(styles: Sequence[int]) -> dict[int, list[int]]:
-    """Return which images have each style."""
-    groups: dict[int, list[int]] = {}
-    for image, style in enumerate(styles):
-        groups.setdefault(style, []).append(image)
-    return groups
+def _by_style(features: Features, styles: Sequence[int]) -> Iterator[tuple[int, float, Features]]:
+    """Yield each style, its share of the images, and their features."""
+    if len(set(styles)) == 1:
+        yield styles[0], 1.0, features  # as they are: picking would wait for the device
+        return
+    for style in sorted(set(styles)):
+        places = [place for place, other in enumerate(styles) if other == style]
+        yield style, len(places) / len(styles), {layer: x[places] for layer, x in features.items()}
 
 
 def _with_layers(features: FeatureOptions) -> FeatureOptions:
