@@ -18,7 +18,7 @@ from pix2pix.images import ImageError
 from pix2pix.losses.pixel import total_variation
 from pix2pix.losses.precision import widened
 from pix2pix.methods.base import Scalars
-from pix2pix.methods.objective import Features, Objective, Style, example_features, general_units
+from pix2pix.methods.objective import Features, Objective, Style, example_features, of_another
 from pix2pix.options import ConditionalOptions, FeatureOptions, JohnsonOptions, TrainedOnPhotos
 from pix2pix.runtime import Runtime
 
@@ -59,8 +59,8 @@ class FeedForwardLoss:
                 f"--crop_size {crop[0]}x{crop[1]} is too small for the layers, which need {smallest}x{smallest}: "
                 "choose a larger one, or name earlier layers"
             )
-        self.content_units, _ = general_units(self.objective, crop)
         others = example_features(self.objective, crop)
+        self.content_units = self.objective.content_units(others, of_another(others))
         self.styles = [self._style(runtime.place(painting.picture), others) for painting in paintings]
         self.description = dict(self.objective.description)
         self.pictures = [painting.preview() for painting in paintings]
