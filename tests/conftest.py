@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -131,6 +132,30 @@ def style_runs(tmp_path_factory):
         write_style_run(root, model, model)
     write_style_run(root, "batch", "johnson", norm="batch")
     return root
+
+
+@pytest.fixture(scope="session")
+def transformer_net():
+    """Make weights with the keys and shapes of the PyTorch examples' TransformerNet."""
+
+    def weights(ngf=32, blocks=5):
+        generator = torch.Generator().manual_seed(0)
+        widths = [3, ngf, 2 * ngf, 4 * ngf]
+        layers = {f"conv{n}": (f"in{n}", widths[n], widths[n - 1], 9 if n == 1 else 3) for n in (1, 2, 3)}
+        for block, n in product(range(1, blocks + 1), (1, 2)):
+            layers[f"res{block}.conv{n}"] = f"res{block}.in{n}", widths[3], widths[3], 3
+        layers |= {f"deconv{n}": (f"in{3 + n}", widths[3 - n], widths[4 - n], 3) for n in (1, 2)}
+        layers["deconv3"] = None, 3, ngf, 9
+        state = {}
+        for name, (norm, outputs, inputs, side) in layers.items():
+            state[f"{name}.conv2d.weight"] = torch.randn(outputs, inputs, side, side, generator=generator) * 0.05
+            state[f"{name}.conv2d.bias"] = torch.randn(outputs, generator=generator)
+            if norm:
+                state[f"{norm}.weight"] = torch.randn(outputs, generator=generator) * 0.2 + 1
+                state[f"{norm}.bias"] = torch.randn(outputs, generator=generator)
+        return state
+
+    return weights
 
 
 @pytest.fixture

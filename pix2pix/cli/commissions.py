@@ -100,16 +100,16 @@ def opened(commission: Commission, options: GatysOptions) -> Opened:
     Raises:
         UserError: one cannot be used.
     """
-    from pix2pix.images import read_rgb_array, resize, rgb_tensor
+    from pix2pix.images import fitted, read_rgb_array, resize, rgb_tensor
     from pix2pix.methods.gatys import Pictures
 
     data = options.data
     content = read_rgb_array(commission.content, data.max_pixels)
     styles = [read_rgb_array(path, data.max_pixels) for path in commission.styles]
-    size = _fitted(content, data.image_size or max(content.shape[:2]))
+    size = fitted(content.shape[:2], data.image_size or max(content.shape[:2]))
     _check_scales(size, options.optimise.scales)
     longest = max(1, round(data.style_scale * max(size)))
-    style_sizes = [_fitted(style, longest) for style in styles]
+    style_sizes = [fitted(style.shape[:2], longest) for style in styles]
     of_content, of_styles = data.content_masks or (), data.style_masks or ()
     pictures = Pictures(
         rgb_tensor(resize(content, size))[None],
@@ -152,13 +152,6 @@ def _said(path: Path, array: "Array", size: tuple[int, int]) -> str:
     from pix2pix.images import shown
 
     return f"{shown(path)} {array.shape[0]}x{array.shape[1]} at {size[0]}x{size[1]}"
-
-
-def _fitted(array: "Array", longest: int) -> tuple[int, int]:
-    """Return the height and width at which the longer side is as wished."""
-    height, width = array.shape[:2]
-    scale = longest / max(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _check_scales(size: tuple[int, int], scales: int) -> None:

@@ -37,8 +37,7 @@ def write_grid(folder: Path, names: Mapping[tuple[str, str], str], items: "Seque
 
 
 def _small(file: Path) -> "Array":
-    from pix2pix.images import convert_channels, read, resize
+    from pix2pix.images import convert_channels, fitted, read, resize
 
     array = convert_channels(read(file), 3)
-    scale = _TILE / max(array.shape[:2])
-    return resize(array, (max(1, round(array.shape[0] * scale)), max(1, round(array.shape[1] * scale))))
+    return resize(array, fitted(array.shape[:2], _TILE))

@@ -1,11 +1,11 @@
 """`python -m pix2pix import FILE --name X`: a network that another program trained becomes a run."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pix2pix.cli.run_folder import RUN_FILES, describe
+from pix2pix.cli.sentences import flags_of
 from pix2pix.errors import UserError
 from pix2pix.lock import locked
 from pix2pix.options import ImportOptions, JohnsonOptions, from_dict, parse
@@ -31,12 +31,8 @@ def import_network(argv: Sequence[str]) -> int:
             _keep(stylizer, folder, options)
     except OSError as error:
         raise UserError(f"the run cannot be written to {folder}: {error.strerror or error}") from error
-    where = (
-        "" if options.checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(options.checkpoints_dir)}"
-    )
-    print(
-        f"{folder} paints in one style; now: python test.py --name {shlex.quote(options.name)}{where} --content PICTURE"
-    )
+    run = flags_of(options.name, options.checkpoints_dir)
+    print(f"{folder} paints in one style; now: python test.py {run} --content PICTURE")
     return 0
 
 

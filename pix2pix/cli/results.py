@@ -4,6 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pix2pix.errors import UserError
+from pix2pix.options import TestOptions
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -11,9 +14,29 @@ if TYPE_CHECKING:
     from pix2pix.images import Array, Encoding, LargeTiff
     from pix2pix.inference import LoadedTranslator, Manner
 
-
-_PREVIEW = 2048  # pixels: a browser is shown no longer side
+PREVIEW = 2048  # pixels: a browser is shown no longer side
 _ROWS = 256  # that are encoded at a time
+
+
+def opened(file: Path, options: TestOptions, translator: "LoadedTranslator") -> "Array | LargeTiff":
+    """Read an image to translate, with the channels of the training's sources; a TIFF that is too large stays a file.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    from pix2pix.images import LargeTiff, open_pixels, read, shown, shrunken
+
+    limit = options.max_pixels or translator.options.data.max_pixels
+    pixels = (read if options.tile == "off" else open_pixels)(file, limit)
+    try:
+        if not isinstance(pixels, LargeTiff):
+            return translator.accept(pixels)
+        corner = translator.accept(pixels[0:1, 0:1])
+    except UserError as error:
+        raise UserError(f"{shown(file)}: {error}") from error
+    if options.skip_bad:  # all of it is read, so that damage is known now
+        shrunken(pixels, translator.codec_for(corner).source, PREVIEW)
+    return pixels
 
 
 def translated(
@@ -33,7 +56,7 @@ def translated(
     from pix2pix.images import LargeTiff, shrunken
 
     codec = translator.codec
-    small = codec.source.accept(shrunken(source, codec.source, _PREVIEW))
+    small = codec.source.accept(shrunken(source, codec.source, PREVIEW))
     x = codec.source.encode(small)
     shown_source = small if isinstance(source, LargeTiff) else source
     if codec.source.kind == "lightness":  # whose sources are the photos that are to come out
@@ -114,12 +137,12 @@ def saved(
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file, image)
     is_seen_as_is = (encoding.is_labels and encoding.channels > 1) or (encoding.low, encoding.high) == ((0,), (255,))
-    is_shown = file.suffix == ".png" and encoding.dtype == "uint8" and max(image.shape[:2]) <= _PREVIEW
+    is_shown = file.suffix == ".png" and encoding.dtype == "uint8" and max(image.shape[:2]) <= PREVIEW
     if is_shown and is_seen_as_is:
         return file, None
     preview = _place(folder, f"preview_{label}", name, ".png")
     preview.parent.mkdir(parents=True, exist_ok=True)
-    picture = encoding.picture(encoding.encode(shrunken(image, encoding, _PREVIEW))[None], x[None])
+    picture = encoding.picture(encoding.encode(shrunken(image, encoding, PREVIEW))[None], x[None])
     write(preview, to_array(picture[0]))
     return file, preview
 
@@ -129,7 +152,7 @@ def as_shown(file: Path, picture: "Array") -> Path:
     from pix2pix.images import rgb_encoding, rgb_tensor, shrunken, to_array, write
 
     if not file.exists():
-        small = shrunken(picture, rgb_encoding(picture.dtype.name), _PREVIEW)
+        small = shrunken(picture, rgb_encoding(picture.dtype.name), PREVIEW)
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file, to_array(rgb_tensor(small)))
     return file

@@ -83,11 +83,16 @@ def ways(runtime: "Runtime") -> str:
     return f"{names} (--fast none is without)" if runtime.fast else names or "nothing"
 
 
+def flags_of(name: str, checkpoints_dir: str) -> str:
+    """Return the flags that name a run."""
+    where = "" if checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(checkpoints_dir)}"
+    return f"--name {shlex.quote(name)}{where}"
+
+
 def conclusion(options: Trained, folder: Path | None, step: int, interrupted: bool) -> str:
     """Say how the run ended, and what to type next."""
     run = options.run
-    where = "" if run.checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(run.checkpoints_dir)}"
-    name = f"--name {shlex.quote(run.name)}{where}"
+    name = flags_of(run.name, run.checkpoints_dir)
     if folder is None:
         return "dry run: one training step and one validation step went well; nothing was written"
     if interrupted or step < (options.train.steps or 0):

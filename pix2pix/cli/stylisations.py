@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pix2pix.cli.commissions import files_of, manners, numbered, plain_name
 from pix2pix.cli.grid import write_grid
-from pix2pix.cli.results import as_shown, painted, saved
+from pix2pix.cli.results import PREVIEW, as_shown, opened, painted, saved
 from pix2pix.cli.results_folder import Task, counted, written
 from pix2pix.errors import UserError
 from pix2pix.options import JohnsonOptions, TestOptions
@@ -116,18 +116,11 @@ def _read(content: Path, styles: Sequence[Style], options: TestOptions, translat
     Raises:
         UserError: one cannot be used.
     """
-    from pix2pix.images import LargeTiff, as_rgb, open_pixels, read, read_rgb_array, shown, shrunken
+    from pix2pix.images import read_rgb_array
     from pix2pix.inference import Manner
 
     wished, limit = options.stylising, options.max_pixels or translator.options.data.max_pixels
-    opened = (read if options.tile == "off" else open_pixels)(content, limit)
-    try:
-        accepted = opened if isinstance(opened, LargeTiff) else as_rgb(opened)
-        encoding = translator.codec_for(as_rgb(opened[0:1, 0:1])).source
-        if options.skip_bad and isinstance(opened, LargeTiff):
-            shrunken(opened, encoding, 2048)  # reads all of it, so that damage is known now
-    except UserError as error:
-        raise UserError(f"{shown(content)}: {error}") from error
+    pixels = opened(content, options, translator)
     pictures = {
         style.name: read_rgb_array(style.picture, limit) if isinstance(style.picture, Path) else style.picture
         for style in styles
@@ -139,7 +132,7 @@ def _read(content: Path, styles: Sequence[Style], options: TestOptions, translat
     if translator.options.model != "johnson":
         said = [pictures[style.name] if isinstance(style.said, Path) else style.said for style in styles]
         manner = replace(manner, style=said, style_weights=wished.style_weights)
-    return _Seen(accepted, pictures, manner)
+    return _Seen(pixels, pictures, manner)
 
 
 def _painted(painting: Painting, translator: "LoadedTranslator", seen: _Seen, folder: Path) -> "GalleryItem":
@@ -150,7 +143,7 @@ def _painted(painting: Painting, translator: "LoadedTranslator", seen: _Seen, fo
     content = seen.content
     codec = translator.codec_for(as_rgb(content[0:1, 0:1]))
     output = painted(content, translator, folder / "output" / f"{painting.name}.tif", manner=seen.manner)
-    small = as_rgb(shrunken(content, codec.source, 2048))
+    small = as_rgb(shrunken(content, codec.source, PREVIEW))
     images = {"content": as_shown(folder / "content" / f"{painting.content}.png", small)}
     for number, (name, picture) in enumerate(seen.pictures.items(), 1):
         label = "style" if len(seen.pictures) == 1 else f"style {number}"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix.cli.results import translated
+from pix2pix.cli.results import opened, translated
 from pix2pix.cli.results_folder import Task, counted, written
 from pix2pix.cli.stylisations import stylise
 from pix2pix.errors import UserError
@@ -99,7 +99,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
 
 def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how images without partners are sized, in words, and the images."""
-    from pix2pix.images import IMAGE_SUFFIXES, LargeTiff, find_images, open_pixels, read, shown, shrunken
+    from pix2pix.images import IMAGE_SUFFIXES, find_images, shown
 
     root = Path(str(options.input))
     files = [root] if root.is_file() else find_images(root)
@@ -112,17 +112,7 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
 
     def task(file: Path, name: str) -> Task:
         def source() -> "tuple[Array | LargeTiff, None]":
-            opened = read if options.tile == "off" else open_pixels
-            image = opened(file, options.max_pixels or translator.options.data.max_pixels)
-            if options.skip_bad and isinstance(image, LargeTiff):
-                shrunken(image, translator.codec.source, 2048)  # reads all of it, so that damage is known now
-            try:
-                if isinstance(image, LargeTiff):
-                    translator.accept(image[0:1, 0:1])
-                    return image, None
-                return translator.accept(image), None
-            except UserError as error:
-                raise UserError(f"{shown(file)}: {error}") from error
+            return opened(file, options, translator), None
 
         return Task(source, partial(_made, name, file.stem, translator, options.samples))
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 from pix2pix.cli.sentences import of_machine, of_processes, of_steps
 from pix2pix.cli.training_kinds import Supply
-from pix2pix.options import AdainOptions, ConditionalOptions, JohnsonOptions
+from pix2pix.options import AdainOptions, JohnsonOptions, TrainedOnPhotos
 
 if TYPE_CHECKING:
     from pix2pix.data.photos import PhotoData
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress
 
-StylisingOptions: TypeAlias = JohnsonOptions | ConditionalOptions | AdainOptions
-
 
 @dataclass(frozen=True)
 class TrainingOnPhotos:
     """A style method and its photographs, with style pictures if it learns from many."""
 
-    options: StylisingOptions
+    options: TrainedOnPhotos
     method: "Method[Any]"
     data: "PhotoData"
     runtime: "Runtime"
@@ -30,7 +28,7 @@ class TrainingOnPhotos:
     @classmethod
     def opened(
         cls,
-        options: StylisingOptions,
+        options: TrainedOnPhotos,
         runtime: "Runtime",
         content: dict[str, Any] | None,
         *,
@@ -123,7 +121,7 @@ class TrainingOnPhotos:
         return f"loss: {' + '.join(parts)}; features: {features.backbone}{smoothed}, weights {told['weights']}"
 
 
-def _data(options: StylisingOptions, description: Mapping[str, Any] | None, read_again: bool) -> "PhotoData":
+def _data(options: TrainedOnPhotos, description: Mapping[str, Any] | None, read_again: bool) -> "PhotoData":
     """Open the photographs: all are read once before a run begins; one that is resumed keeps what was found then."""
     from tqdm import tqdm
 

@@ -1,6 +1,6 @@
 """Image files, arrays and tensors: the only place that knows files, depths and EXIF."""
 
-from pix2pix.images.arrays import DTYPES, Array, convert_channels, resize, resize_nearest
+from pix2pix.images.arrays import DTYPES, Array, convert_channels, fitted, resize, resize_nearest
 from pix2pix.images.canvas import ArrayCanvas, Maker, Pixels, Place, shrunken
 from pix2pix.images.captions import Captioned, captioned_grid
 from pix2pix.images.encoding import Codec, Encoding
@@ -11,7 +11,7 @@ from pix2pix.images.large_tiff import LargeTiff, NewTiff
 from pix2pix.images.pictures import from_pil, to_pil
 from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
 from pix2pix.images.rgb import as_rgb, read_rgb, read_rgb_array, rgb_encoding, rgb_tensor
-from pix2pix.images.tensors import reflect_to_multiple, reflected, to_array, to_tensor
+from pix2pix.images.tensors import of_height, reflect_to_multiple, reflected, to_array, to_tensor
 
 __all__ = [
     "DTYPES",
@@ -33,9 +33,11 @@ __all__ = [
     "convert_channels",
     "find_images",
     "find_others",
+    "fitted",
     "from_pil",
     "jpeg_quality",
     "natural_order",
+    "of_height",
     "open_pixels",
     "read",
     "read_rgb",

@@ -1,5 +1,6 @@
 """Images as arrays (H, W, C), of any number of channels: their values, their size and their channels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -68,6 +69,12 @@ def upright(array: Array, orientation: int) -> Array:
 def opaque(dtype: np.dtype[Any]) -> float:
     """The alpha of what hides all behind it: the largest whole number, or 1."""
     return 1.0 if dtype.kind == "f" else int(np.iinfo(dtype).max)
+
+
+def fitted(size: Sequence[int], longest: int) -> tuple[int, int]:
+    """Return a (height, width) in the proportions of another: the longer side is `longest`, none is below 1."""
+    height, width = (max(1, round(side * longest / max(size))) for side in size)
+    return height, width
 
 
 def resize(array: Array, size: tuple[int, int]) -> Array:

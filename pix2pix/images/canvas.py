@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from pix2pix.images.arrays import Array
+from pix2pix.images.arrays import Array, fitted
 from pix2pix.images.encoding import Codec, Encoding
 
 _ROWS = 32  # of a smaller image that are made at a time
@@ -79,7 +79,7 @@ def shrunken(pixels: Pixels, encoding: Encoding, longest: int) -> Array:
     height, width = pixels.shape[:2]
     if max(height, width) <= longest:
         return pixels[0:height, 0:width]
-    new_height, new_width = (max(1, round(side * longest / max(height, width))) for side in (height, width))
+    new_height, new_width = fitted((height, width), longest)
     ends = [*range(0, new_height, _ROWS), new_height]
     bands = []
     for first, last in pairwise(ends):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,6 +55,12 @@ def to_type(values: Array, dtype: str) -> Array:
         return values.astype(dtype)
     limits = np.iinfo(dtype)
     return np.rint(values).clip(limits.min, limits.max).astype(dtype)
+
+
+def of_height(image: Tensor, height: int) -> Tensor:
+    """Resize (N, C, H, W) to a height, in its proportions, for people to look at."""
+    size = height, max(1, round(image.shape[-1] * height / image.shape[-2]))
+    return F.interpolate(image, size, mode="bilinear", antialias=True)
 
 
 def reflect_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:

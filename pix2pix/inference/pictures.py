@@ -26,10 +26,7 @@ def style_picture(picture: Picture, longest: int) -> Tensor:
         UserError: it cannot be used.
     """
     array = _array(picture, "style", images_of=(-1.0, 1.0))
-    height, width = array.shape[:2]
-    scale = longest / max(height, width)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return images.rgb_tensor(images.resize(array, size))[None]
+    return images.rgb_tensor(images.resize(array, images.fitted(array.shape[:2], longest)))[None]
 
 
 def mask(picture: Picture, size: tuple[int, int]) -> Tensor:

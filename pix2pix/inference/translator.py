@@ -139,8 +139,8 @@ class LoadedTranslator:
         codec = self.codec_for(source[0:1, 0:1])
         canvas = images.ArrayCanvas(source, codec, make)
         if manner.needs_whole_content and not canvas.is_in_memory:
-            idle = "masks" if manner.masks is not None else "keep_colours coral"
-            raise UserError(f"{idle}: the content is too large to be in memory as a whole; make it smaller")
+            asked = "masks" if manner.masks is not None else "keep_colours coral"
+            raise UserError(f"{asked}: the content is too large to be in memory as a whole; make it smaller")
         self._paint(canvas, manner, name, sample)
 
     def _translate_array(self, array: images.Array, manner: Manner, name: str, sample: int) -> images.Array:

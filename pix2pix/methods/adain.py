@@ -2,7 +2,7 @@
 
 t = AdaIN(f(c), f(s))   (equation 9),   T(c, s) = g((1 - alpha) f(c) + alpha t)   (equation 14), where f is a frozen
 VGG to relu4_1. The decoder g minimises L_c + lambda L_s (equation 11): L_c = |f(g(t)) - t| (equation 12), and L_s
-compares means and deviations of layers up to relu4_1 (equation 13). Several styles are blended as in section 7.1.
+compares means and deviations of layers up to relu4_1 (equation 13). Several styles are blended as in section 7.3.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,11 @@ from torch.optim import Optimizer
 
 from pix2pix.data.records import ContentStyle
 from pix2pix.errors import UserError
-from pix2pix.images import reflect_to_multiple
+from pix2pix.images import of_height, reflect_to_multiple
 from pix2pix.layers import AdaIN, adain_regions, channel_statistics, initialise
-from pix2pix.losses.perceptual import feature_reconstruction
-from pix2pix.losses.pixel import total_variation
 from pix2pix.losses.precision import widened
 from pix2pix.methods.base import Report, Scalars, Styles
+from pix2pix.methods.feed_forward import weighted
 from pix2pix.methods.objective import Objective, Style, general_units
 from pix2pix.methods.regions import paint_regions
 from pix2pix.networks.decoder import Decoder
@@ -49,8 +48,7 @@ class Adain:
         decoder, encoder = Decoder(), Encoder()
         if training:
             self.objective = Objective(options.features, runtime, options.run.seed)
-            units = general_units(self.objective, options.data.crop_size)
-            self.content_unit, self.style_units = units[0].get(_DEEPEST, torch.ones(())), units[1]
+            self.content_units, self.style_units = general_units(self.objective, options.data.crop_size)
             self.description |= {"method": "adain", "features": self.objective.description}
             encoder = Encoder.of(self.objective.extractor)
             initialise(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))
@@ -86,9 +84,8 @@ class Adain:
         content, style = self.runtime.place(batch.content), self.runtime.place(batch.style)
         loss, parts, output = self._losses(content, style)
         scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
-        size = content.shape[-2], max(1, round(style.shape[-1] * content.shape[-2] / style.shape[-2]))
-        shown = torch.nn.functional.interpolate(style, size, mode="bilinear", antialias=True)
-        return Report(scalars, {"val/content | output | style": [content, output, shown]})
+        row = [content, output, of_height(style, content.shape[-2])]
+        return Report(scalars, {"val/content | output | style": row})
 
     def _losses(self, content: Tensor, style: Tensor) -> tuple[Tensor, Scalars, Tensor]:
         """Return L_c + lambda L_s, its parts, and g(t), of contents and styles (N, 3, H, W)."""
@@ -99,13 +96,9 @@ class Adain:
         with self.runtime.autocast():
             output = self.generator(t)
         features = self.objective.features(widened(output))
-        content_loss = feature_reconstruction(features[_DEEPEST], t) / self.content_unit
+        content_loss = self.objective.content_loss(features, {_DEEPEST: t}, self.content_units)
         style_loss = self.objective.style_loss(features, [aim])
-        smoothness = total_variation(output)
-        given = self.options.loss
-        loss = given.content_weight * content_loss + self.options.beta * style_loss + given.lambda_tv * smoothness
-        parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
-        return loss, {name: part.detach() for name, part in parts.items()}, output
+        return *weighted(self.options, content_loss, style_loss, output), output
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:

@@ -18,8 +18,8 @@ from pix2pix.images import ImageError
 from pix2pix.losses.pixel import total_variation
 from pix2pix.losses.precision import widened
 from pix2pix.methods.base import Scalars
-from pix2pix.methods.objective import Features, Objective, Style, example_features, general_units
-from pix2pix.options import ConditionalOptions, FeatureOptions, JohnsonOptions
+from pix2pix.methods.objective import Features, Objective, Style, example_features, of_another
+from pix2pix.options import ConditionalOptions, FeatureOptions, JohnsonOptions, TrainedOnPhotos
 from pix2pix.runtime import Runtime
 
 _CONTENT = ("relu3_3",)  # Johnson's with a VGG, as the code of the paper has it
@@ -37,9 +37,8 @@ class Painting(NamedTuple):
 
     def preview(self) -> Tensor:
         """Return a small copy (3, H, W) of uint8, for people."""
-        height, width = self.picture.shape[-2:]
-        scale = min(1.0, _PREVIEW / max(height, width))
-        size = max(1, round(height * scale)), max(1, round(width * scale))
+        sides = self.picture.shape[-2:]
+        size = images.fitted(sides, min(_PREVIEW, max(sides)))
         small = torch.nn.functional.interpolate(self.picture.cpu(), size, mode="bilinear", antialias=True)[0]
         return ((small.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
@@ -52,7 +51,7 @@ class FeedForwardLoss:
     """
 
     def __init__(self, options: JohnsonOptions | ConditionalOptions, runtime: Runtime, paintings: Sequence[Painting]):
-        self.weights = options.loss.content_weight, options.beta, options.loss.lambda_tv
+        self.options = options
         self.objective = Objective(_with_layers(options.features), runtime, options.run.seed)
         smallest, crop = self.objective.extractor.smallest_side, options.data.crop_size
         if min(crop) < smallest:
@@ -60,8 +59,8 @@ class FeedForwardLoss:
                 f"--crop_size {crop[0]}x{crop[1]} is too small for the layers, which need {smallest}x{smallest}: "
                 "choose a larger one, or name earlier layers"
             )
-        self.content_units, _ = general_units(self.objective, crop)
         others = example_features(self.objective, crop)
+        self.content_units = self.objective.content_units(others, of_another(others))
         self.styles = [self._style(runtime.place(painting.picture), others) for painting in paintings]
         self.description = dict(self.objective.description)
         self.pictures = [painting.preview() for painting in paintings]
@@ -71,7 +70,6 @@ class FeedForwardLoss:
 
         It never waits for the device where all have one style.
         """
-        content_weight, style_weight, lambda_tv = self.weights
         features = self.objective.features(widened(output))
         with torch.no_grad():
             wanted = self.objective.features(content)
@@ -80,22 +78,25 @@ class FeedForwardLoss:
             share * self.objective.style_loss(own, [self.styles[style]])
             for style, share, own in _by_style(features, styles)
         ]
-        style_loss = torch.stack(style_losses).sum()
-        smoothness = total_variation(output)
-        loss = content_weight * content_loss + style_weight * style_loss + lambda_tv * smoothness
-        parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
-        return loss, {name: part.detach() for name, part in parts.items()}
+        return weighted(self.options, content_loss, torch.stack(style_losses).sum(), output)
 
     def shown(self, style: int, beside: Tensor) -> Tensor:
         """Return the picture (1, 3, H, W') in [-1, 1] of a style, as high as the image that it is shown beside."""
-        picture = self.pictures[style][None].to(beside) / 127.5 - 1
-        height, width = picture.shape[-2:]
-        size = beside.shape[-2], max(1, round(width * beside.shape[-2] / height))
-        return torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
+        return images.of_height(self.pictures[style][None].to(beside) / 127.5 - 1, beside.shape[-2])
 
     @torch.no_grad()
     def _style(self, picture: Tensor, others: Features) -> Style:
         return self.objective.style(self.objective.features(picture), others)
+
+
+def weighted(
+    options: TrainedOnPhotos, content_loss: Tensor, style_loss: Tensor, output: Tensor
+) -> tuple[Tensor, Scalars]:
+    """Return lambda_c L_content + lambda_s L_style + lambda_tv L_TV of outputs (N, 3, H, W), and these parts."""
+    given, smoothness = options.loss, total_variation(output)
+    loss = given.content_weight * content_loss + options.beta * style_loss + given.lambda_tv * smoothness
+    parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
+    return loss, {name: part.detach() for name, part in parts.items()}
 
 
 def _by_style(features: Features, styles: Sequence[int]) -> Iterator[tuple[int, float, Features]]:
@@ -131,8 +132,6 @@ def _read(path: Path, longest: int, max_pixels: int, option: str) -> Painting:
         array = images.read_rgb_array(path, max_pixels)
     except ImageError as error:
         raise UserError(f"--{option} {error}; give another picture") from error
-    height, width = array.shape[:2]
-    scale = longest / max(height, width)
-    resized = images.resize(array, (max(1, round(height * scale)), max(1, round(width * scale))))
+    resized = images.resize(array, images.fitted(array.shape[:2], longest))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return Painting(path.stem, images.rgb_tensor(resized)[None].clamp(-1, 1), sha256)

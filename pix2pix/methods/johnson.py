@@ -105,7 +105,7 @@ class Johnson:
         """Do the same with an image that is read, and its painting that is written, by windows."""
         refuse_styles("johnson", styles)
         test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
-        statistics = test.statistics or ("running" if self.options.network.norm == "batch" else "image")
+        statistics = test.statistics_of(self.options.network.norm)
         with switched(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
             translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device, layout)
 

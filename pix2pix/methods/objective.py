@@ -151,7 +151,7 @@ def general_units(
     if not objective.options.units:
         return {}, {}
     features = example_features(objective, size)
-    others = {layer: x.roll(1, dims=0) for layer, x in features.items()}
+    others = of_another(features)
     return objective.content_units(features, others), dict(objective.style(features, others).units)
 
 
@@ -159,6 +159,11 @@ def general_units(
 def example_features(objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE)) -> dict[str, Tensor]:
     """Return the features of a few generated pictures, of `size` at most: what is trained on crops needs no larger."""
     return objective.features(objective.runtime.place(_examples(None, size)))
+
+
+def of_another(features: Features) -> dict[str, Tensor]:
+    """Return the features (N, C, H, W) with those of another picture in the place of each."""
+    return {layer: x.roll(1, dims=0) for layer, x in features.items()}
 
 
 def _examples(folder: str | None, size: tuple[int, int] = (_SIDE, _SIDE)) -> Tensor:

@@ -1,6 +1,6 @@
 """The decoder of AdaIN: the mirror image of its encoder, which turns features into an image.
 
-Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 5.1 and 6:
+Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 6.1:
 nearest neighbours double the size in place of pools, all padding is reflection, and there are no norms, which would
 bring all images to one style.
 """

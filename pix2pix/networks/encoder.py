@@ -1,6 +1,6 @@
 """The encoder of AdaIN: VGG-19 to relu4_1, frozen, which sees images in [-1, 1].
 
-Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 5.1; the
+Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 6.1; the
 network is that of Simonyan and Zisserman 2015, with reflection padding.
 """
 

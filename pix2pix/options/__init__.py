@@ -14,7 +14,7 @@ from pix2pix.options.generated import GeneratedOptions
 from pix2pix.options.importing import ImportOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.loss import LossOptions
-from pix2pix.options.models import TRAINED, Trained, painter, stored_options, trained
+from pix2pix.options.models import TRAINED, Trained, TrainedOnPhotos, painter, stored_options, trained
 from pix2pix.options.photos import ContentStyleOptions, PhotoOptions
 from pix2pix.options.pix2pix import (
     DataOptions,
@@ -55,6 +55,7 @@ __all__ = [
     "TestTimeOptions",
     "TrainOptions",
     "Trained",
+    "TrainedOnPhotos",
     "Transform",
     "as_dict",
     "check_claims",

@@ -16,7 +16,8 @@ from pix2pix.options.records import OptionError, Record, from_dict, one_line, sh
 from pix2pix.options.suggest import did_you_mean
 from pix2pix.options.yaml_text import load_yaml
 
-Trained: TypeAlias = Pix2PixOptions | JohnsonOptions | ConditionalOptions | AdainOptions
+TrainedOnPhotos: TypeAlias = JohnsonOptions | ConditionalOptions | AdainOptions
+Trained: TypeAlias = Pix2PixOptions | TrainedOnPhotos
 
 TRAINED: Mapping[str, type[Trained]] = {
     "pix2pix": Pix2PixOptions,

@@ -368,7 +368,7 @@ def test_a_tile_that_is_too_small_is_refused(ready, error):
 
 
 def test_a_page_shows_large_images_reduced(ready, tmp_path, monkeypatch):
-    monkeypatch.setattr("pix2pix.cli.results._PREVIEW", 32)
+    monkeypatch.setattr("pix2pix.cli.results.PREVIEW", 32)
     write(tmp_path / "a.png", np.zeros((64, 40, 3), np.uint8))
     assert ready.test("run", "--input", tmp_path / "a.png") == 0
     folder = ready.results(part="input_latest")

@@ -5,11 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pix2pix.images import DTYPES, ImageError, convert_channels, resize, resize_nearest
+from pix2pix.images import DTYPES, ImageError, convert_channels, fitted, resize, resize_nearest
 
 
 def noise(height, width, channels, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "longest", "expected"),
+    [((30, 60), 20, (10, 20)), ((6, 4), 9, (9, 6)), ((7, 7), 3, (3, 3)), ((1, 1000), 10, (1, 10))],
+)
+def test_a_size_is_fitted_in_its_proportions(size, longest, expected):
+    assert fitted(size, longest) == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pix2pix.images import reflect_to_multiple, to_array, to_tensor
+from pix2pix.images import of_height, reflect_to_multiple, to_array, to_tensor
 
 
 def noise(height, width, channels, seed=0):
@@ -55,3 +55,10 @@ def test_what_fits_is_not_copied():
     padded, inside = reflect_to_multiple(image, 16)
     assert padded is image
     assert inside == (slice(0, 16), slice(0, 32))
+
+
+def test_an_image_of_a_height_keeps_its_proportions_and_plain_colours():
+    tensor = torch.tensor([-0.5, 0, 1]).reshape(1, 3, 1, 1).expand(1, 3, 10, 21)
+    for height, width in ((5, 10), (20, 42), (1, 2)):
+        assert torch.allclose(of_height(tensor, height), tensor[..., :1, :1].expand(1, 3, height, width), atol=1e-6)
+    assert of_height(tensor[..., :1], 1).shape == (1, 3, 1, 1)

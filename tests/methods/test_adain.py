@@ -128,7 +128,7 @@ def test_the_encoder_is_kept_and_does_not_learn(method):
     assert all(torch.equal(value, before[name]) for name, value in method.networks["encoder"].state_dict().items())
 
 
-def test_a_decoder_that_gives_back_its_target_has_no_content_loss(method):
+def test_validating_tells_the_losses_and_shows_content_output_and_style(method):
     report = method.validation_step(batch(1))
     assert set(report.scalars) == {"val/content", "val/style", "val/tv", "val/loss"}
     total = report.scalars["val/content"] + 10 * report.scalars["val/style"]

@@ -33,13 +33,19 @@ def saved(path, seed):
     return path
 
 
-@pytest.fixture
-def options(tmp_path):
+@pytest.fixture(scope="module")
+def styles(tmp_path_factory):
+    """A folder of three pictures."""
+    folder = tmp_path_factory.mktemp("styles")
     for number, name in enumerate(("dots", "lines", "waves")):
-        saved(tmp_path / "styles" / f"{name}.png", number)
+        saved(folder / f"{name}.png", number)
+    return folder
 
+
+@pytest.fixture(scope="module")
+def options(styles):
     def build(**given):
-        style = {} if "add_style" in given else {"styles": str(tmp_path / "styles")}
+        style = {} if "add_style" in given else {"styles": str(styles)}
         return from_dict(ConditionalOptions, {"dataroot": "photos", "name": "x", **style, **TINY, **SHALLOW, **given})
 
     return build
@@ -53,22 +59,26 @@ def trained(options, steps=3):
     return method
 
 
+@pytest.fixture(scope="module")
+def method(options):
+    """One that has made three steps, and makes no more."""
+    return trained(options())
+
+
 def only(number):
     return Styles(numbers=[number])
 
 
 @pytest.fixture
-def run(tmp_path, options):
-    """A run of three styles, and its method."""
+def run(tmp_path, options, method):
+    """The folder of its run."""
     folder = tmp_path / "three"
     folder.mkdir()
-    method = trained(options())
     save(method, options(), Progress(step=3), folder, best=False)
-    return folder, method
+    return folder
 
 
-def test_each_style_is_a_picture_of_the_folder_by_name(options):
-    method = trained(options())
+def test_each_style_is_a_picture_of_the_folder_by_name(method):
     assert method.description["styles"] == ["dots", "lines", "waves"]
     outputs = [method.translate(picture(3), styles=only(number)) for number in range(3)]
     assert (outputs[0] - outputs[1]).abs().max() > 1e-3
@@ -81,20 +91,17 @@ def test_it_learns_to_paint(options):
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
 
 
-def test_the_drawn_styles_follow_from_the_seed_alone(options):
-    first, second = trained(options()), trained(options())
-    state = second.generator.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in first.generator.state_dict().items())
+def test_the_drawn_styles_follow_from_the_seed_alone(options, method):
+    again = trained(options()).generator.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in method.generator.state_dict().items())
 
 
-def test_weights_of_one_alone_are_that_style(options):
-    method = trained(options())
+def test_weights_of_one_alone_are_that_style(method):
     blend = method.translate(picture(3), styles=Styles(numbers=[0, 1, 2], weights=[0, 5, 0]))
     assert torch.equal(blend, method.translate(picture(3), styles=only(1)))
 
 
-def test_weights_are_made_to_sum_to_one(options):
-    method = trained(options())
+def test_weights_are_made_to_sum_to_one(method):
     outputs = [
         method.translate(picture(3), styles=Styles(numbers=[0, 2], weights=weights)) for weights in ([1, 3], [2, 6])
     ]
@@ -103,28 +110,27 @@ def test_weights_are_made_to_sum_to_one(options):
     assert torch.equal(*even)
 
 
-def test_tiles_paint_what_the_whole_paints(options):
-    method, styles = trained(options()), Styles(numbers=[0, 1])
-    whole = method.translate(picture(size=(100, 150)), styles=styles)
-    method.options = options(tile=64)
-    assert torch.allclose(method.translate(picture(size=(100, 150)), styles=styles), whole, atol=1e-4)
+def test_tiles_paint_what_the_whole_paints(options, method, monkeypatch):
+    blend = Styles(numbers=[0, 1])
+    whole = method.translate(picture(size=(100, 150)), styles=blend)
+    monkeypatch.setattr(method, "options", options(tile=64))
+    assert torch.allclose(method.translate(picture(size=(100, 150)), styles=blend), whole, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (17, 33)])
-def test_images_of_any_size_come_back_in_their_own(options, size):
-    output = Conditional(options(), Runtime("cpu")).translate(picture(size=size), styles=only(0))
+def test_images_of_any_size_come_back_in_their_own(method, size):
+    output = method.translate(picture(size=size), styles=only(0))
     assert output.shape == (1, 3, *size)
 
 
-def test_a_mask_of_all_is_the_style_everywhere(options):
-    method, ones = trained(options()), torch.ones(1, 1, 20, 36)
+def test_a_mask_of_all_is_the_style_everywhere(method):
     x = picture(3, (20, 36))
-    by_mask = method.translate(x, styles=Styles(numbers=[1], masks=[ones]))
+    by_mask = method.translate(x, styles=Styles(numbers=[1], masks=[torch.ones(1, 1, 20, 36)]))
     assert torch.allclose(by_mask, method.translate(x, styles=only(1)), atol=1e-4)
 
 
-def test_regions_far_apart_have_styles_of_their_own(options):
-    method, x = trained(options()), picture(3, (32, 160))
+def test_regions_far_apart_have_styles_of_their_own(method):
+    x = picture(3, (32, 160))
     left = torch.zeros(1, 1, 32, 160)
     left[..., :80] = 1
     both = method.translate(x, styles=Styles(numbers=[0, 2], masks=[left, 1 - left]))
@@ -133,38 +139,36 @@ def test_regions_far_apart_have_styles_of_their_own(options):
     assert (both - method.translate(x, styles=only(0)))[..., 100:].abs().max() > 1e-3
 
 
-def test_where_no_mask_is_the_blend_of_all_is(options):
-    method, x = trained(options()), picture(3)
+def test_where_no_mask_is_the_blend_of_all_is(method):
+    x = picture(3)
     nowhere = [torch.zeros(1, 1, 32, 32)] * 2
     output = method.translate(x, styles=Styles(numbers=[0, 2], masks=nowhere))
     assert torch.allclose(output, method.translate(x, styles=Styles(numbers=[0, 2])), atol=1e-4)
 
 
-def test_masks_of_another_number_or_size_are_refused(options):
-    method, ones = Conditional(options(), Runtime("cpu")), torch.ones(1, 1, 32, 32)
+def test_masks_of_another_number_or_size_are_refused(method):
+    ones = torch.ones(1, 1, 32, 32)
     with pytest.raises(UserError, match="got 1 masks for 2 styles: give one for each"):
         method.translate(picture(), styles=Styles(numbers=[0, 1], masks=[ones]))
     with pytest.raises(UserError, match="a mask is 32x32 and the content 16x32: both need one size"):
         method.translate(picture(size=(16, 32)), styles=Styles(numbers=[0], masks=[ones]))
 
 
-def test_a_style_that_is_missing_is_refused(options):
-    method = Conditional(options(), Runtime("cpu"))
+def test_a_style_that_is_missing_is_refused(method):
     with pytest.raises(UserError, match="no style is given: name one or more of dots, lines, waves"):
         method.translate(picture())
     with pytest.raises(UserError, match="style 4: the styles have the numbers 1 to 3"):
         method.translate(picture(), styles=only(3))
 
 
-def test_a_style_that_is_added_leaves_all_others_bit_equal(tmp_path, options, run):
-    folder, before = run
+def test_a_style_that_is_added_leaves_all_others_bit_equal(tmp_path, options, method, run):
     added = saved(tmp_path / "stars.png", 9)
-    after = trained(options(add_style=str(added), init_from=str(folder)), steps=5)
+    after = trained(options(add_style=str(added), init_from=str(run)))
     assert after.description["styles"] == ["dots", "lines", "waves", "stars"]
     for number in range(3):
-        outputs = [method.translate(picture(3), styles=only(number)) for method in (before, after)]
+        outputs = [each.translate(picture(3), styles=only(number)) for each in (method, after)]
         assert torch.equal(*outputs)
-    old, new = before.generator.state_dict(), after.generator.state_dict()
+    old, new = method.generator.state_dict(), after.generator.state_dict()
     for name, value in old.items():
         assert torch.equal(new[name][: len(value)], value), name
     changed = [
@@ -177,16 +181,16 @@ def test_a_style_that_is_added_leaves_all_others_bit_equal(tmp_path, options, ru
 
 def test_an_added_style_is_learnt_by_its_own_weights(tmp_path, options, run):
     added = saved(tmp_path / "stars.png", 9)
-    method = Conditional(options(add_style=str(added), init_from=str(run[0]), lr=1e-2), Runtime("cpu"))
+    method = Conditional(options(add_style=str(added), init_from=str(run), lr=1e-2), Runtime("cpu"))
     losses = [method.training_step(photos())["loss/style"].item() for _ in range(30)]
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_a_run_that_adds_a_style_is_resumed_without_the_former(tmp_path, options, run):
     added = saved(tmp_path / "stars.png", 9)
-    given = options(add_style=str(added), init_from=str(run[0]))
+    given = options(add_style=str(added), init_from=str(run))
     first = trained(given)
-    checkpoint.path_of(run[0], 3).unlink()
+    checkpoint.path_of(run, 3).unlink()
     again = Conditional(given, Runtime("cpu"), first.description)
     checkpoint.restore(again.generator, first.generator.state_dict(), "G")
     assert {len(norm.weight) for norm in again.generator.modules() if isinstance(norm, ConditionalNorm)} == {4}
@@ -195,8 +199,7 @@ def test_a_run_that_adds_a_style_is_resumed_without_the_former(tmp_path, options
     ]
 
 
-def test_restored_it_needs_no_files_and_paints_the_same(options):
-    method = trained(options())
+def test_restored_it_needs_no_files_and_paints_the_same(options, method):
     again = Conditional.restored(options(styles="gone", weights="gone.pth"), method.description, Runtime("cpu"))
     again.generator.load_state_dict(method.generator.state_dict())
     assert torch.equal(*(one.translate(picture(3), styles=only(2)) for one in (again, method)))
@@ -205,30 +208,30 @@ def test_restored_it_needs_no_files_and_paints_the_same(options):
 def test_a_run_of_another_network_gets_no_style(tmp_path, options, run):
     added = str(saved(tmp_path / "stars.png", 9))
     with pytest.raises(UserError, match="its network has --ngf 4, --blocks 1, --output tanh: give the same"):
-        Conditional(options(add_style=added, init_from=str(run[0]), ngf=8), Runtime("cpu"))
+        Conditional(options(add_style=added, init_from=str(run), ngf=8), Runtime("cpu"))
 
 
 def test_a_run_of_another_method_gets_no_style(tmp_path, options, run):
-    folder, _ = run
-    content = checkpoint.read(checkpoint.path_of(folder, 3))
+    content = checkpoint.read(checkpoint.path_of(run, 3))
     given = as_dict(options())
     johnson = {name: value for name, value in given.items() if name not in ("loss", "model")}
     content["options"] = johnson | {"model": "johnson", "loss": {"style_image": "s.png"}}
-    checkpoint.write(checkpoint.path_of(folder, 3), content)
+    checkpoint.write(checkpoint.path_of(run, 3), content)
     added = str(saved(tmp_path / "stars.png", 9))
     with pytest.raises(UserError, match="a run of --model conditional is needed, not of johnson"):
-        Conditional(options(add_style=added, init_from=str(folder)), Runtime("cpu"))
+        Conditional(options(add_style=added, init_from=str(run)), Runtime("cpu"))
 
 
 def test_a_style_goes_by_one_name(tmp_path, options, run):
     again = str(saved(tmp_path / "waves.png", 9))
     with pytest.raises(UserError, match="--add_style: there is a style waves already: rename the picture"):
-        Conditional(options(add_style=again, init_from=str(run[0])), Runtime("cpu"))
-    saved(tmp_path / "styles" / "dots.jpg", 4)
+        Conditional(options(add_style=again, init_from=str(run)), Runtime("cpu"))
+    for name in ("dots.png", "dots.jpg"):
+        saved(tmp_path / "twice" / name, 4)
     with pytest.raises(
         UserError, match="--styles: two pictures are named dots, and styles go by their names: rename one"
     ):
-        Conditional(options(), Runtime("cpu"))
+        Conditional(options(styles=str(tmp_path / "twice")), Runtime("cpu"))
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path, options):
@@ -237,8 +240,8 @@ def test_a_folder_without_pictures_is_refused(tmp_path, options):
         Conditional(options(styles=str(tmp_path / "empty")), Runtime("cpu"))
 
 
-def test_validating_shows_content_output_and_style(options):
-    report = Conditional(options(), Runtime("cpu")).validation_step(photos(1))
+def test_validating_shows_content_output_and_style(method):
+    report = method.validation_step(photos(1))
     assert set(report.scalars) == {"val/content", "val/style", "val/tv", "val/loss"}
     (row,) = report.images.values()
     assert [image.shape[2] for image in row] == [32] * 3

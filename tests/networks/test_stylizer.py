@@ -24,24 +24,6 @@ def network(**given):
     return built.requires_grad_(False)
 
 
-def transformer_net(seed=0, blocks=5):
-    """Weights with the keys and shapes of the PyTorch examples' TransformerNet."""
-    generator = torch.Generator().manual_seed(seed)
-    sizes = {"conv1": (32, 3, 9), "conv2": (64, 32, 3), "conv3": (128, 64, 3)}
-    sizes |= {f"res{n}.conv{m}": (128, 128, 3) for n in range(1, blocks + 1) for m in (1, 2)}
-    sizes |= {"deconv1": (64, 128, 3), "deconv2": (32, 64, 3), "deconv3": (3, 32, 9)}
-    norms = {"in1": 32, "in2": 64, "in3": 128, "in4": 64, "in5": 32}
-    norms |= {f"res{n}.in{m}": 128 for n in range(1, blocks + 1) for m in (1, 2)}
-    state = {}
-    for name, (outputs, inputs, side) in sizes.items():
-        state[f"{name}.conv2d.weight"] = torch.randn(outputs, inputs, side, side, generator=generator) * 0.05
-        state[f"{name}.conv2d.bias"] = torch.randn(outputs, generator=generator)
-    for name, channels in norms.items():
-        state[f"{name}.weight"] = torch.randn(channels, generator=generator) * 0.2 + 1
-        state[f"{name}.bias"] = torch.randn(channels, generator=generator)
-    return state
-
-
 def painted_by_transformer_net(x, state):
     """What that network makes of colours from 0 to 255, written down once more."""
 
@@ -136,7 +118,7 @@ def test_only_norms_learn_when_a_style_is_added():
     assert learning == {"norm"}
 
 
-def test_transformer_nets_weights_paint_as_it_does():
+def test_transformer_nets_weights_paint_as_it_does(transformer_net):
     state = transformer_net()
     x = picture(1, 3, 48, 64)
     with torch.no_grad():
@@ -145,17 +127,17 @@ def test_transformer_nets_weights_paint_as_it_does():
     assert torch.allclose(output, expected, atol=1e-4 * expected.abs().max().item())
 
 
-def test_half_precision_weights_are_taken_too():
+def test_half_precision_weights_are_taken_too(transformer_net):
     state = {name: value.half() for name, value in transformer_net().items()}
     assert next(from_transformer_net(state).parameters()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("blocks", [3, 5])
-def test_the_number_of_blocks_is_that_of_the_file(blocks):
+def test_the_number_of_blocks_is_that_of_the_file(transformer_net, blocks):
     assert len(from_transformer_net(transformer_net(blocks=blocks)).blocks) == blocks
 
 
-def test_other_keys_are_refused_by_name():
+def test_other_keys_are_refused_by_name(transformer_net):
     state = transformer_net()
     del state["res2.in1.weight"]
     with pytest.raises(CheckpointError, match=r"TransformerNet: blocks\.1\.first\.norm\.weight is missing"):

@@ -52,13 +52,6 @@ def never(x):
     pytest.fail("translated whole")
 
 
-@pytest.fixture
-def short_of_memory(monkeypatch):
-    """Next to nothing is kept, nor ever the whole image translated."""
-    monkeypatch.setattr(translation, "_BUDGET", 0)
-    monkeypatch.setattr(translation, "free_memory", lambda device: 0)
-
-
 def test_tiles_give_what_the_whole_image_gives():
     assert distance(networks(), noise(150, 215), 64) < 1e-10
 

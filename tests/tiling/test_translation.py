@@ -52,13 +52,6 @@ def distance(generator, image, tile, statistics="image", dropout=False):
         return (by_tiles - generator(padded)[..., rows, columns]).abs().max().item()
 
 
-@pytest.fixture
-def short_of_memory(monkeypatch):
-    """Next to nothing is kept, nor ever the whole image translated."""
-    monkeypatch.setattr(translation, "_BUDGET", 0)
-    monkeypatch.setattr(translation, "free_memory", lambda device: 0)
-
-
 def test_tiles_give_what_the_whole_image_gives():
     assert distance(network(), noise(150, 215), 64) < 1e-10
 
