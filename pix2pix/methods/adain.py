@@ -20,7 +20,7 @@ from pix2pix.layers import AdaIN, adain_regions, channel_statistics, initialise
 from pix2pix.losses.precision import widened
 from pix2pix.methods.base import Report, Scalars, Styles
 from pix2pix.methods.feed_forward import weighted
-from pix2pix.methods.objective import Objective, Style, general_units
+from pix2pix.methods.objective import Objective, Style, first_pictures, general_units
 from pix2pix.methods.regions import paint_regions
 from pix2pix.networks.decoder import Decoder
 from pix2pix.networks.encoder import Encoder
@@ -48,7 +48,10 @@ class Adain:
         decoder, encoder = Decoder(), Encoder()
         if training:
             self.objective = Objective(options.features, runtime, options.run.seed)
-            self.content_units, self.style_units = general_units(self.objective, options.data.crop_size)
+            crop = options.data.crop_size
+            # generated pictures are too much alike to say how far paintings are from photographs
+            units = general_units(self.objective, crop, first_pictures(options.data.styles, crop))
+            self.content_units, self.style_units = units
             self.description |= {"method": "adain", "features": self.objective.description}
             encoder = Encoder.of(self.objective.extractor)
             initialise(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))

@@ -141,16 +141,20 @@ def style_layers_of(options: FeatureOptions) -> tuple[str, ...]:
     return layers[2:4] if options.style_loss == "mrf" else layers
 
 
+@torch.no_grad()
 def general_units(
-    objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE)
+    objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE), pictures: Tensor | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the units of content and style for images yet unknown: means over pairs of `example_features`.
+    """Return the units of content and style for images yet unknown: means over pairs of pictures (N, 3, H, W).
 
-    {} if unwanted.
+    Without pictures these are generated ones, see `example_features`. {} if unwanted.
     """
     if not objective.options.units:
         return {}, {}
-    features = example_features(objective, size)
+    if pictures is None:
+        features = example_features(objective, size)
+    else:
+        features = objective.features(objective.runtime.place(pictures))
     others = of_another(features)
     return objective.content_units(features, others), dict(objective.style(features, others).units)
 
@@ -159,6 +163,19 @@ def general_units(
 def example_features(objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE)) -> dict[str, Tensor]:
     """Return the features of a few generated pictures, of `size` at most: what is trained on crops needs no larger."""
     return objective.features(objective.runtime.place(_examples(None, size)))
+
+
+def first_pictures(folder: str, size: tuple[int, int]) -> Tensor | None:
+    """Return the first pictures of a folder that can be read, squeezed to one size; None if there are not two."""
+    sound: list[Tensor] = []
+    for file in images.find_images(folder) if Path(folder).is_dir() else ():
+        try:
+            sound.append(F.interpolate(images.read_rgb(file)[None], size, mode="bicubic", antialias=True))
+        except images.ImageError:
+            continue  # told of, or left out, where the data is looked through
+        if len(sound) == _EXAMPLES:
+            break
+    return torch.cat(sound).clamp(-1, 1) if len(sound) > 1 else None
 
 
 def of_another(features: Features) -> dict[str, Tensor]:
