@@ -25,7 +25,7 @@ class Photos(NamedTuple):
 
 
 class ContentStyle(NamedTuple):
-    """A batch of photographs and as many pictures in whose manner they are painted; the photographs' names."""
+    """A batch of photographs and of as many pictures in whose manner to paint, (N, 3, H, W); the photographs' names."""
 
     content: Tensor
     style: Tensor

@@ -33,7 +33,13 @@ _DEEPEST = "relu4_1"
 
 
 class Adain:
-    """The encoder f, the decoder g, its optimiser and its update; without `training` both networks alone."""
+    """The encoder f, the decoder g, its optimiser and its update; without `training` both networks alone.
+
+    `description` is that of a checkpoint that is about to be loaded.
+
+    Raises:
+        UserError: the encoder's weights cannot be used.
+    """
 
     def __init__(
         self,

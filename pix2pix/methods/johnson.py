@@ -25,7 +25,13 @@ from pix2pix.tiling import translate as translate_canvas
 
 
 class Johnson:
-    """The network f_W, its loss, its optimiser and its update; without `training` the network alone."""
+    """The network f_W, its loss, its optimiser and its update; without `training` the network alone.
+
+    `description` is that of a checkpoint that is about to be loaded.
+
+    Raises:
+        UserError: the style picture or the weights of the backbone cannot be used, or crops are too small for it.
+    """
 
     def __init__(
         self,
