@@ -49,6 +49,7 @@ class Adain:
         decoder, encoder = Decoder(), Encoder()
         if training:
             self.objective = Objective(options.features, runtime, options.run.seed)
+            self.objective.check_crop(options.data.crop_size)
             units = general_units(self.objective, options.data.crop_size)
             self.content_unit, self.style_units = units[0].get(_DEEPEST, torch.ones(())), units[1]
             self.description |= {"method": "adain", "features": self.objective.description}
@@ -75,7 +76,10 @@ class Adain:
 
     def _update(self, content: Tensor, style: Tensor) -> Scalars:
         """Update g; it never waits for the device, so that it can be recorded."""
-        loss, parts, _ = self._losses(content, style)
+        t, aim = self._aims(content, style)
+        with self.runtime.autocast():
+            output = self.generator(t)
+        loss, parts = self._loss(output, t, aim)
         scalars = {f"loss/{name}": part for name, part in parts.items()} | {"loss/G": loss.detach()}
         scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss, "loss/G")
         return scalars
@@ -84,20 +88,22 @@ class Adain:
     def validation_step(self, batch: ContentStyle) -> Report:
         """Paint a photograph in a style as test time does, and tell its losses."""
         content, style = self.runtime.place(batch.content), self.runtime.place(batch.style)
-        loss, parts, output = self._losses(content, style)
+        output = self.translate(content, styles=Styles([style]))
+        loss, parts = self._loss(output, *self._aims(content, style))
         scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
         size = content.shape[-2], max(1, round(style.shape[-1] * content.shape[-2] / style.shape[-2]))
         shown = torch.nn.functional.interpolate(style, size, mode="bilinear", antialias=True)
         return Report(scalars, {"val/content | output | style": [content, output, shown]})
 
-    def _losses(self, content: Tensor, style: Tensor) -> tuple[Tensor, Scalars, Tensor]:
-        """Return L_c + lambda L_s, its parts, and g(t), of contents and styles (N, 3, H, W)."""
-        with torch.no_grad():
-            of_style = self.objective.features(style)
-            t = AdaIN(*channel_statistics(of_style[_DEEPEST]))(self.objective.features(content)[_DEEPEST])
-            aim = Style(self.objective.statistics(of_style), self.style_units)
-        with self.runtime.autocast():
-            output = self.generator(t)
+    @torch.no_grad()
+    def _aims(self, content: Tensor, style: Tensor) -> tuple[Tensor, Style]:
+        """Return t of contents and styles (N, 3, H, W), and what the style loss compares with."""
+        of_style = self.objective.features(style)
+        t: Tensor = AdaIN(*channel_statistics(of_style[_DEEPEST]))(self.objective.features(content)[_DEEPEST])
+        return t, Style(self.objective.statistics(of_style), self.style_units)
+
+    def _loss(self, output: Tensor, t: Tensor, aim: Style) -> tuple[Tensor, Scalars]:
+        """Return L_c + lambda L_s of what g made (N, 3, H, W), and its parts."""
         features = self.objective.features(widened(output))
         content_loss = feature_reconstruction(features[_DEEPEST], t) / self.content_unit
         style_loss = self.objective.style_loss(features, [aim])
@@ -105,7 +111,7 @@ class Adain:
         given = self.options.loss
         loss = given.content_weight * content_loss + self.options.beta * style_loss + given.lambda_tv * smoothness
         parts = {"content": content_loss, "style": style_loss, "tv": smoothness}
-        return loss, {name: part.detach() for name, part in parts.items()}, output
+        return loss, {name: part.detach() for name, part in parts.items()}
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
