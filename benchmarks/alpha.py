@@ -23,7 +23,7 @@ from pix2pix.errors import UserError
 from pix2pix.images import reflect_to_multiple
 from pix2pix.methods.adain import Adain
 from pix2pix.methods.base import Styles
-from pix2pix.methods.objective import Objective, Style, first_pictures, general_units
+from pix2pix.methods.objective import Objective, Style
 
 ALPHAS = (1.0, 0.75, 0.5, 0.25, 0.0)
 HEAD = ("alpha", "distance from the content", "style loss")
@@ -49,8 +49,7 @@ def falls(values: Sequence[float]) -> bool:
 @torch.inference_mode()
 def trade_off(method: Adain, objective: Objective, contents: list[Tensor], styles: list[Tensor]) -> list[Pair]:
     """Paint every content (1, 3, H, W) in every style by every alpha."""
-    crop = method.options.data.crop_size
-    units = general_units(objective, crop, first_pictures(method.options.data.styles, crop))[1]
+    units = {layer: torch.tensor(unit) for layer, unit in method.description["units"][1].items()}
     aims = [Style(objective.statistics(objective.features(method.runtime.place(style))), units) for style in styles]
 
     def encoded(image: Tensor) -> Tensor:

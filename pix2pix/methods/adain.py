@@ -55,10 +55,13 @@ class Adain:
         if training:
             self.objective = Objective(options.features, runtime, options.run.seed)
             crop = options.data.crop_size
-            # generated pictures are too much alike to say how far paintings are from photographs
-            units = general_units(self.objective, crop, first_pictures(options.data.styles, crop))
-            self.content_units, self.style_units = units
+            self.objective.check_crop(crop)
             self.description |= {"method": "adain", "features": self.objective.description}
+            self.description["units"] = self.description.get("units") or self._measured_units()  # a run keeps them
+            self.content_units, self.style_units = (
+                {layer: torch.tensor(unit, device=runtime.device) for layer, unit in units.items()}
+                for units in self.description["units"]
+            )
             encoder = Encoder.of(self.objective.extractor)
             initialise(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))
         self.multiple: int = encoder.multiple
@@ -76,13 +79,25 @@ class Adain:
         """Build it for weights that are about to be loaded, to translate."""
         return cls(options, runtime, description, training=False)
 
+    def _measured_units(self) -> list[dict[str, float]]:
+        """Return the units of content and style, by layer, as paintings of the training differ.
+
+        Generated pictures are too much alike to say how far paintings are from photographs.
+        """
+        crop = self.options.data.crop_size
+        units = general_units(self.objective, crop, first_pictures(self.options.data.styles, crop))
+        return [{layer: unit.item() for layer, unit in each.items()} for each in units]
+
     def training_step(self, batch: ContentStyle) -> Scalars:
         """Update g on one batch."""
         return self._step(self.runtime.place(batch.content), self.runtime.place(batch.style))
 
     def _update(self, content: Tensor, style: Tensor) -> Scalars:
         """Update g; it never waits for the device, so that it can be recorded."""
-        loss, parts, _ = self._losses(content, style)
+        t, aim = self._aims(content, style)
+        with self.runtime.autocast():
+            output = self.generator(t)
+        loss, parts = self._loss(output, t, aim)
         scalars = {f"loss/{name}": part for name, part in parts.items()} | {"loss/G": loss.detach()}
         scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss, "loss/G")
         return scalars
@@ -91,23 +106,25 @@ class Adain:
     def validation_step(self, batch: ContentStyle) -> Report:
         """Paint a photograph in a style as test time does, and tell its losses."""
         content, style = self.runtime.place(batch.content), self.runtime.place(batch.style)
-        loss, parts, output = self._losses(content, style)
+        output = self.translate(content, styles=Styles([style]))
+        loss, parts = self._loss(output, *self._aims(content, style))
         scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
         row = [content, output, of_height(style, content.shape[-2])]
         return Report(scalars, {"val/content | output | style": row})
 
-    def _losses(self, content: Tensor, style: Tensor) -> tuple[Tensor, Scalars, Tensor]:
-        """Return L_c + lambda L_s, its parts, and g(t), of contents and styles (N, 3, H, W)."""
-        with torch.no_grad():
-            of_style = self.objective.features(style)
-            t = AdaIN(*channel_statistics(of_style[_DEEPEST]))(self.objective.features(content)[_DEEPEST])
-            aim = Style(self.objective.statistics(of_style), self.style_units)
-        with self.runtime.autocast():
-            output = self.generator(t)
+    @torch.no_grad()
+    def _aims(self, content: Tensor, style: Tensor) -> tuple[Tensor, Style]:
+        """Return t of contents and styles (N, 3, H, W), and what the style loss compares with."""
+        of_style = self.objective.features(style)
+        t: Tensor = AdaIN(*channel_statistics(of_style[_DEEPEST]))(self.objective.features(content)[_DEEPEST])
+        return t, Style(self.objective.statistics(of_style), self.style_units)
+
+    def _loss(self, output: Tensor, t: Tensor, aim: Style) -> tuple[Tensor, Scalars]:
+        """Return L_c + lambda L_s of what g made (N, 3, H, W), and its parts."""
         features = self.objective.features(widened(output))
         content_loss = self.objective.content_loss(features, {_DEEPEST: t}, self.content_units)
         style_loss = self.objective.style_loss(features, [aim])
-        return *weighted(self.options, content_loss, style_loss, output), output
+        return weighted(self.options, content_loss, style_loss, output)
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:

@@ -175,9 +175,13 @@ def _former(options: ConditionalOptions) -> dict[str, Any]:
     """Read the run that is to get one more style.
 
     Raises:
-        UserError: there is none, or it is of another method or network.
+        UserError: there is none, or it is of another method or network, or is the run that begins.
     """
-    folder = Path(str(options.loss.init_from))
+    folder, run = Path(str(options.loss.init_from)), options.run
+    if folder.resolve() == Path(run.checkpoints_dir, run.name).resolve():
+        raise UserError(f"--init_from {images.shown(folder)} is the run itself: choose another --name")
+    if not folder.is_dir():
+        raise UserError(f"--init_from {images.shown(folder)}: no such folder; a run is needed: checkpoints/NAME")
     content = checkpoint.read(checkpoint.resolve(folder, "latest"))
     stored = stored_options(content["options"], "the checkpoint's options")
     if not isinstance(stored, ConditionalOptions):

@@ -47,21 +47,18 @@ class FeedForwardLoss:
     """The objective of a network that paints in the manner of some paintings.
 
     Raises:
-        UserError: weights or layers are not to be had, or crops are too small for the layers.
+        UserError: weights or layers are not to be had, or crops or paintings do not fit them or the network.
     """
 
     def __init__(self, options: JohnsonOptions | ConditionalOptions, runtime: Runtime, paintings: Sequence[Painting]):
-        self.options = options
+        self.options, self.runtime = options, runtime
         self.objective = Objective(_with_layers(options.features), runtime, options.run.seed)
-        smallest, crop = self.objective.extractor.smallest_side, options.data.crop_size
-        if min(crop) < smallest:
-            raise UserError(
-                f"--crop_size {crop[0]}x{crop[1]} is too small for the layers, which need {smallest}x{smallest}: "
-                "choose a larger one, or name earlier layers"
-            )
+        crop = options.data.crop_size
+        _check_crop(crop)
+        self.objective.check_crop(crop)
         others = example_features(self.objective, crop)
         self.content_units = self.objective.content_units(others, of_another(others))
-        self.styles = [self._style(runtime.place(painting.picture), others) for painting in paintings]
+        self.styles = [self._style(painting, others) for painting in paintings]
         self.description = dict(self.objective.description)
         self.pictures = [painting.preview() for painting in paintings]
 
@@ -85,8 +82,23 @@ class FeedForwardLoss:
         return images.of_height(self.pictures[style][None].to(beside) / 127.5 - 1, beside.shape[-2])
 
     @torch.no_grad()
-    def _style(self, picture: Tensor, others: Features) -> Style:
-        return self.objective.style(self.objective.features(picture), others)
+    def _style(self, painting: Painting, others: Features) -> Style:
+        height, width = painting.picture.shape[-2:]
+        smallest = self.objective.extractor.smallest_side
+        if min(height, width) < smallest:
+            raise UserError(
+                f"the style {images.shown(painting.name)} is seen as {height}x{width}, and the layers need "
+                f"{smallest}x{smallest}: raise --style_size, give a picture that is less long, or name earlier layers"
+            )
+        return self.objective.style(self.objective.features(self.runtime.place(painting.picture)), others)
+
+
+def _check_crop(size: tuple[int, int]) -> None:
+    if any(side % 4 or side < 16 for side in size):
+        raise UserError(
+            f"--crop_size {size[0]}x{size[1]}: the network halves and doubles it twice: "
+            "choose multiples of 4, from 16 on"
+        )
 
 
 def weighted(

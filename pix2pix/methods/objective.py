@@ -71,6 +71,19 @@ class Objective:
             "style_layers": ",".join(self.style_layers),
         }
 
+    def check_crop(self, size: tuple[int, int]) -> None:
+        """Refuse crops that are too small for the layers.
+
+        Raises:
+            UserError: they are.
+        """
+        smallest = self.extractor.smallest_side
+        if min(size) < smallest:
+            raise UserError(
+                f"--crop_size {size[0]}x{size[1]} is too small for the layers, which need {smallest}x{smallest}: "
+                "choose a larger one, or name earlier layers"
+            )
+
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Return the features of images (N, 3, H, W) in [-1, 1] by layer, smoothed if that is wished (SWAG)."""
         features: dict[str, Tensor] = self.extractor(image)

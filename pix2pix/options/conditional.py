@@ -1,6 +1,5 @@
 """Options of training one network to paint in many styles. Defaults are the paper's where it names them."""
 
-from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -61,9 +60,3 @@ class ConditionalOptions(Record):
     def beta(self) -> float:
         """The weight of the style loss, given or that which suits its kind."""
         return self.features.usual_style_weight if self.loss.style_weight is None else self.loss.style_weight
-
-    @model_validator(mode="after")
-    def _begun_from_another_run(self) -> Self:
-        if self.loss.init_from == str(PurePath(self.run.checkpoints_dir, self.run.name)):
-            raise ValueError(f"--init_from {self.loss.init_from} is the run itself: choose another --name")
-        return self

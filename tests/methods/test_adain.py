@@ -137,6 +137,20 @@ def test_validating_tells_the_losses_and_shows_content_output_and_style(method):
     assert [image.shape for image in row] == [(1, 3, 32, 32)] * 3
 
 
+@pytest.mark.parametrize("size", [(37, 32), (32, 45)])
+def test_validating_shows_photographs_of_any_size_painted_as_they_would_be(method, size):
+    x, style = picture(1, size), picture(2)
+    report = method.validation_step(ContentStyle(x, style, ["x"]))
+    ((content, output, _),) = report.images.values()
+    assert torch.equal(content, x)
+    assert torch.equal(output, painted(method, x, pictures=[style]))
+
+
+def test_crops_too_small_for_the_encoder_are_refused():
+    with pytest.raises(UserError, match="--crop_size 8x40 is too small for the layers, which need 16x16"):
+        Adain(options(load_size=40, crop_size="8x40", rescaled=True), Runtime("cpu"))
+
+
 def test_no_style_is_refused(method):
     with pytest.raises(UserError, match="adain paints in the style of a picture: give one by --style"):
         method.translate(picture())

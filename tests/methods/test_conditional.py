@@ -7,6 +7,7 @@ from pix2pix.data.records import Photos
 from pix2pix.errors import UserError
 from pix2pix.images import write
 from pix2pix.layers import ConditionalNorm
+from pix2pix.methods import conditional
 from pix2pix.methods.base import Styles
 from pix2pix.methods.conditional import Conditional
 from pix2pix.options import ConditionalOptions, as_dict, from_dict
@@ -232,6 +233,21 @@ def test_a_style_goes_by_one_name(tmp_path, options, run):
         UserError, match="--styles: two pictures are named dots, and styles go by their names: rename one"
     ):
         Conditional(options(styles=str(tmp_path / "twice")), Runtime("cpu"))
+
+
+@pytest.mark.parametrize("way", ["x", "../runs/x", "link"])
+def test_a_run_does_not_get_a_style_from_itself_whichever_way_it_is_named(options, tmp_path, way):
+    folder = tmp_path / "runs"
+    (folder / "x").mkdir(parents=True)
+    (folder / "link").symlink_to(folder / "x")
+    given = options(add_style="new.png", init_from=str(folder / way), checkpoints_dir=str(folder))
+    with pytest.raises(UserError, match=r"is the run itself: choose another --name$"):
+        conditional._former(given)
+
+
+def test_a_run_that_there_is_not_gets_no_style(options):
+    with pytest.raises(UserError, match=r"^--init_from many: no such folder; a run is needed: checkpoints/NAME"):
+        conditional._former(options(add_style="new.png", init_from="many"))
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path, options):
