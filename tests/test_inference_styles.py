@@ -214,7 +214,7 @@ def test_pictures_fill_the_regions_of_their_masks(adain):
         ({"style": "nowhere.jpg"}, "style: nowhere.jpg: No such file or directory"),
         ({"style": 3}, "style: got int ; a file, a PIL image, an array (H, W[, C]) or a float tensor "),
         ({"style": torch.zeros(2, 3, 4, 4)}, "style: got Tensor (2, 3, 4, 4); a file, a PIL image, an array "),
-        ({"style": np.zeros((4, 4, 5), np.uint8)}, "style: uint8 with 5 channels; a picture of 8 or 16 bits or "),
+        ({"style": np.zeros((4, 4, 5), np.uint8)}, "style: uint8 with 5 channels; a picture of uint8, uint16 or "),
         ({"style": np.full((4, 4), 9j)}, "style: holds values of type complex128, where "),
         ({"style": photo(), "alpha": 1.5}, "alpha: got 1.5; a number from 0 to 1 is needed"),
         ({"style": photo(), "alpha": "1"}, "alpha: got '1'; a number from 0 to 1 is needed"),
@@ -291,7 +291,7 @@ def test_a_picture_that_cannot_be_a_style_is_told(adain, given, message):
         (
             "conditional",
             {"style": 1, "masks": [np.zeros((24, 40, 2), np.uint8)]},
-            "masks: uint8 with 2 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed",
+            "masks: uint8 with 2 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed",
         ),
     ],
 )
@@ -305,8 +305,8 @@ def test_what_does_not_fit_is_told_in_one_line(style_runs, run, given, message):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (photo(channels=2), "uint8 with 2 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed"),
-        (photo().astype(np.float64), "float64 with 3 channels; a picture of 8 or 16 bits or floats"),
+        (photo(channels=2), "uint8 with 2 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed"),
+        (photo().astype(np.float64), "float64 with 3 channels; a picture of uint8, uint16 or float32"),
         (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values; numbers from 0 to 1 are needed"),
         (np.full((4, 4, 3), 99, np.float32), "holds values up to 99; floats from 0 to 1 are needed, or 8 or 16 bits"),
         (np.zeros((0, 4, 3), np.uint8), "got an array uint8 (0, 4, 3); uint8 (H, W, 3) is needed"),
