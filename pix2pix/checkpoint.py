@@ -176,11 +176,20 @@ def restore(network: nn.Module, state: dict[str, Tensor], who: str) -> None:
     Raises:
         CheckpointError: they are not; the first five differences are told.
     """
-    lines = differences(network.state_dict(), state)
+    check_fits(network.state_dict(), state, who)
+    network.load_state_dict(state)
+
+
+def check_fits(expected: dict[str, Tensor], got: dict[str, Tensor], who: str) -> None:
+    """See that two state dicts agree in names and shapes.
+
+    Raises:
+        CheckpointError: they do not; the first five differences are told.
+    """
+    lines = differences(expected, got)
     if lines:
         more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise CheckpointError(f"the checkpoint does not fit network {who}: {'; '.join(lines[:5])}{more}")
-    network.load_state_dict(state)
 
 
 def differences(expected: dict[str, Tensor], got: dict[str, Tensor]) -> list[str]:

@@ -214,7 +214,7 @@ def test_pictures_fill_the_regions_of_their_masks(adain):
         ({"style": "nowhere.jpg"}, "style: nowhere.jpg: No such file or directory"),
         ({"style": 3}, "style: got int ; a file, a PIL image, an array (H, W[, C]) or a float tensor "),
         ({"style": torch.zeros(2, 3, 4, 4)}, "style: got Tensor (2, 3, 4, 4); a file, a PIL image, an array "),
-        ({"style": np.zeros((4, 4, 5), np.uint8)}, "style: uint8 with 5 channels; a picture of 8 or 16 bits or "),
+        ({"style": np.zeros((4, 4, 5), np.uint8)}, "style: uint8 with 5 channels; a picture of uint8, uint16 or "),
         ({"style": np.full((4, 4), 9j)}, "style: holds values of type complex128, where "),
         ({"style": photo(), "alpha": 1.5}, "alpha: got 1.5; a number from 0 to 1 is needed"),
         ({"style": photo(), "alpha": "1"}, "alpha: got '1'; a number from 0 to 1 is needed"),
@@ -291,7 +291,7 @@ def test_a_picture_that_cannot_be_a_style_is_told(adain, given, message):
         (
             "conditional",
             {"style": 1, "masks": [np.zeros((24, 40, 2), np.uint8)]},
-            "masks: uint8 with 2 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed",
+            "masks: uint8 with 2 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed",
         ),
     ],
 )
@@ -305,8 +305,8 @@ def test_what_does_not_fit_is_told_in_one_line(style_runs, run, given, message):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (photo(channels=2), "uint8 with 2 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed"),
-        (photo().astype(np.float64), "float64 with 3 channels; a picture of 8 or 16 bits or floats"),
+        (photo(channels=2), "uint8 with 2 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed"),
+        (photo().astype(np.float64), "float64 with 3 channels; a picture of uint8, uint16 or float32"),
         (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values; numbers from 0 to 1 are needed"),
         (np.full((4, 4, 3), 99, np.float32), "holds values up to 99; floats from 0 to 1 are needed, or 8 or 16 bits"),
         (np.zeros((0, 4, 3), np.uint8), "got an array uint8 (0, 4, 3); uint8 (H, W, 3) is needed"),
@@ -345,3 +345,63 @@ def test_a_turned_photo_is_painted_upright(johnson):
     turned = image.transpose(Image.Transpose.ROTATE_180)
     turned.getexif().update(exif)
     assert np.array_equal(from_pil(johnson.translate(turned)), johnson.translate(photo()))
+
+
+def test_numbers_of_numpy_are_numbers(conditional, adain):
+    image = photo()
+    assert np.array_equal(conditional.translate(image, style=np.int64(2)), conditional.translate(image, style="blue"))
+    half, same = (adain.translate(image, style=photo(), alpha=x, **SMALL) for x in (np.float32(0.5), 0.5))
+    assert np.array_equal(half, same)
+
+
+@pytest.mark.parametrize("weight", [1e308, 5e-324])
+def test_weights_of_any_size_are_shares(weight):
+    assert Styles(numbers=[0, 1], weights=[weight, weight]).shares() == [0.5, 0.5]
+
+
+def test_one_mask_needs_no_list(adain, tmp_path):
+    image = photo(32, 48)
+    left = np.zeros((32, 48), np.uint8)
+    left[:, :24] = 255
+    write(tmp_path / "left.png", left[..., None])
+    expected = adain.translate(image, style=photo(), masks=[left], **SMALL)
+    for mask in (left, Image.fromarray(left), torch.from_numpy(left / 255), tmp_path / "left.png"):
+        assert np.array_equal(adain.translate(image, style=photo(), masks=mask, **SMALL), expected)
+
+
+@pytest.mark.parametrize(
+    ("run", "given", "message"),
+    [
+        (
+            "conditional",
+            {"style": 1, "masks": [np.ones((24, 40))]},
+            "masks: a run of conditional paints all of the content, so one style needs none; leave it out",
+        ),
+        (
+            "adain",
+            {"style": [photo()] * 2, "masks": [np.ones((24, 40))] * 2, "style_weights": [2, 1]},
+            "style_weights: with masks adain blends no styles; leave one of them out",
+        ),
+        ("conditional", {"style": photo()}, "style: got array([[["),
+        ("conditional", {"style": 1, "style_weights": [1, 2]}, "style_weights: got 2 for 1 style; give one for each"),
+        ("conditional", {"style": [1, 2], "masks": 3}, "masks: got 1 for 2 styles; give one for each, in their order"),
+        *(
+            (
+                "adain",
+                {"style": photo(), "style_size": size},
+                f"style_size: got {size!r}; a whole number from 1 to 65535 is needed",
+            )
+            for size in (0, -5, 1.5, "64", 10**6)
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_told_in_one_line(style_runs, run, given, message):
+    with pytest.raises(UserError) as caught:
+        load(style_runs / run).translate(photo(), **given)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_foreign_byte_order_is_read(johnson):
+    deep = photo(dtype="uint16")
+    assert np.array_equal(johnson.translate(deep.astype(">u2")), johnson.translate(deep))

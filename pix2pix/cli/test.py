@@ -44,8 +44,7 @@ def test(argv: Sequence[str]) -> int:
     if translator.is_stylising and options.input is None:
         raise UserError("--content is missing: the picture to paint, or a folder of them")
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
-    if options.input and Path(options.input).resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"--input {options.input} lies in {folder}, which the results replace; copy it elsewhere first")
+    _check_kept(options, translator.options.model, folder)
     try:
         if translator.is_stylising:
             stylise(options, translator, folder)
@@ -56,6 +55,15 @@ def test(argv: Sequence[str]) -> int:
         raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
     print(folder / "index.html")
     return 0
+
+
+def _check_kept(options: TestOptions, model: str, folder: Path) -> None:
+    """See that no picture that is read lies where results are replaced."""
+    read = {"input": [options.input] if options.input else [], "masks": options.stylising.masks or ()}
+    read["style"] = (options.stylising.style or ()) if model == "adain" else ()  # else they are names
+    for option, path in ((option, path) for option, paths in read.items() for path in paths):
+        if Path(path).resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"--{option} {path} lies in {folder}, which the results replace; copy it elsewhere first")
 
 
 def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:

@@ -50,7 +50,7 @@ def read_rgb_array(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -
 
 
 def as_rgb(array: Array) -> Array:
-    """Return a picture (H, W, C) as (H, W, 3) of its own type: grey is repeated, alpha left out.
+    """Return a picture (H, W, C) as (H, W, 3) of its own type in native order: grey is repeated, alpha left out.
 
     Raises:
         ImageError: it has other channels than 1, 3 or 4, is not of uint8, uint16 or float32, or has values not finite
@@ -58,11 +58,13 @@ def as_rgb(array: Array) -> Array:
     """
     if array.shape[2] not in (1, 3, 4) or array.dtype.name not in _WHITE:
         raise ImageError(
-            f"{array.dtype} with {array.shape[2]} channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed"
+            f"{array.dtype} with {array.shape[2]} channels; "
+            "a picture of uint8, uint16 or float32, grey or RGB, is needed"
         )
     if not np.isfinite(array).all():
         raise ImageError("holds NaN or infinite values; numbers from 0 to 1 are needed")
     if array.dtype.name == "float32" and array.max() > _BRIGHTEST:
         raise ImageError(f"holds values up to {array.max():g}; floats from 0 to 1 are needed, or 8 or 16 bits")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     rgb = convert_channels(array, 1 if array.shape[2] == 1 else 3)
     return convert_channels(rgb, 3)

@@ -13,6 +13,7 @@ from pix2pix import images
 from pix2pix.errors import UserError
 from pix2pix.images import Array, ImageError
 from pix2pix.images.arrays import kept
+from pix2pix.images.refusals import MAX_PIXELS
 
 Picture: TypeAlias = Image.Image | npt.NDArray[Any] | Tensor | str | Path
 
@@ -35,7 +36,7 @@ def mask(picture: Picture, size: tuple[int, int]) -> Tensor:
     Raises:
         UserError: it is of another size than the content, black everywhere, or cannot be used.
     """
-    array = _array(picture, "masks", images_of=(0.0, 1.0))
+    array = _array(picture, "masks", images_of=(0.0, 1.0), max_pixels=max(MAX_PIXELS, size[0] * size[1]))
     if array.shape[:2] != size:
         (height, width), (content_height, content_width) = array.shape[:2], size
         raise UserError(
@@ -48,11 +49,11 @@ def mask(picture: Picture, size: tuple[int, int]) -> Tensor:
     return grey
 
 
-def _array(picture: Picture, role: str, images_of: tuple[float, float]) -> Array:
+def _array(picture: Picture, role: str, images_of: tuple[float, float], max_pixels: int = MAX_PIXELS) -> Array:
     """Return a picture (H, W, 3) of uint8, uint16 or floats from 0 to 1; tensors have the range that is told."""
     if isinstance(picture, str | Path):
         try:
-            return images.read_rgb_array(picture)
+            return images.read_rgb_array(picture, max_pixels)
         except ImageError as error:
             raise UserError(f"{role}: {error}") from error
     if isinstance(picture, Image.Image) and picture.width * picture.height > 0:

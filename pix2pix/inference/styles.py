@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from pix2pix.tiling import Canvas
 
 KeepColours = Literal["none", "luminance", "coral"]
 STYLE_SIZE = 512  # Huang and Belongie's, at test time too
+_LONGEST = 65535  # pixels of a style picture, as of the option
 _ROWS = 256  # whose colours are kept at a time
 
 
@@ -47,6 +50,15 @@ class Manner:
         """The styles, one or several."""
         return list(self.style) if isinstance(self.style, list | tuple) else [self.style]
 
+    @property
+    def regions(self) -> list[Picture] | None:
+        """The masks, one or several; None: there are none."""
+        masks: Any = self.masks
+        if masks is None:
+            return None
+        is_several = isinstance(masks, list | tuple) or (isinstance(masks, np.ndarray | Tensor) and masks.ndim > 2)
+        return list(masks) if is_several else [masks]
+
 
 def styles_of(
     manner: Manner, model: str, names: Sequence[str], size: tuple[int, int], content: Callable[[], Tensor]
@@ -67,15 +79,12 @@ def styles_of(
         raise UserError(f"style: a run of {model} needs {needed}, or several that are blended")
     weights = _weights(manner.style_weights, len(manner.chosen))
     alpha = 1.0 if manner.alpha is None else manner.alpha
-    if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise UserError(f"alpha: got {alpha!r}; a number from 0 to 1 is needed")
-    masks = () if manner.masks is None else manner.masks
-    if manner.masks is not None and len(masks) != len(manner.chosen):
-        raise UserError(_unequal("masks", len(masks), len(manner.chosen)))
-    told = Styles(weights=weights, masks=[mask(each, size) for each in masks], alpha=alpha)
+    told = Styles(weights=weights, masks=_masks(manner, model, size), alpha=float(alpha))
     if model == "conditional":
         return told._replace(numbers=[style_number(style, names) for style in manner.chosen])
-    pictures = [style_picture(each, manner.style_size or STYLE_SIZE) for each in manner.chosen]
+    pictures = [style_picture(each, _style_size(manner.style_size)) for each in manner.chosen]
     if manner.keep_colours == "coral":
         colours = content().cpu()
         pictures = [match_colours(picture, colours).clamp(-1, 1) for picture in pictures]
@@ -90,12 +99,13 @@ def style_number(style: object, names: Sequence[str]) -> int:
     """
     if isinstance(style, str) and style in names:
         return names.index(style)
-    if isinstance(style, int) or (isinstance(style, str) and style.isdecimal()):
+    if isinstance(style, int | np.integer) or (isinstance(style, str) and style.isdecimal()):
         number = int(style)
         if 1 <= number <= len(names):
             return number - 1
     hint = did_you_mean(style, names) if isinstance(style, str) else ""
-    raise UserError(f"style: got {style!r:.80}; {', '.join(names)} or a number from 1 to {len(names)} is needed{hint}")
+    got = " ".join(repr(style).split())  # that of an array has many lines
+    raise UserError(f"style: got {got:.80}; {', '.join(names)} or a number from 1 to {len(names)} is needed{hint}")
 
 
 def _weights(weights: Sequence[float] | None, styles: int) -> Sequence[float] | None:
@@ -112,8 +122,34 @@ def _weights(weights: Sequence[float] | None, styles: int) -> Sequence[float] | 
     return numbers
 
 
+def _masks(manner: Manner, model: str, size: tuple[int, int]) -> list[Tensor]:
+    """Read the masks of a content of this height and width.
+
+    Raises:
+        UserError: one cannot be used, or they would change nothing, or what goes with them would.
+    """
+    if manner.regions is None:
+        return []
+    if len(manner.regions) != len(manner.chosen):
+        raise UserError(_unequal("masks", len(manner.regions), len(manner.chosen)))
+    masks = [mask(each, size) for each in manner.regions]
+    if model == "conditional" and len(masks) == 1:
+        raise UserError("masks: a run of conditional paints all of the content, so one style needs none; leave it out")
+    if model == "adain" and manner.style_weights is not None:
+        raise UserError("style_weights: with masks adain blends no styles; leave one of them out")
+    return masks
+
+
+def _style_size(size: object) -> int:
+    if size is None:
+        return STYLE_SIZE
+    if not isinstance(size, int | np.integer) or not 0 < size <= _LONGEST:
+        raise UserError(f"style_size: got {size!r}; a whole number from 1 to {_LONGEST} is needed")
+    return int(size)
+
+
 def _unequal(name: str, count: int, styles: int) -> str:
-    return f"{name}: got {count} for {styles} styles; give one for each, in their order"
+    return f"{name}: got {count} for {styles} style{'s' * (styles != 1)}; give one for each, in their order"
 
 
 def _check_colours(wished: str, model: str) -> None:

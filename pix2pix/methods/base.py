@@ -40,7 +40,8 @@ class Styles(NamedTuple):
         """Return the weights of the styles, which sum to 1."""
         count = len(self.pictures) or len(self.numbers)
         weights = [1.0] * count if self.weights is None else self.weights
-        return [weight / sum(weights) for weight in weights]
+        parts = [weight / max(weights) for weight in weights]  # the sum of the weights may be more than a float holds
+        return [part / sum(parts) for part in parts]
 
 
 def refuse_styles(method: str, styles: Styles | None) -> None:

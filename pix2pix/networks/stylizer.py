@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pix2pix.checkpoint import restore
+from pix2pix.checkpoint import CheckpointError, check_fits, restore
 from pix2pix.convolution import Conv
 from pix2pix.layers import ConditionalNorm, Norm, Stage, stages_of
 
@@ -157,20 +157,26 @@ def from_transformer_net(state: Mapping[str, Tensor]) -> Stylizer:
     which reflection padding makes exact. Biases before instance norms, which do nothing, are left out.
 
     Raises:
-        CheckpointError: these are not its keys and shapes.
+        CheckpointError: these are not its keys and shapes, or no finite floats.
     """
     blocks = len({name.partition(".")[0] for name in state if name.startswith("res")})
     names = _transformer_net_names(blocks)
     known = {}
     for name, value in state.items():
-        module, _, tensor = name.rpartition(".")
-        known[f"{names.get(module, module)}.{tensor}"] = value.float()
+        module, dot, tensor = name.rpartition(".")
+        if not value.is_floating_point() or not value.float().isfinite().all():
+            raise CheckpointError(f"{name} holds no floats, or NaN or infinite ones")
+        known[f"{names.get(module, module)}{dot}{tensor}"] = value.float()
     first, last = "encoder.0.convolution", "decoder.2.convolution"
-    ngf = len(known.get(f"{first}.weight", torch.empty(32)))
+    ngf = next(iter(known.get(f"{first}.weight", torch.empty(32)).shape), 0) or 32
+    with torch.device("meta"):  # shapes alone: those of another file may be larger than the memory
+        expected = Stylizer(ngf=ngf, blocks=blocks, output="linear").state_dict()
+    idle = {f"{module}.bias" for module in names.values() if module.endswith("convolution")} - expected.keys()
+    fitting = {name: value for name, value in known.items() if name not in idle}
+    check_fits(expected, fitting, "TransformerNet")
     stylizer = Stylizer(ngf=ngf, blocks=blocks, output="linear")
+    restore(stylizer, fitting, "TransformerNet")
     own = stylizer.state_dict()
-    idle = {f"{module}.bias" for module in names.values() if module.endswith("convolution")} - own.keys()
-    restore(stylizer, {name: value for name, value in known.items() if name not in idle}, "TransformerNet")
     with torch.no_grad():
         own[f"{first}.weight"] *= 127.5
         own[f"{last}.weight"] /= 127.5

@@ -241,7 +241,7 @@ def test_input_and_content_are_the_same(runs):
         (
             "conditional",
             ("--content", "{photos}", "--style_weights", "1,2"),
-            "style_weights: got 2 for 1 styles; give one for each, in their order",
+            "style_weights: got 2 for 1 style; give one for each, in their order",
         ),
         (
             "conditional",
@@ -261,3 +261,14 @@ def test_results_are_not_painted_into_themselves(runs, error):
     there = runs.results("johnson")
     line = error(2, runs.test, "johnson", "--content", there / "output")
     assert line.endswith(f"lies in {there}, which the results replace; copy it elsewhere first")
+
+
+def test_pictures_that_lie_where_results_are_replaced_are_refused(runs, error):
+    words = ("adain", "--content", runs.photos / "1.png", "--style_size", 32)
+    assert runs.test(*words, "--style", runs.photos / "1.png") == 0
+    painted = next((runs.results("adain") / "output").iterdir())
+    before = painted.read_bytes()
+    for flags in (("--style", painted), ("--style", runs.photos / "1.png", "--masks", painted)):
+        line = error(2, runs.test, *words, *flags)
+        assert line.startswith(f"{flags[-2]} {painted} lies in {runs.results('adain')}, which the results replace")
+    assert painted.read_bytes() == before

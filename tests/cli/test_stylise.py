@@ -323,7 +323,7 @@ def test_a_picture_of_a_coarse_scale_is_kept_at_the_contents_size(easel, monkeyp
         ({"style": "words.jpg"}, "words.jpg: not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away"),
         (
             {"content": "five.npy"},
-            "five.npy: float32 with 5 channels; a picture of 8 or 16 bits or floats, grey or RGB, is needed",
+            "five.npy: float32 with 5 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed",
         ),
     ],
 )

@@ -144,3 +144,24 @@ def test_other_keys_are_refused_by_name(transformer_net):
         from_transformer_net(state)
     with pytest.raises(CheckpointError, match="does not fit network TransformerNet"):
         from_transformer_net({"layers.0.weight": torch.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.tensor(1.0), r"encoder\.0\.convolution\.weight has shape \(\), not"),
+        (torch.zeros(0, 3, 9, 9), r"encoder\.0\.convolution\.weight has shape \(0, 3, 9, 9\), not"),
+        (torch.zeros(1_000_000, 1, 1, 1), "does not fit network TransformerNet"),
+        (torch.zeros(8, 3, 9, 9, dtype=torch.int32), "conv1.conv2d.weight holds no floats, or NaN or infinite ones"),
+        (torch.zeros(8, 3, 9, 9, dtype=torch.complex64), "conv1.conv2d.weight holds no floats"),
+        (torch.full((8, 3, 9, 9), float("nan")), "conv1.conv2d.weight holds no floats, or NaN or infinite ones"),
+    ],
+)
+def test_hostile_weights_are_refused_before_a_network_of_their_size_is_made(value, message):
+    with pytest.raises(CheckpointError, match=message):
+        from_transformer_net(transformer_net() | {"conv1.conv2d.weight": value})
+
+
+def test_a_key_without_a_module_is_named_as_it_is():
+    with pytest.raises(CheckpointError, match="TransformerNet: foo is not of this network"):
+        from_transformer_net(transformer_net() | {"foo": torch.zeros(1)})
