@@ -32,7 +32,8 @@ def options(**given):
 
 @pytest.fixture(scope="module")
 def method():
-    return Adain(options(), Runtime("cpu"))
+    units = [{"relu4_1": 2.0}, dict.fromkeys(options().features.style_layers, 3.0)]
+    return Adain(options(), Runtime("cpu"), {"units": units})
 
 
 def painted(method, x, **styles):
@@ -149,6 +150,12 @@ def test_validating_shows_photographs_of_any_size_painted_as_they_would_be(metho
 def test_crops_too_small_for_the_encoder_are_refused():
     with pytest.raises(UserError, match="--crop_size 8x40 is too small for the layers, which need 16x16"):
         Adain(options(load_size=40, crop_size="8x40", rescaled=True), Runtime("cpu"))
+
+
+def test_a_run_that_is_resumed_keeps_its_units(method):
+    assert method.content_units["relu4_1"] == 2
+    assert method.style_units["relu1_1"] == 3
+    assert method.description["units"][0] == {"relu4_1": 2.0}
 
 
 def test_no_style_is_refused(method):

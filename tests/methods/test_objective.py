@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pix2pix.methods.objective import Objective, general_units
+from pix2pix.images import to_array, write
+from pix2pix.methods.objective import Objective, first_pictures, general_units
 from pix2pix.options import FeatureOptions
 from pix2pix.runtime import Runtime
 
@@ -84,3 +85,24 @@ def test_patches_are_compared_in_the_middle_of_the_network():
         "relu3_1",
         "relu4_1",
     )
+
+
+def test_units_of_given_pictures_are_those_between_them():
+    losses, pictures = objective(), torch.cat([picture(0), picture(1)])
+    content, style = general_units(losses, pictures=pictures)
+    features = [losses.features(picture(seed)) for seed in (0, 1)]
+    assert losses.content_loss(features[0], features[1], content).item() == pytest.approx(1, rel=1e-4)
+    distances = [losses.style(features[one], features[1 - one]).units["relu1_1"] for one in (0, 1)]
+    assert style["relu1_1"].item() == pytest.approx(torch.stack(distances).mean().item(), rel=1e-4)
+
+
+def test_the_first_pictures_of_a_folder_are_those_that_can_be_read(tmp_path):
+    for number in range(6):
+        write(tmp_path / f"{number}.png", to_array(picture(number, 20 + number)[0]))
+    (tmp_path / "1.png").write_text("no picture")
+    found = first_pictures(str(tmp_path), (16, 24))
+    assert found.shape == (4, 3, 16, 24)
+    for number in (2, 3, 4, 5):
+        (tmp_path / f"{number}.png").unlink()
+    assert first_pictures(str(tmp_path), (16, 24)) is None
+    assert first_pictures(str(tmp_path / "gone"), (16, 24)) is None

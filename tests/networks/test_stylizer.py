@@ -157,11 +157,11 @@ def test_other_keys_are_refused_by_name(transformer_net):
         (torch.full((8, 3, 9, 9), float("nan")), "conv1.conv2d.weight holds no floats, or NaN or infinite ones"),
     ],
 )
-def test_hostile_weights_are_refused_before_a_network_of_their_size_is_made(value, message):
+def test_hostile_weights_are_refused_before_a_network_of_their_size_is_made(transformer_net, value, message):
     with pytest.raises(CheckpointError, match=message):
         from_transformer_net(transformer_net() | {"conv1.conv2d.weight": value})
 
 
-def test_a_key_without_a_module_is_named_as_it_is():
+def test_a_key_without_a_module_is_named_as_it_is(transformer_net):
     with pytest.raises(CheckpointError, match="TransformerNet: foo is not of this network"):
         from_transformer_net(transformer_net() | {"foo": torch.zeros(1)})
