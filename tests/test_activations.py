@@ -99,6 +99,7 @@ def test_bfloat16_is_close_to_float32():
     assert bf16 == pytest.approx(fp32, rel=0.05)
 
 
+@pytest.mark.slow
 def test_statistics_of_all_backbones_are_drawn(tmp_path):
     statistics = [Statistics(10.0**n, 1 / n, 100.0**n, 0.5 / n) for n in (1, 2, 3)]
     stages = tuple(Stage("x", each, each._replace(maximum=0.1)) for each in statistics)

@@ -105,7 +105,7 @@ def test_a_run_killed_between_two_steps_goes_on_as_if_it_had_not_been(start, tin
     assert tiny.metrics() == tiny.metrics("straight")
 
 
-@pytest.mark.parametrize("number", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 22))])
+@pytest.mark.parametrize("number", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, *range(2, 22)))])
 def test_killed_at_any_moment_a_run_resumes_with_its_name_alone(start, tiny, number):
     """Saving takes most of the time here. Number 0 is killed before the first checkpoint, the others somewhere."""
     chance = random.Random(number)
@@ -125,8 +125,15 @@ def test_killed_at_any_moment_a_run_resumes_with_its_name_alone(start, tiny, num
     assert (f"{tiny.folder()} has no checkpoint yet: beginning at step 1\n" in log) == (not saved)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        (signal.SIGINT, 2),
+        (signal.SIGTERM, 0),
+        pytest.param(signal.SIGINT, 0, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_the_step_saves_it_and_leaves_no_process(start, tiny, number, workers):
     """It goes to the whole group, workers included, as Ctrl-C and a queue's time limit do."""
     training = start(*LONG, "--num_workers", workers)

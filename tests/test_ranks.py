@@ -140,6 +140,7 @@ def one_step(path, size, *words):
     return 0
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_step_of_one_with_both_batches(together, tiny, tmp_path):
     words = tiny.words("run", *SAME_MATHS, "--batch_size")
     one = together("one_step", tmp_path / "one", 4, *words, 4, count=1)
@@ -335,7 +336,7 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step(together, tiny, 
     assert tiny.resume("run", "--steps", step + 1) == 0
 
 
-@pytest.mark.parametrize(("victim", "workers"), [(0, 0), (1, 2)])
+@pytest.mark.parametrize(("victim", "workers"), [(0, 0), pytest.param(1, 2, marks=pytest.mark.slow)])
 def test_killing_one_process_ends_the_other_with_a_sentence_and_the_run_can_be_resumed(together, tiny, victim, workers):
     training = together("program", "train", *tiny.words("run", *LONG, "--save_every", 2, "--num_workers", workers))
     training.wait_for_step(3)
