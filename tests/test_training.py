@@ -238,6 +238,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_l1_alone_learns_a_pair_by_heart(tiny, tmp_path):
     """It gets to 0.05; without skips only to 0.22, and at a fifth of the rate to 0.27."""
     tiny.write_pair(tmp_path / "one/train/pair.png", 0, size=(32, 32))

@@ -42,6 +42,7 @@ def test_the_device_is_waited_for_before_and_after_each_run(monkeypatch):
     assert told == ["wait", "run", "wait"]
 
 
+@pytest.mark.slow
 def test_a_call_has_a_process_of_its_own():
     apart = Apart(functools.partial, os.getpid)
     assert apart.run(operator.call) != os.getpid()
@@ -64,6 +65,7 @@ def test_drift_that_slows_both_leaves_the_rounds_ratio():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.slow
 def test_memory_is_that_of_the_call():
     apart = Apart(functools.partial, operator.mul, b"x", 200_000_000)  # here earlier tests may have left memory
     found = apart.run(peak_memory)

@@ -658,6 +658,7 @@ print(json.dumps([*slowest, int(peak[0].split()[1]) * 1024]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to tell a process's peak of memory")
+@pytest.mark.slow
 def test_all_of_them_together_are_quick_and_small(tmp_path):
     for name, (build, _) in CASES.items():
         (tmp_path / name).write_bytes(build())
