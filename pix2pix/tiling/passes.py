@@ -159,7 +159,7 @@ class Passes:
         """Apply all that stands after a stage's operation but the dropout."""
         stage = self.stages[place]
         for layer in stage.after:
-            if isinstance(layer, Normalisation) and place in self.statistics:
+            if isinstance(layer, Normalisation) and layer.statistics != "running":
                 known = self.statistics[place]
                 x = layer.normalised(x, known.mean, known.variance)
             elif not isinstance(layer, Dropout):
