@@ -7,10 +7,13 @@ from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
 from pix2pix.options.conditional import ConditionalOptions
+from pix2pix.options.evaluate import EvaluateOptions
+from pix2pix.options.experiment import Asked, ExperimentOptions, parse_experiment
 from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.grid import Experiment, read_experiment, read_scale
 from pix2pix.options.importing import ImportOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.loss import LossOptions
@@ -33,11 +36,15 @@ __all__ = [
     "ActivationsOptions",
     "AdainOptions",
     "Answer",
+    "Asked",
     "Augmentations",
     "CheckOptions",
     "ConditionalOptions",
     "ContentStyleOptions",
     "DataOptions",
+    "EvaluateOptions",
+    "Experiment",
+    "ExperimentOptions",
     "FeatureOptions",
     "GatysOptions",
     "GeneratedOptions",
@@ -65,6 +72,9 @@ __all__ = [
     "load_yaml",
     "painter",
     "parse",
+    "parse_experiment",
+    "read_experiment",
+    "read_scale",
     "speedups",
     "stored_options",
     "to_yaml",
