@@ -22,35 +22,27 @@ def cells(experiment: Experiment, scale: Mapping[str, Any], asked: Asked) -> lis
     """
     seeds = experiment.seeds if asked.options.seeds is None else asked.options.seeds
     begun = {**experiment.base, **scale, **experiment.changes.at(asked.options.scale)}
-    found = [
-        _cell(experiment, begun, labels, [choices[label] for choices, label in zip(axes, labels, strict=True)], seed, asked)
-        for axes in [list(experiment.axes.values())]
-        for seed in seeds
-        for labels in product(*axes)
-    ]
+    points = [list(point) for point in product(*(choices.items() for choices in experiment.axes.values()))]
+    found = [_cell(experiment, begun, point, seed, asked) for seed in seeds for point in points]
     _check_names(found, experiment)
     _check_read(found, asked.training)
     return found
 
 
-def name_of(experiment: str, labels: Sequence[str], seed: int) -> str:
-    """Name what belongs to a cell: its run, and with another beginning its folder."""
-    return f"{experiment}_{' '.join(labels)}_{seed}"
-
-
 def _cell(
     experiment: Experiment,
     begun: Mapping[str, Any],
-    labels: tuple[str, ...],
-    choices: Sequence[Changes],
+    point: Sequence[tuple[str, Changes]],
     seed: int,
     asked: Asked,
 ) -> Cell:
+    labels = tuple(label for label, _ in point)
     where = f"{one_line(experiment.file)}: {' '.join(labels)}"
-    name = leaves(Pix2PixOptions)["name"].check(name_of(experiment.name, labels, seed), where)
+    name = f"{experiment.name}_{' '.join(labels)}_{seed}"
+    leaves(Pix2PixOptions)["name"].check(name, where)
     given = dict(begun)
     evaluate = dict(experiment.changes.evaluate)
-    for choice in choices:
+    for _, choice in point:
         given |= choice.at(asked.options.scale)
         evaluate |= choice.evaluate
     given |= {option: value for option, value in asked.training.items() if _is_read(option, given | asked.training)}
@@ -73,8 +65,8 @@ def _check_names(found: Sequence[Cell], experiment: Experiment) -> None:
         other = names.setdefault(cell.options.run.name.casefold(), cell)
         if other is not cell:
             raise OptionError(
-                f"{one_line(experiment.file)}: grid: {list(other.labels)} and {list(cell.labels)} would have one folder, "
-                f"{cell.options.run.name!r}; choose other labels"
+                f"{one_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} would have "
+                f"one folder, {cell.name}; choose other labels"
             )
 
 

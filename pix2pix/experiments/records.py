@@ -10,14 +10,18 @@ from pix2pix.options import Pix2PixOptions
 class Cell(NamedTuple):
     """One choice of each axis and one seed: what to train, and how to evaluate it.
 
-    `labels` has one of each axis, in their order; `evaluate` holds options of the evaluation that differ from those
-    of the others.
+    `labels` has one of each axis, in their order; `evaluate` holds the options of evaluating that were given.
     """
 
     labels: tuple[str, ...]
     seed: int
     options: Pix2PixOptions
     evaluate: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of its experiment: its folder's name."""
+        return f"{' '.join(self.labels)}_{self.seed}"
 
 
 class Result(NamedTuple):

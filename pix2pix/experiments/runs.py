@@ -1,6 +1,7 @@
 """Runs that may serve an experiment: a run is what its options are, whatever its name and whoever made it."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,10 @@ class Run(NamedTuple):
         """Whether all steps are made."""
         return self.step >= (self.options.train.steps or math.inf)
 
+    def is_named(self, name: str) -> bool:
+        """Whether it has the name that an experiment gives, or that with the number of `free_name`."""
+        return re.fullmatch(re.escape(name) + r"(_\d+)?", self.name) is not None
+
 
 def identity(options: Pix2PixOptions) -> dict[str, Any]:
     """Return the options that say what is learnt, by name, but for the number of steps."""
@@ -56,7 +61,7 @@ def find(wanted: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
 
 
 def free_name(name: str, checkpoints_dir: Path) -> str:
-    """Return the name for a new run: this one, or with a number where a run of other options has steps in its folder."""
+    """Return the name for a new run: this one, or it and a number where its folder has the steps of another run."""
     number = 1
     while _has_steps(checkpoints_dir / (tried := name if number == 1 else f"{name}_{number}")):
         number += 1

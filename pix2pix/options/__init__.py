@@ -2,13 +2,14 @@
 
 from pix2pix.options.activations import ActivationsOptions
 from pix2pix.options.adain import AdainOptions
+from pix2pix.options.asked import Asked, parse_experiment
 from pix2pix.options.augmentation import Augmentations, Transform
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
 from pix2pix.options.conditional import ConditionalOptions
 from pix2pix.options.evaluate import EvaluateOptions
-from pix2pix.options.experiment import Asked, ExperimentOptions, parse_experiment
+from pix2pix.options.experiment import ExperimentOptions
 from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions

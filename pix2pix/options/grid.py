@@ -113,7 +113,7 @@ def _preset(path: Path, where: str) -> dict[str, Any]:
         raise OptionError(f"{where}{error}") from None
     model = said.get("model", "pix2pix")
     if model != "pix2pix":
-        raise OptionError(f"{where}{one_line(path)} is of {shown(model)[1:-1]}; experiments are made with pix2pix alone")
+        raise OptionError(f"{where}{one_line(path)} is of {shown(model)[1:-1]}; experiments are of pix2pix alone")
     known = leaves(Pix2PixOptions)
     flat = flatten(Pix2PixOptions, said, one_line(path))
     return {name: known[name].check(*item) for name, item in flat.items() if name not in REFUSED}
@@ -166,7 +166,10 @@ def _evaluation(said: Mapping[str, object], source: str) -> dict[str, Any]:
 
 def _axes(said: object, source: str, scales: set[str]) -> dict[str, dict[str, Changes]]:
     """Read the grid: at least one axis of at least one choice, whose labels can be parts of a folder's name."""
-    if not isinstance(said, Mapping) or not said or not all(isinstance(each, Mapping) and each for each in said.values()):
+    filled = [
+        isinstance(part, Mapping) and part for part in (said, *(said.values() if isinstance(said, Mapping) else []))
+    ]
+    if not isinstance(said, Mapping) or not all(filled):
         raise OptionError(f"{source}: grid: got {shown(said)}; {_KEYS['grid']}, are needed")
     name = leaves(Pix2PixOptions)["name"]
     changed: dict[str, str] = {}
