@@ -14,7 +14,7 @@ from pix2pix.cli.results import opened, translated
 from pix2pix.cli.results_folder import Task, counted, written
 from pix2pix.cli.stylisations import stylise
 from pix2pix.errors import UserError
-from pix2pix.options import Pix2PixOptions, TestOptions, check_claims, check_used, parse
+from pix2pix.options import Pix2PixOptions, TestOptions, TrainedOnPairs, check_claims, check_used, parse
 
 if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
@@ -97,7 +97,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
     from pix2pix.data.augment import resized
     from pix2pix.data.pairs import open_pairs
 
-    assert isinstance(translator.options, Pix2PixOptions)
+    assert isinstance(translator.options, TrainedOnPairs)
     data = translator.options.data
     preprocess = options.preprocess or data.preprocess
     here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels or data.max_pixels}
@@ -172,6 +172,17 @@ def _result_names(paths: Sequence[Path]) -> list[str]:
     return [stem if stems[stem] == 1 and stem not in whole else path for stem, path in pairs]
 
 
+def _recorded(translator: "LoadedTranslator") -> dict[str, str]:
+    """Say which way it translates, and by what."""
+    options = translator.options
+    assert isinstance(options, TrainedOnPairs)
+    said = {"direction": options.data.direction}
+    if not isinstance(options, Pix2PixOptions):
+        return said | {"statistics": options.test.statistics_of(options.network.norm)}
+    dropout = f"{options.test.dropout}, drawn from seed {options.run.seed} and the image's name"
+    return said | {"statistics": options.test.statistics, "dropout": dropout}
+
+
 def _translate(
     tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
 ) -> None:
@@ -180,14 +191,10 @@ def _translate(
     from pix2pix.evaluation import Translation, write_translation
     from pix2pix.gallery import write_gallery
 
-    assert isinstance(translator.options, Pix2PixOptions)
-    test = translator.options.test
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
-        "direction": translator.options.data.direction,
         "size": size,
-        "statistics": test.statistics,
-        "dropout": f"{test.dropout}, drawn from seed {translator.options.run.seed} and the image's name",
+        **_recorded(translator),
         "scores": "of the images as written, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
         "command": shlex.join(["python", *sys.argv]),
     }

@@ -39,9 +39,9 @@ class Classes:
         if labels.shape[2] < depth:
             return self._numbered(_NONE)[torch.from_numpy(known_class(labels, count))]
         colours = labels[..., :depth]
-        places = torch.from_numpy(nearest_class(colours, self.palette.colours))
-        far = torch.from_numpy(far_from(colours, self.palette.colours))
-        return self._numbered(_NONE)[places.masked_fill(far, count)]
+        places = nearest_class(colours, self.palette.colours)
+        far = torch.from_numpy(far_from(colours, self.palette.colours, places))
+        return self._numbered(_NONE)[torch.from_numpy(places).masked_fill(far, count)]
 
     def decoded(self, image: Array) -> Tensor:
         """Return the classes (H, W) of the colours nearest to an image's (H, W, C), as of a translation."""

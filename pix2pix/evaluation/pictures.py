@@ -40,7 +40,9 @@ def folders(results: Path, truth: Path | None, labels: Path | None) -> Folders:
         raise UserError(f"--results {shown(results)} is no folder; a folder of translations is needed")
     if is_of_test(results):
         sources = results / "source"
-        found = Folders(results / "output", truth or results / "target", labels or (sources if sources.is_dir() else None))
+        found = Folders(
+            results / "output", truth or results / "target", labels or (sources if sources.is_dir() else None)
+        )
         if not found.truth.is_dir() and truth is None:
             raise UserError(f"--results {shown(results)} has no targets: give the true images by --truth FOLDER")
     elif truth is None:

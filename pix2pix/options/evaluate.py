@@ -120,7 +120,9 @@ class EvaluateOptions(Record):
         "auto", description="side of the tiles of large images, with the same result; auto: by memory; off: whole"
     )
     device: Annotated[Device, _HERE] = Field("auto", description="what to run on; auto: cuda, else mps, else cpu")
-    precision: Precision = Field("fp32", description="arithmetic of the translator; metrics are never of less than fp32")
+    precision: Precision = Field(
+        "fp32", description="arithmetic of the translator; metrics are never of less than fp32"
+    )
     fast: Annotated[Fast, _HERE] = Field("auto", description="speed-ups of docs/performance.md; auto: those that pay")
     compile: Annotated[bool, _HERE] = Field(False, description="compile the translator: a slower start, then faster")
     segmentation: SegmentationOptions = SegmentationOptions()

@@ -18,6 +18,7 @@ from pix2pix.options.junyanz import Old
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.prepare import CombineOptions, EdgesOptions, SplitOptions
 from pix2pix.options.records import Leaf, Record, groups, leaves
+from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.test import TestOptions
 from pix2pix.options.yaml_text import scalar
 
@@ -26,6 +27,7 @@ PROGRAMS: Mapping[str, type[Record]] = {
     "python train.py --model johnson": JohnsonOptions,
     "python train.py --model conditional": ConditionalOptions,
     "python train.py --model adain": AdainOptions,
+    "python train.py --model segmenter": SegmenterOptions,
     "python test.py": TestOptions,
     "python test.py --model gatys": GatysOptions,
     "python test.py --model swag": SwagOptions,
@@ -40,7 +42,7 @@ PROGRAMS: Mapping[str, type[Record]] = {
 }
 
 _FURTHER: Mapping[type[Record], list[str]] = {
-    Pix2PixOptions: ["--model johnson, conditional and adain have options of their own: see --model johnson --help."],
+    Pix2PixOptions: ["--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."],
     EvaluateOptions: ["evaluate train-segmenter trains what --segmenter takes: see evaluate train-segmenter --help."],
     TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
