@@ -14,10 +14,14 @@ _LINE = re.compile(r"(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})(?:[\
 
 
 class Palette(NamedTuple):
-    """The names of the classes and their RGB colours in 0..255; a class's number is its place."""
+    """The names of the classes and their RGB colours in 0..255; a class's number is its place.
+
+    `ignored` names those that nothing is measured on and no segmenter learns.
+    """
 
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
+    ignored: tuple[str, ...] = ()
 
 
 _FACADES: dict[str, Colour] = {  # measured on the label maps of pix2pix's facades set
@@ -100,8 +104,9 @@ _CAMVID: dict[str, Colour] = {  # label_colors.txt
     "Wall": (64, 192, 0),
 }
 PALETTES = {
-    name: Palette(tuple(classes), tuple(classes.values()))
-    for name, classes in {"facades": _FACADES, "cityscapes": _CITYSCAPES, "camvid": _CAMVID}.items()
+    "facades": Palette(tuple(_FACADES), tuple(_FACADES.values())),
+    "cityscapes": Palette(tuple(_CITYSCAPES), tuple(_CITYSCAPES.values()), ignored=tuple(_CITYSCAPES)[19:]),
+    "camvid": Palette(tuple(_CAMVID), tuple(_CAMVID.values()), ignored=("Void",)),
 }
 
 

@@ -95,15 +95,13 @@ def _evaluated(cell: "Cell", run: Path, folder: Path, title: str) -> "tuple[Path
     from pix2pix.experiments import evaluated_before
 
     shared = {name: value for name, value in values(cell.options).items() if name in SHARED}
-    where = {"name": run.name, "checkpoints_dir": str(run.parent), "results_dir": str(folder)}
+    where = {"name": run.name, "checkpoints_dir": str(run.parent), "out": str(folder)}
     options = build(EvaluateOptions, {**shared, **cell.evaluate, **where})
-    file = folder / run.name / f"{options.phase}_{options.epoch}" / "metrics.json"
-    metrics = evaluated_before(file, options, run)
+    metrics = evaluated_before(folder, options, run)
     _say(f"{title}, {'evaluated before' if metrics else 'evaluating'}")
     if metrics is None:
-        file = evaluated(options)
-        metrics = json.loads(file.read_text(encoding="utf-8"))
-    return file.parent, metrics
+        metrics = json.loads(evaluated(options).read_text(encoding="utf-8"))
+    return folder, metrics
 
 
 def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:

@@ -65,8 +65,8 @@ def _check_names(found: Sequence[Cell], experiment: Experiment) -> None:
         other = names.setdefault(cell.options.run.name.casefold(), cell)
         if other is not cell:
             raise OptionError(
-                f"{one_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} would have "
-                f"one folder, {cell.name}; choose other labels"
+                f"{one_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} "
+                f"would have one folder, {cell.name}; choose other labels"
             )
 
 

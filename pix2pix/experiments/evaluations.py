@@ -10,10 +10,10 @@ from pix2pix import checkpoint
 from pix2pix.options import EvaluateOptions, as_dict
 
 
-def evaluated_before(file: Path, options: EvaluateOptions, run: Path) -> Mapping[str, Any] | None:
-    """Return the content of a metrics.json if it answers these options for the newest checkpoint of the run."""
+def evaluated_before(folder: Path, options: EvaluateOptions, run: Path) -> Mapping[str, Any] | None:
+    """Return the content of the folder's metrics.json if it answers these options for the run as it is now."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         asked, translator = content["asked"], content["translator"]
         same = asked == as_dict(options) and translator["sha256"] == _sha256(checkpoint.resolve(run, "latest"))
     except (OSError, ValueError, LookupError, TypeError):

@@ -18,7 +18,7 @@ from pix2pix.options.grid import Experiment, read_experiment, read_scale
 from pix2pix.options.importing import ImportOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.loss import LossOptions
-from pix2pix.options.models import TRAINED, Trained, TrainedOnPhotos, painter, stored_options, trained
+from pix2pix.options.models import TRAINED, Trained, TrainedOnPairs, TrainedOnPhotos, painter, stored_options, trained
 from pix2pix.options.photos import ContentStyleOptions, PhotoOptions
 from pix2pix.options.pix2pix import (
     DataOptions,
@@ -29,6 +29,7 @@ from pix2pix.options.pix2pix import (
     TrainOptions,
 )
 from pix2pix.options.records import OptionError, as_dict, from_dict
+from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.test import TestOptions, check_used
 from pix2pix.options.yaml_text import load_yaml, to_yaml
 
@@ -58,11 +59,13 @@ __all__ = [
     "PhotoOptions",
     "Pix2PixOptions",
     "RunOptions",
+    "SegmenterOptions",
     "SwagOptions",
     "TestOptions",
     "TestTimeOptions",
     "TrainOptions",
     "Trained",
+    "TrainedOnPairs",
     "TrainedOnPhotos",
     "Transform",
     "as_dict",
