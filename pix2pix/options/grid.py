@@ -78,7 +78,7 @@ def read_experiment(file: str) -> Experiment:
         _preset(Path(file).parent / str(said["base"]), f"{source}: base: "),
         _changes(said.get("changes"), f"{source}: changes", scales),
         _axes(said["grid"], source, scales),
-        leaves(ExperimentOptions)["seeds"].check(said.get("seeds") or (0,), f"{source}: seeds"),
+        leaves(ExperimentOptions)["seeds"].check(said.get("seeds", (0,)), f"{source}: seeds"),
     )
 
 
