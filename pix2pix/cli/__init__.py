@@ -1,4 +1,4 @@
-"""The commands: `python -m pix2pix train | test | check | prepare | activations | import | env`."""
+"""The commands: `python -m pix2pix train | test | evaluate | check | prepare | activations | import | env`."""
 
 import io
 import os
@@ -13,6 +13,7 @@ USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
   train        train a translator on pairs of images
   test         translate with a trained one, and show the results as a page; --model gatys and swag: paint a picture
+  evaluate     measure how good the translations of a run, or a folder, are; evaluate train-segmenter
   check        tell what is wrong or odd in a data set: check DATAROOT
   prepare      make data: side-by-side pairs, edges, a split, or generated facades
   activations  measure how even the activations of backbones are: --backbone A B ...
@@ -21,7 +22,7 @@ USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
 COMMAND --help lists a command's options."""
 
-COMMANDS = ("train", "test", "check", "prepare", "activations", "import", "env")
+COMMANDS = ("train", "test", "evaluate", "check", "prepare", "activations", "import", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +85,7 @@ def _answered(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     command = arguments[0] if arguments else "--help"
-    if command not in ("train", "test") and _is_not_first():
+    if command not in ("train", "test", "evaluate") and _is_not_first():
         return 0  # there is no work to share: the first process does all
     if command in ("-h", "--help"):
         print(USAGE)
@@ -98,6 +99,8 @@ def _run(arguments: list[str]) -> int:
         return _train(arguments[1:])
     if command == "test":
         return _test(arguments[1:])
+    if command == "evaluate":
+        return _evaluate(arguments[1:])
     if command == "check":
         from pix2pix.cli.check import check
 
@@ -136,6 +139,15 @@ def _test(arguments: list[str]) -> int:
     from pix2pix.cli.test import test
 
     return test(arguments)
+
+
+def _evaluate(arguments: list[str]) -> int:
+    """Evaluate, or train what evaluates."""
+    if arguments[:1] == ["train-segmenter"]:
+        return _train([*arguments[1:], "--model", "segmenter"])
+    from pix2pix.cli.evaluate import evaluate
+
+    return evaluate(arguments)
 
 
 def _train(arguments: list[str]) -> int:

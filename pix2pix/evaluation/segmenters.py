@@ -1,4 +1,4 @@
-"""What tells the classes of photos, to score translations by: a run of our segmenter, or any network as an ONNX file."""
+"""What tells the classes of photos, to score translations by: a run of our segmenter, or a network in an ONNX file."""
 
 import hashlib
 from collections.abc import Sequence

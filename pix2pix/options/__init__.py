@@ -7,6 +7,7 @@ from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
 from pix2pix.options.conditional import ConditionalOptions
+from pix2pix.options.evaluate import EvaluateOptions
 from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions
@@ -39,6 +40,7 @@ __all__ = [
     "ConditionalOptions",
     "ContentStyleOptions",
     "DataOptions",
+    "EvaluateOptions",
     "FeatureOptions",
     "GatysOptions",
     "GeneratedOptions",

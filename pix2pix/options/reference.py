@@ -8,6 +8,7 @@ from pix2pix.options.activations import ActivationsOptions
 from pix2pix.options.adain import AdainOptions
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.conditional import ConditionalOptions
+from pix2pix.options.evaluate import EvaluateOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
@@ -30,6 +31,7 @@ PROGRAMS: Mapping[str, type[Record]] = {
     "python test.py": TestOptions,
     "python test.py --model gatys": GatysOptions,
     "python test.py --model swag": SwagOptions,
+    "python -m pix2pix evaluate": EvaluateOptions,
     "python -m pix2pix check DATAROOT": CheckOptions,
     "python -m pix2pix activations": ActivationsOptions,
     "python -m pix2pix import FILE": ImportOptions,
@@ -43,6 +45,7 @@ _FURTHER: Mapping[type[Record], list[str]] = {
     Pix2PixOptions: [
         "--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."
     ],
+    EvaluateOptions: ["evaluate train-segmenter trains what --segmenter takes: see evaluate train-segmenter --help."],
     TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
 
