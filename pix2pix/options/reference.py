@@ -42,7 +42,9 @@ PROGRAMS: Mapping[str, type[Record]] = {
 }
 
 _FURTHER: Mapping[type[Record], list[str]] = {
-    Pix2PixOptions: ["--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."],
+    Pix2PixOptions: [
+        "--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."
+    ],
     EvaluateOptions: ["evaluate train-segmenter trains what --segmenter takes: see evaluate train-segmenter --help."],
     TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
