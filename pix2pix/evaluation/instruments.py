@@ -79,7 +79,7 @@ def _inception(options: EvaluateOptions, device: torch.device) -> "FeatureNetwor
 
 def _distance(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork | Absent":
     given = options.measures
-    weights = _at_hand(given.distance_backbone, given.distance_weights, "distance_weights", ", random")
+    weights = _at_hand(given.distance_backbone, given.distance_weights, "distance_weights")
     if isinstance(weights, Absent):
         return weights
     from pix2pix.evaluation.networks import backbone_features
@@ -96,7 +96,7 @@ def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Absent":
     given = options.measures
     if lacking := _not_installed("torchmetrics"):  # which has the weights of its layers
         return lacking
-    weights = _at_hand(given.lpips_backbone, given.lpips_weights, "lpips_weights", "")
+    weights = _at_hand(given.lpips_backbone, given.lpips_weights, "lpips_weights")
     if isinstance(weights, Absent):
         return weights
     from pix2pix.evaluation.networks import lpips_network
@@ -113,11 +113,11 @@ def _not_installed(package: str) -> Absent | None:
     return Absent(f"{package.replace('_', '-')} is not installed: pip install 'pix2pix[evaluate]'")
 
 
-def _at_hand(backbone: str, weights: str | None, option: str, others: str) -> str | Absent:
+def _at_hand(backbone: str, weights: str | None, option: str) -> str | Absent:
     """Return the weights that were given; without any, torchvision's where they were downloaded before."""
     if weights is not None:
         return weights
-    why = f"no weights of {backbone} at hand: give --{option} imagenet (torchvision's download){others} or FILE"
+    why = f"no weights of {backbone} at hand: give --{option} imagenet (torchvision's download), random or FILE"
     try:
         return "imagenet" if imagenet_place(backbone).is_file() else Absent(why)
     except UserError:  # nobody publishes any
