@@ -31,7 +31,7 @@ FLOORS = {
     "methods": 3,
     "training": 4,
     "inference": 5,
-    **dict.fromkeys(["gallery", "activations"], 6),
+    **dict.fromkeys(["gallery", "activations", "evaluation"], 6),
     "cli": 8,
     "__main__": 9,
 }
