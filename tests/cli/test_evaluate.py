@@ -252,6 +252,9 @@ def test_experiments_get_the_path_of_the_numbers(ready):
     from pix2pix.cli.evaluate import evaluated
 
     options = EvaluateOptions(
-        name="run", checkpoints_dir=str(ready.home / "checkpoints"), results_dir=str(ready.home / "results"), device="cpu"
+        name="run",
+        checkpoints_dir=str(ready.home / "checkpoints"),
+        results_dir=str(ready.home / "results"),
+        device="cpu",
     )
     assert evaluated(options) == ready.results() / "metrics.json"

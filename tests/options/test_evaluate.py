@@ -54,7 +54,9 @@ def test_how_photos_are_fed_is_for_onnx_files():
     assert refusal("--name", "a", "--segmenter", "run", "--segmenter_input", "unit") == (
         "--segmenter_input is that of --segmenter FILE.onnx: give such a file, or leave it out"
     )
-    assert parsed("--name", "a", "--segmenter", "x.onnx", "--segmenter_input", "unit").segmentation.segmenter == "x.onnx"
+    assert (
+        parsed("--name", "a", "--segmenter", "x.onnx", "--segmenter_input", "unit").segmentation.segmenter == "x.onnx"
+    )
 
 
 def test_classes_to_ignore_are_a_list():
