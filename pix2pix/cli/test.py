@@ -1,6 +1,5 @@
 """`python test.py --name X`: translate a data set's pairs, or any images, and show them as a page."""
 
-import hashlib
 import shlex
 import sys
 from collections import Counter
@@ -8,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pix2pix.cli.results import opened, translated
 from pix2pix.cli.results_folder import Task, counted, written
@@ -188,7 +187,7 @@ def _translate(
 ) -> None:
     """Do every task, write the page, and print the mean scores."""
     from pix2pix import ranks
-    from pix2pix.evaluation import Translation, write_translation
+    from pix2pix.evaluation import translation_by, write_translation
     from pix2pix.gallery import write_gallery
 
     facts = {
@@ -203,31 +202,11 @@ def _translate(
         said = {"images": counted(items, tasks)}
         write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts | said)
         if not options.input:
-            write_translation(new, Translation(_told(options, translator, size), translator.codec))
+            run = Path(options.checkpoints_dir) / options.name
+            write_translation(new, translation_by(translator, run, phase=options.phase, size=size))
 
     items = written(tasks, folder, skip_bad=options.skip_bad, finish=page)
     scored = [item.scores for item in items if item.scores]
     if scored and ranks.is_first():
         means = {name: sum(scores[name] for scores in scored) / len(scored) for name in scored[0]}
         print(f"{len(scored)} pairs: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))
-
-
-def _told(options: TestOptions, translator: "LoadedTranslator", size: str) -> dict[str, Any]:
-    """Say which translator made the results of which pairs, as plain values."""
-    from pix2pix import checkpoint
-
-    assert isinstance(translator.options, Pix2PixOptions)
-    file = checkpoint.path_of(Path(options.checkpoints_dir) / options.name, translator.step)
-    with file.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    return {
-        "name": options.name,
-        "model": translator.options.model,
-        "step": translator.step,
-        "sha256": sha256,
-        "direction": translator.options.data.direction,
-        **translator.options.test.model_dump(include={"statistics", "dropout"}),
-        "seed": translator.options.run.seed,
-        "phase": options.phase,
-        "size": size,
-    }

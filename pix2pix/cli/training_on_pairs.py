@@ -44,11 +44,11 @@ class TrainingOnPairs:
         from pix2pix import ranks
         from pix2pix.methods.feature_losses import feature_losses
         from pix2pix.methods.pix2pix import Pix2Pix
-        from pix2pix.methods.segmenter import Segmenter, palette_of
+        from pix2pix.methods.segmenter import Segmenter, classes_of
 
         if isinstance(options, SegmenterOptions):
             data = ranks.by_first(lambda: _of_classes(_data(options, content, read_again)))
-            palette = palette_of(options, data.codec, content and content["description"])
+            palette = classes_of(options, data.codec, content and content["description"])
             options = _with_steps(options, len(data.train), dry=dry)
             return cls(options, Segmenter(options, data.codec, runtime, palette), data)
         features = feature_losses(options, runtime)  # first: what they lack is told before every pair is read

@@ -4,7 +4,7 @@ from pix2pix.evaluation.evaluating import Evaluation, evaluate, scorer_of
 from pix2pix.evaluation.instruments import Absent, Instruments, open_instruments
 from pix2pix.evaluation.pictures import Folders, Picture, find_pictures, folders
 from pix2pix.evaluation.record import write_metrics
-from pix2pix.evaluation.translation import Translation, read_translation, write_translation
+from pix2pix.evaluation.translation import Translation, read_translation, translation_by, write_translation
 
 __all__ = [
     "Absent",
@@ -19,6 +19,7 @@ __all__ = [
     "open_instruments",
     "read_translation",
     "scorer_of",
+    "translation_by",
     "write_metrics",
     "write_translation",
 ]

@@ -67,11 +67,11 @@ def _segmentation(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any
     if scorer.classes is None:
         return None
     segmenter, names = scorer.instruments.segmenter, scorer.classes.names
-    true = sum((one.confusions.output.sum(dim=1) for one in measured if one.confusions is not None))
-    pixels = true.tolist() if not isinstance(true, int) else [0] * len(names)
+    rows = [one.confusions.output.sum(dim=1).tolist() for one in measured if one.confusions is not None]
+    pixels = [sum(column) for column in zip(*rows, strict=True)] or [0] * len(names)
     return {
         "seen_by": "nearest colour of the palette"
-        if segmenter is None
+        if isinstance(segmenter, Absent)
         else {"name": segmenter.name, "sha256": segmenter.sha256, **segmenter.described},
         "truth": "label maps, by the nearest colour of the palette; pixels far from every colour are left out",
         "classes": names,

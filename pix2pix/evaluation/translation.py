@@ -1,11 +1,15 @@
 """What a folder of results says of itself: which translator made it, and what its files hold."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pix2pix import checkpoint
 from pix2pix.errors import UserError
 from pix2pix.images import Codec, Encoding, shown
+from pix2pix.inference import LoadedTranslator
+from pix2pix.options import Pix2PixOptions
 
 FILE = "translation.json"
 
@@ -15,6 +19,28 @@ class Translation(NamedTuple):
 
     translator: dict[str, Any]
     codec: Codec
+
+
+def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> Translation:
+    """Describe the translations, by the checkpoint of a run's folder, of a phase's pairs that are sized so."""
+    options: Any = translator.options  # of runs on pairs
+    with checkpoint.path_of(run, translator.step).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    switches = {"statistics": None, "dropout": None}
+    if isinstance(options, Pix2PixOptions):
+        switches = {"statistics": options.test.statistics, "dropout": options.test.dropout}
+    described = {
+        "name": run.name,
+        "model": options.model,
+        "step": translator.step,
+        "sha256": sha256,
+        "direction": options.data.direction,
+        **switches,
+        "seed": options.run.seed,
+        "phase": phase,
+        "size": size,
+    }
+    return Translation(described, translator.codec)
 
 
 def write_translation(folder: Path, translation: Translation) -> None:

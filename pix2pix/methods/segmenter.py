@@ -19,13 +19,13 @@ from pix2pix.losses.classification import IGNORED, cross_entropy
 from pix2pix.methods.base import Report, Scalars, Styles, codec_of, refuse_styles
 from pix2pix.networks.generators import build_generator
 from pix2pix.options import SegmenterOptions
-from pix2pix.palettes import Palette, load_palette
+from pix2pix.palettes import Palette, load_palette, palette_of
 from pix2pix.runtime import Runtime, linear_decay
 from pix2pix.tiling import Canvas, TensorCanvas
 from pix2pix.tiling import translate as translate_canvas
 
 
-def palette_of(options: SegmenterOptions, codec: Codec, description: Mapping[str, Any] | None = None) -> Palette:
+def classes_of(options: SegmenterOptions, codec: Codec, description: Mapping[str, Any] | None = None) -> Palette:
     """Return the classes of a run: those that its checkpoint describes, else of the palette named, else of the labels.
 
     Raises:
@@ -36,8 +36,7 @@ def palette_of(options: SegmenterOptions, codec: Codec, description: Mapping[str
         return Palette(tuple(names), tuple(map(tuple, colours)), tuple(ignored))
     if options.data.target_palette is not None:
         return load_palette(options.data.target_palette)
-    colours = codec.target.palette
-    return Palette(tuple(map(str, range(len(colours)))), colours)
+    return palette_of(codec.target.palette)
 
 
 class Segmenter:
@@ -93,7 +92,7 @@ class Segmenter:
     def restored(cls, options: SegmenterOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
         codec = codec_of(description)
-        return cls(options, codec, runtime, palette_of(options, codec, description), training=False)
+        return cls(options, codec, runtime, classes_of(options, codec, description), training=False)
 
     def training_step(self, batch: Pair) -> Scalars:
         """Update G on one batch."""

@@ -22,7 +22,7 @@ def build_generator(
 ) -> UNet | ResnetGenerator:
     """Build the generator of a name that the options allow.
 
-    A linear output ends without tanh. The number in "unet_N" and "encoder_decoder_N" (256 where it is left out) is the size that the encoder takes to 1x1.
+    The number in "unet_N" and "encoder_decoder_N" (256 where it is left out) is the size that the encoder takes to 1x1.
     """
     kind, _, number = name.rpartition("_")
     built: dict[str, Any] = dict(ngf=ngf, norm=norm, upsample=upsample, dropout=dropout, output=output)

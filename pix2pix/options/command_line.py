@@ -12,9 +12,9 @@ from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.junyanz import Old
 from pix2pix.options.models import TRAINED, TrainedModel
 from pix2pix.options.pix2pix import Pix2PixOptions
-from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.records import Leaf, OptionError, R, Record, Said, build, flatten, leaves, one_line, shown
 from pix2pix.options.reference import help_text
+from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.suggest import did_you_mean
 from pix2pix.options.test import TestOptions
 from pix2pix.options.yaml_text import load_yaml

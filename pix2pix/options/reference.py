@@ -44,7 +44,9 @@ PROGRAMS: Mapping[str, type[Record]] = {
 }
 
 _FURTHER: Mapping[type[Record], list[str]] = {
-    Pix2PixOptions: ["--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."],
+    Pix2PixOptions: [
+        "--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."
+    ],
     EvaluateOptions: ["evaluate train-segmenter trains what --segmenter takes: see evaluate train-segmenter --help."],
     ExperimentOptions: ["Options of train.py and of python -m pix2pix evaluate are taken too, and win over the file."],
     TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],

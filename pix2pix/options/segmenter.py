@@ -1,4 +1,4 @@
-"""Options of training a segmenter: photos to classes, from the real pairs of a set. Defaults are reasoned, not a paper's."""
+"""Options of training a segmenter: photos to classes, from a set's real pairs. Defaults are reasoned, no paper's."""
 
 from typing import Annotated, Literal, Self
 
@@ -24,12 +24,9 @@ class SegmenterNetworkOptions(Record):
     generator: Generator = Field("unet_256", description="G; unet_N halves an N-pixel image down to 1x1")
     ngf: int = Field(64, gt=0, le=4096, description="channels of G's first layer")
     upsample: Literal["transpose", "nearest", "bilinear"] = Field("transpose", description="how G's decoder enlarges")
-    norm: Literal["batch", "instance", "none"] = Field(
-        # fixed statistics at test time: a photo's classes depend on how it looks, not on what else is normalised away
-        "batch",
-        description="normalisation",
-    )
-    use_dropout: bool = Field(True, description="dropout 0.5 in training: sets of pairs are small; never in translating")
+    # Batch: what photos have in common is measured in training, and their classes may depend on what they have not.
+    norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
+    use_dropout: bool = Field(True, description="dropout 0.5 in training, never after: sets of pairs are small")
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = Field("normal", description="initial weights")
     init_gain: float = Field(0.02, gt=0, description="scale of the initial weights; normal: their deviation")
 
@@ -54,7 +51,7 @@ class SegmenterRunOptions(RunOptions):
 
 
 class SegmenterOptions(Record):
-    """Options of train.py --model segmenter: tell the classes of a photo's pixels; what FCN-scores are measured with."""
+    """Options of train.py --model segmenter: tell the class of each pixel, to measure FCN-scores."""
 
     model: Literal["segmenter"] = Field("segmenter", description="the method: a U-Net under cross-entropy")
     data: SegmenterDataOptions

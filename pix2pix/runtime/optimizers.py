@@ -38,7 +38,6 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
                 moments[name] = torch.empty_like(weight).copy_(value)
 
 
-
 def linear_decay(step: int, total_steps: int, constant_share: float) -> float:
     """Factor of the rate at step 1 to total_steps: 1, then falling to 1 / (n + 1) in the last of n decaying steps."""
     decaying = total_steps - round(total_steps * constant_share)
