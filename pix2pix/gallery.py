@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from pix2pix.errors import UserError
 
-LARGER_IS_WORSE = frozenset({"L1", "L2"})  # of any other score the smaller value is the worse one
+LARGER_IS_WORSE = ("L1", "L2", "LPIPS")  # scores named so at their beginning; of any other the smaller value is worse
 
 
 class GalleryItem(NamedTuple):
@@ -35,18 +35,33 @@ class GalleryItem(NamedTuple):
     files: Mapping[str, Path] = MappingProxyType({})
 
 
-def write_gallery(folder: Path, items: Sequence[GalleryItem], *, title: str, facts: Mapping[str, str]) -> Path:
+class Summary(NamedTuple):
+    """A table about all images: the heads of its columns and its rows, as text."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def write_gallery(
+    folder: Path,
+    items: Sequence[GalleryItem],
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    summary: Summary | None = None,
+) -> Path:
     """Write folder/index.html, whole or not at all, and return its path.
 
     Columns stand in the order in which the items first name them. Images are linked by paths relative to `folder`.
-    The slider compares the last two image columns unless the reader picks others.
+    The slider compares the last two image columns unless the reader picks others. Without a summary the means of the
+    scores are shown.
 
     Raises:
         UserError: the page cannot be written; an older page is then left as it was.
     """
     page = folder / "index.html"
     # A file name that is not valid UTF-8 reaches us as lone surrogates: browsers show their references as U+FFFD.
-    content = render(folder, items, title, facts).encode("utf-8", errors="xmlcharrefreplace")
+    content = render(folder, items, title, facts, summary).encode("utf-8", errors="xmlcharrefreplace")
     temporary = folder / f".index.html.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,13 +78,20 @@ def write_gallery(folder: Path, items: Sequence[GalleryItem], *, title: str, fac
     return page
 
 
-def render(folder: Path, items: Sequence[GalleryItem], title: str, facts: Mapping[str, str]) -> str:
+def render(
+    folder: Path,
+    items: Sequence[GalleryItem],
+    title: str,
+    facts: Mapping[str, str],
+    summary: Summary | None = None,
+) -> str:
     """Return the page as text; `folder` is where it will lie."""
     source = resources.files("pix2pix") / "gallery_page"
     style, script = ((source / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     labels = _in_order(label for item in items for label in item.images)
     scores = {name: _values(items, name) for name in _in_order(name for item in items for name in item.scores)}
     decimals = {name: _decimals(values) for name, values in scores.items()}
+    table = summary or _means(scores, decimals)
     return Template((source / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         style=style,
@@ -77,7 +99,8 @@ def render(folder: Path, items: Sequence[GalleryItem], title: str, facts: Mappin
         script=script,
         script_hash=_csp_hash(script),
         facts="\n".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items()),
-        means="\n".join(_mean_row(name, values, decimals[name]) for name, values in scores.items()),
+        summary_heads="".join(f'<th scope="col">{escape(head)}</th>' for head in table.heads),
+        summary="\n".join(map(_summary_row, table.rows)),
         heads="\n".join([*map(_image_head, labels), *map(_score_head, scores)]),
         rows="\n".join(_row(folder, number, item, labels, decimals) for number, item in enumerate(items, start=1)),
         count=len(items),
@@ -105,9 +128,16 @@ def _csp_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _mean_row(name: str, values: Sequence[float], decimals: int) -> str:
-    mean = sum(values) / len(values)
-    return f'<tr><th scope="row">{escape(name)}</th><td>{_number(mean, decimals)}</td><td>{len(values)}</td></tr>'
+def _means(scores: Mapping[str, Sequence[float]], decimals: Mapping[str, int]) -> Summary:
+    rows = [
+        (name, _number(sum(values) / len(values), decimals[name]), str(len(values))) for name, values in scores.items()
+    ]
+    return Summary(("Score", "Mean", "Images"), rows)
+
+
+def _summary_row(row: Sequence[str]) -> str:
+    cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+    return f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>'
 
 
 def _image_head(label: str) -> str:
@@ -116,7 +146,7 @@ def _image_head(label: str) -> str:
 
 def _score_head(name: str) -> str:
     """The direction that brings the worst images up is what a first click on the head sorts by."""
-    worst_first = "descending" if name in LARGER_IS_WORSE else "ascending"
+    worst_first = "descending" if name.startswith(LARGER_IS_WORSE) else "ascending"
     return f'<th scope="col" class="score" data-sort="{worst_first}">{escape(name)}</th>'
 
 

@@ -142,6 +142,17 @@ class RunMonitor:
             temporary.replace(path)
 
 
+def add_scalars(folder: Path, step: int, values: Mapping[str, float]) -> None:
+    """Add values, by their TensorBoard names, to those of a run that is trained already.
+
+    Raises:
+        OSError: the run's folder cannot be written.
+    """
+    with SummaryWriter(str(folder / "tb")) as tensorboard:
+        for name, value in values.items():
+            tensorboard.add_scalar(name, value, step)
+
+
 def _step_of(line: str) -> int | None:
     """Return the step of a line, or None where a crash cut or garbled it."""
     try:

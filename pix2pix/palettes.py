@@ -1,12 +1,13 @@
 """The colours of classes in label maps: those of well-known data sets, and those that a text file lists."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pix2pix.errors import UserError
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 
 _MAX_BYTES = 1_000_000
 _MAX_COLOURS = 256  # as many as one byte can number
@@ -14,10 +15,14 @@ _LINE = re.compile(r"(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})(?:[\
 
 
 class Palette(NamedTuple):
-    """The names of the classes and their RGB colours in 0..255; a class's number is its place."""
+    """The names of the classes and their colours, RGB in 0..255; a class's number is its place.
+
+    `ignored` names those that nothing is measured on and no segmenter learns.
+    """
 
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
+    ignored: tuple[str, ...] = ()
 
 
 _FACADES: dict[str, Colour] = {  # measured on the label maps of pix2pix's facades set
@@ -100,8 +105,9 @@ _CAMVID: dict[str, Colour] = {  # label_colors.txt
     "Wall": (64, 192, 0),
 }
 PALETTES = {
-    name: Palette(tuple(classes), tuple(classes.values()))
-    for name, classes in {"facades": _FACADES, "cityscapes": _CITYSCAPES, "camvid": _CAMVID}.items()
+    "facades": Palette(tuple(_FACADES), tuple(_FACADES.values())),
+    "cityscapes": Palette(tuple(_CITYSCAPES), tuple(_CITYSCAPES.values()), ignored=tuple(_CITYSCAPES)[19:]),
+    "camvid": Palette(tuple(_CAMVID), tuple(_CAMVID.values()), ignored=("Void",)),
 }
 
 
@@ -127,6 +133,16 @@ def load_palette(name_or_path: str) -> Palette:
     if not 2 <= len(classes) <= _MAX_COLOURS:
         raise UserError(f"{place}: got {len(classes)} in all; 2 to {_MAX_COLOURS} `R G B name` lines are needed")
     return Palette(tuple(classes.values()), tuple(classes))
+
+
+def palette_of(colours: Sequence[Colour]) -> Palette:
+    """Return the palette of these colours, with the names of a known palette that has them all, else numbers."""
+    for known in PALETTES.values():
+        names = dict(zip(known.colours, known.names, strict=True))
+        if set(colours) <= set(names):
+            named = tuple(names[colour] for colour in colours)
+            return Palette(named, tuple(colours), tuple(name for name in named if name in known.ignored))
+    return Palette(tuple(map(str, range(len(colours)))), tuple(colours))
 
 
 def _text(path: str, place: str) -> str:

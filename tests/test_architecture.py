@@ -31,7 +31,8 @@ FLOORS = {
     "methods": 3,
     "training": 4,
     "inference": 5,
-    **dict.fromkeys(["gallery", "activations"], 6),
+    **dict.fromkeys(["gallery", "activations", "evaluation"], 6),
+    "experiments": 7,
     "cli": 8,
     "__main__": 9,
 }

@@ -1,6 +1,5 @@
 """One image of the results: translated, written with its source and target, compared."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,15 +158,11 @@ def as_shown(file: Path, picture: "Array") -> Path:
 
 
 def _scores(output: "Array", target: "Array", encoding: "Encoding") -> dict[str, float]:
-    from pix2pix.metrics import image as metrics
+    from pix2pix.evaluation.scoring import as_compared, compared
 
-    seen = replace(encoding, kind="photo") if encoding.kind == "chroma" else encoding  # compared in RGB
+    seen = as_compared(encoding)
     x, y = seen.encode(output)[None], seen.encode(target)[None]
-    scores = {
-        "L1": metrics.l1(x, y).item(),
-        "PSNR": metrics.psnr(x, y).item(),
-        "SSIM": metrics.ssim(x, y).item(),
-    }
+    scores = compared(x, y)
     if encoding.is_labels:  # whose targets may be JPEG files: their classes are compared
         scores["accuracy"] = float((output == encoding.decode(y[0], y[0])).all(axis=2).mean())
     return scores

@@ -14,7 +14,7 @@ from pix2pix.errors import UserError
 if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
 
-_RESULTS = r"(preview_)?(source|target|content|style(_\d+)?|output(_\d+)?)|grid\.png"
+_RESULTS = r"(preview_)?(source|target|content|style(_\d+)?|output(_\d+)?)|grid\.png|(translation|metrics)\.json"
 
 
 class Task(NamedTuple):
@@ -86,9 +86,14 @@ def _items(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[Gallery
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Move what lies in `new` into `folder` in place of the images and page of an earlier test; all else stays."""
+    """Move what lies in `new` into `folder` in place of the images and page of an earlier test; all else stays.
+
+    Files go first, and replace their like: what tells that the folder holds results is there at every moment.
+    """
+    paths = sorted(new.iterdir(), key=lambda path: path.is_dir())
+    kept = {path.name for path in paths if path.is_file()}
     for old in folder.iterdir():
-        if re.fullmatch(_RESULTS, old.name):
+        if re.fullmatch(_RESULTS, old.name) and old.name not in kept:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
-    for path in new.iterdir():
+    for path in paths:
         path.replace(folder / path.name)

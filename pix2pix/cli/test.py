@@ -3,7 +3,8 @@
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from pix2pix.cli.results import opened, translated
 from pix2pix.cli.results_folder import Task, counted, written
 from pix2pix.cli.stylisations import stylise
 from pix2pix.errors import UserError
-from pix2pix.options import Pix2PixOptions, TestOptions, check_claims, check_used, parse
+from pix2pix.options import Pix2PixOptions, TestOptions, TrainedOnPairs, check_claims, check_used, parse
 
 if TYPE_CHECKING:
     from pix2pix.gallery import GalleryItem
@@ -24,10 +25,30 @@ def test(argv: Sequence[str]) -> int:
     """Translate and write the results; return the exit status."""
     parsed = parse(argv, TestOptions, program="test.py")
     options = parsed.options
-    from pix2pix import inference, ranks
+    from pix2pix import ranks
 
     ranks.agree({**parsed.given, **parsed.claims})
-    translator = inference.load(
+    translator = open_translator(options, parsed.given.get("seed"))
+    check_claims(translator.options, parsed.claims)
+    check_used(translator.options.model, parsed.given)
+    if translator.is_stylising and options.input is None:
+        raise UserError("--content is missing: the picture to paint, or a folder of them")
+    folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
+    _check_kept(options, translator.options.model, folder)
+    if translator.is_stylising:
+        with _writing(folder):
+            stylise(options, translator, folder)
+    else:
+        translate(options, translator, folder)
+    print(folder / "index.html")
+    return 0
+
+
+def open_translator(options: TestOptions, seed: int | None) -> "LoadedTranslator":
+    """Load the run; without a seed its dropout is drawn from that of the training."""
+    from pix2pix import inference
+
+    return inference.load(
         Path(options.checkpoints_dir) / options.name,
         epoch=str(options.epoch),
         device=options.device,
@@ -36,25 +57,29 @@ def test(argv: Sequence[str]) -> int:
         compile=options.compile,
         statistics=options.statistics,
         dropout=options.dropout,
-        seed=parsed.given.get("seed"),
+        seed=seed,
         tile=options.tile,
     )
-    check_claims(translator.options, parsed.claims)
-    check_used(translator.options.model, parsed.given)
-    if translator.is_stylising and options.input is None:
-        raise UserError("--content is missing: the picture to paint, or a folder of them")
-    folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
-    _check_kept(options, translator.options.model, folder)
+
+
+def translate(options: TestOptions, translator: "LoadedTranslator", folder: Path) -> None:
+    """Translate pairs, or images without partners, and let that and its page replace the results in a folder.
+
+    Raises:
+        UserError: an image cannot be used, or the folder cannot be written.
+    """
+    with _writing(folder):
+        size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
+        _translate(tasks, translator, folder, options, size)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tell of a folder that cannot be written."""
     try:
-        if translator.is_stylising:
-            stylise(options, translator, folder)
-        else:
-            size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
-            _translate(tasks, translator, folder, options, size)
+        yield
     except OSError as error:
         raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
-    print(folder / "index.html")
-    return 0
 
 
 def _check_kept(options: TestOptions, model: str, folder: Path) -> None:
@@ -71,7 +96,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
     from pix2pix.data.augment import resized
     from pix2pix.data.pairs import open_pairs
 
-    assert isinstance(translator.options, Pix2PixOptions)
+    assert isinstance(translator.options, TrainedOnPairs)
     data = translator.options.data
     preprocess = options.preprocess or data.preprocess
     here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels or data.max_pixels}
@@ -146,21 +171,29 @@ def _result_names(paths: Sequence[Path]) -> list[str]:
     return [stem if stems[stem] == 1 and stem not in whole else path for stem, path in pairs]
 
 
+def _recorded(translator: "LoadedTranslator") -> dict[str, str]:
+    """Say which way it translates, and by what."""
+    options = translator.options
+    assert isinstance(options, TrainedOnPairs)
+    said = {"direction": options.data.direction}
+    if not isinstance(options, Pix2PixOptions):
+        return said | {"statistics": options.test.statistics_of(options.network.norm)}
+    dropout = f"{options.test.dropout}, drawn from seed {options.run.seed} and the image's name"
+    return said | {"statistics": options.test.statistics, "dropout": dropout}
+
+
 def _translate(
     tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
 ) -> None:
     """Do every task, write the page, and print the mean scores."""
     from pix2pix import ranks
+    from pix2pix.evaluation import translation_by, write_translation
     from pix2pix.gallery import write_gallery
 
-    assert isinstance(translator.options, Pix2PixOptions)
-    test = translator.options.test
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
-        "direction": translator.options.data.direction,
         "size": size,
-        "statistics": test.statistics,
-        "dropout": f"{test.dropout}, drawn from seed {translator.options.run.seed} and the image's name",
+        **_recorded(translator),
         "scores": "of the images as written, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
         "command": shlex.join(["python", *sys.argv]),
     }
@@ -168,6 +201,9 @@ def _translate(
     def page(new: Path, items: "Sequence[GalleryItem]") -> None:
         said = {"images": counted(items, tasks)}
         write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts | said)
+        if not options.input:
+            run = Path(options.checkpoints_dir) / options.name
+            write_translation(new, translation_by(translator, run, phase=options.phase, size=size))
 
     items = written(tasks, folder, skip_bad=options.skip_bad, finish=page)
     scored = [item.scores for item in items if item.scores]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pix2pix.options import Pix2PixOptions, Trained
+from pix2pix.options import Trained, TrainedOnPairs
 
 if TYPE_CHECKING:
     from pix2pix.methods.base import Method
@@ -58,7 +58,7 @@ def open_training(
     Raises:
         UserError: options, images or weights do not fit each other.
     """
-    if isinstance(options, Pix2PixOptions):
+    if isinstance(options, TrainedOnPairs):
         from pix2pix.cli.training_on_pairs import TrainingOnPairs
 
         return TrainingOnPairs.opened(options, runtime, content, read_again=read_again, dry=dry)

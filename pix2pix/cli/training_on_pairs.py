@@ -1,36 +1,39 @@
-"""Training from pairs: what pix2pix needs."""
+"""Training from pairs: what pix2pix needs, and the segmenter."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pix2pix.cli.sentences import of_machine, of_processes, of_steps
 from pix2pix.cli.training_kinds import Supply
-from pix2pix.options import Pix2PixOptions
+from pix2pix.options import Pix2PixOptions, SegmenterOptions, TrainedOnPairs
 
 if TYPE_CHECKING:
     from pix2pix.data.survey import Seen
     from pix2pix.data.training_set import TrainingSet
     from pix2pix.images import Encoding
     from pix2pix.methods.pix2pix import Pix2Pix
+    from pix2pix.methods.segmenter import Segmenter
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress
+
+AnyPairs = TypeVar("AnyPairs", Pix2PixOptions, SegmenterOptions)
 
 
 @dataclass(frozen=True)
 class TrainingOnPairs:
-    """Pix2pix and its pairs."""
+    """Pix2pix, or a segmenter, and its pairs."""
 
-    options: Pix2PixOptions
-    method: "Pix2Pix"
+    options: TrainedOnPairs
+    method: "Pix2Pix | Segmenter"
     data: "TrainingSet"
 
     @classmethod
     def opened(
         cls,
-        options: Pix2PixOptions,
+        options: TrainedOnPairs,
         runtime: "Runtime",
         content: dict[str, Any] | None,
         *,
@@ -41,7 +44,13 @@ class TrainingOnPairs:
         from pix2pix import ranks
         from pix2pix.methods.feature_losses import feature_losses
         from pix2pix.methods.pix2pix import Pix2Pix
+        from pix2pix.methods.segmenter import Segmenter, classes_of
 
+        if isinstance(options, SegmenterOptions):
+            data = ranks.by_first(lambda: _of_classes(_data(options, content, read_again)))
+            palette = classes_of(options, data.codec, content and content["description"])
+            options = _with_steps(options, len(data.train), dry=dry)
+            return cls(options, Segmenter(options, data.codec, runtime, palette), data)
         features = feature_losses(options, runtime)  # first: what they lack is told before every pair is read
         data = ranks.by_first(lambda: _data(options, content, read_again))
         options = _with_steps(options, len(data.train), dry=dry)
@@ -100,7 +109,7 @@ class TrainingOnPairs:
         options, data, method = self.options, self.data, self.method
         train, network = options.train, options.network
         sizes = {name: sum(w.numel() for w in module.parameters()) / 1e6 for name, module in method.networks.items()}
-        judge = f", D {network.patch}x{network.patch} PatchGAN {sizes['D']:.3f} M" if "D" in sizes else ", no D"
+        judge = _judge(options, sizes)
         batch = f"the batch size is {train.batch_size}"
         reason = f"{batch}, and the paper's rule is --norm auto" if network.norm == "auto" else "--norm says so"
         return [
@@ -112,14 +121,28 @@ class TrainingOnPairs:
             f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",
             f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
             f"norm: {method.norm}, because {reason}",
-            *_of_features(options, method),
+            *_of_features(options, method.description.get("features")),
             *of_machine(options, method.runtime),
             *of_processes(options, "pairs", method.norm, method.runtime),
             of_steps(options, progress, len(data.train)),
         ]
 
 
-def _data(options: Pix2PixOptions, content: dict[str, Any] | None, read_again: bool) -> "TrainingSet":
+def _judge(options: TrainedOnPairs, sizes: Mapping[str, float]) -> str:
+    """Say what else there is beside G, of so many million weights."""
+    if isinstance(options, SegmenterOptions):
+        return ""
+    side = options.network.patch
+    return f", D {side}x{side} PatchGAN {sizes['D']:.3f} M" if "D" in sizes else ", no D"
+
+
+def _of_classes(data: "TrainingSet") -> "TrainingSet":
+    """Let targets be classes, not colours."""
+    codec = data.codec._replace(target=replace(data.codec.target, kind="classes"))
+    return data._replace(train=data.train.of(codec), val=data.val.of(codec), codec=codec)
+
+
+def _data(options: TrainedOnPairs, content: dict[str, Any] | None, read_again: bool) -> "TrainingSet":
     """Open the pairs: all are read once before a run begins; one that is resumed keeps what was found then."""
     from tqdm import tqdm
 
@@ -138,7 +161,7 @@ def _data(options: Pix2PixOptions, content: dict[str, Any] | None, read_again: b
     return open_training_set(options.data, progress)
 
 
-def _with_steps(options: Pix2PixOptions, images: int, *, dry: bool) -> Pix2PixOptions:
+def _with_steps(options: AnyPairs, images: int, *, dry: bool) -> AnyPairs:
     """Say in steps how long the run is, so that the checkpoint knows without its data."""
     from pix2pix import ranks
 
@@ -147,11 +170,11 @@ def _with_steps(options: Pix2PixOptions, images: int, *, dry: bool) -> Pix2PixOp
     return options.model_copy(update={"train": options.train.model_copy(update={"steps": steps})})
 
 
-def _of_features(options: Pix2PixOptions, method: "Pix2Pix") -> list[str]:
-    """Say what the losses on features look at."""
-    if method.features is None:
+def _of_features(options: TrainedOnPairs, told: Mapping[str, str] | None) -> list[str]:
+    """Say what the losses on features look at, as the method describes them."""
+    if told is None or not isinstance(options, Pix2PixOptions):
         return []
-    told, features, loss = method.features.description, options.features, options.loss
+    features, loss = options.features, options.loss
     ways = []
     if loss.lambda_perceptual > 0:
         ways += [f"perceptual of {told['content_layers'].replace(',', ', ')}"]
@@ -169,7 +192,7 @@ def _in_words(encoding: "Encoding") -> str:
             return f"L of {values}"
         case "chroma":
             return "a and b"
-        case "onehot":
+        case "onehot" | "classes":
             return f"labels of {len(encoding.palette)} classes, a channel each"
         case "labels":
             return f"labels of {values}" + (f", {len(encoding.palette)} colours" if encoding.palette else "")

@@ -19,7 +19,7 @@ from pix2pix.images.labels import Colour
 from pix2pix.images.refusals import ImageError
 from pix2pix.images.tensors import look_up, to_array, to_tensor
 
-Kind = Literal["photo", "labels", "onehot", "lightness", "chroma"]
+Kind = Literal["photo", "labels", "onehot", "classes", "lightness", "chroma"]
 Range = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -32,6 +32,7 @@ class Encoding:
     photo: values as they are, from low to high.
     labels: likewise; no resizing mixes them, and a palette's nearest colour comes out.
     onehot: a channel per colour of the palette: 1 for that of the pixel, -1 for the others.
+    classes: likewise, but -1 in all channels for pixels that are of no class.
     lightness: L of a photo. It comes out as a grey image.
     chroma: a and b of a photo. They come out as RGB, with the L of the source.
 
@@ -55,7 +56,7 @@ class Encoding:
     def __post_init__(self) -> None:
         if self.kind in ("lightness", "chroma") and self.channels not in (1, 3, 4):
             raise UserError(f"got photos of {self.channels} channels; 1, 3 or 4 are needed for their L, a and b")
-        if self.kind == "onehot" and not self.palette:
+        if self.kind in ("onehot", "classes") and not self.palette:
             raise UserError("got labels without a palette; one is needed to show them as one channel per class")
         colour = len(self.palette[0]) if self.palette else self.channels
         if self.channels not in (1, colour, colour + 1):
@@ -68,7 +69,7 @@ class Encoding:
     def nc(self) -> int:
         """Channels of the tensor."""
         match self.kind:
-            case "onehot":
+            case "onehot" | "classes":
                 return len(self.palette)
             case "lightness":
                 return 1
@@ -79,7 +80,7 @@ class Encoding:
     @property
     def is_labels(self) -> bool:
         """Whether values are classes, which no resizing may mix."""
-        return self.kind in ("labels", "onehot")
+        return self.kind in ("labels", "onehot", "classes")
 
     def accept(self, array: Array) -> Array:
         """Bring an image to the channels of the files.
@@ -102,9 +103,7 @@ class Encoding:
         """Tell which pixels (H, W) stand for no class of the palette: none without a palette."""
         if not self.palette:
             return np.zeros(array.shape[:2], np.bool_)
-        if self.is_numbered:
-            return np.asarray(self._classes(array) == len(self.palette))
-        return labels.far_from(array[..., : len(self.palette[0])], self.palette)
+        return np.asarray(self._known_classes(array) == len(self.palette))
 
     def resize(self, array: Array, size: tuple[int, int]) -> Array:
         """Resize to (height, width)."""
@@ -117,8 +116,9 @@ class Encoding:
                 return lightness.lab_of(array, self._span)[:1] / 50 - 1
             case "chroma":
                 return (lightness.lab_of(array, self._span)[1:] / lightness.CHROMA).clamp(-1, 1)
-            case "onehot":
-                classes = torch.from_numpy(self._classes(array))
+            case "onehot" | "classes":
+                known = self._known_classes if self.kind == "classes" else self._classes
+                classes = torch.from_numpy(known(array))
                 return torch.full((self.nc + 1, *classes.shape), -1.0).scatter_(0, classes[None], 1.0)[: self.nc]
         if self.is_numbered:
             array = labels.paint(self._classes(array), self.palette)
@@ -145,7 +145,7 @@ class Encoding:
                 return lightness.grey(image, self.dtype, self._span)
             case "chroma":
                 return lightness.colourised(source, image, self.dtype, self._span)
-            case "onehot":
+            case "onehot" | "classes":
                 return self._of_classes(image.detach().argmax(dim=0).cpu().numpy())
         if self.palette:
             values = to_array(image, "float64", *self._range)
@@ -159,7 +159,7 @@ class Encoding:
                 image = lightness_to_grey((image.float() + 1) * 50) * 2 - 1
             case "chroma":
                 image = lab_to_rgb(lightness.lab_from(source.float(), image.float())).clamp(0, 1) * 2 - 1
-            case "onehot":
+            case "onehot" | "classes":
                 colours = to_tensor(np.array(self.palette)[:, np.newaxis], *self._range)[..., 0].to(image.device)
                 painted = colours[:, image.argmax(dim=1)].movedim(0, 1)
                 image = torch.where(image.amax(dim=1, keepdim=True) > -1, painted, -1.0)  # of no class: black
@@ -215,6 +215,14 @@ class Encoding:
         if self.is_numbered:
             return labels.known_class(array, len(self.palette))
         return labels.nearest_class(array[..., : len(self.palette[0])], self.palette)
+
+    def _known_classes(self, array: Array) -> labels.Classes:
+        """Tell classes as `_classes`, but one past the last for pixels of none."""
+        classes = self._classes(array)
+        if self.is_numbered:
+            return classes
+        far = labels.far_from(array[..., : len(self.palette[0])], self.palette, classes)
+        return np.where(far, len(self.palette), classes)
 
     def _of_classes(self, classes: labels.Classes) -> Array:
         if self.is_numbered:

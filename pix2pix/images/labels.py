@@ -29,9 +29,9 @@ def nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
     return np.concatenate(classes).reshape(image.shape[:2])
 
 
-def far_from(image: Array, palette: Sequence[Colour]) -> NDArray[np.bool_]:
-    """Tell which pixels (H, W) of (H, W, C) are of no colour of the palette, nor near one."""
-    nearest = np.array(palette, np.float64)[nearest_class(image, palette)]
+def far_from(image: Array, palette: Sequence[Colour], nearest_classes: Classes) -> NDArray[np.bool_]:
+    """Tell which pixels (H, W) of (H, W, C) are of no colour of the palette, nor near the nearest."""
+    nearest = np.array(palette, np.float64)[nearest_classes]
     far: NDArray[np.bool_] = ((image - nearest) ** 2).sum(axis=2) > _FAR**2
     return far
 

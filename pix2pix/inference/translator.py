@@ -17,7 +17,7 @@ from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
 from pix2pix.layers import fold_norms, switched
 from pix2pix.methods import METHODS
 from pix2pix.methods.base import Method, codec_of
-from pix2pix.options import JohnsonOptions, Pix2PixOptions, Trained
+from pix2pix.options import JohnsonOptions, Pix2PixOptions, SegmenterOptions, Trained, TrainedOnPhotos
 from pix2pix.runtime import Runtime
 from pix2pix.tiling import Canvas, TensorCanvas
 
@@ -31,7 +31,7 @@ class LoadedTranslator:
         self.options = options
         self.step: int = content["step"]
         self.description: dict[str, Any] = content["description"]
-        self.is_stylising = not isinstance(options, Pix2PixOptions)
+        self.is_stylising = isinstance(options, TrainedOnPhotos)
         photo = images.rgb_encoding("uint8")
         self.codec = Codec(photo, photo) if self.is_stylising else codec_of(self.description)
         method: Any = METHODS[options.model]
@@ -194,4 +194,6 @@ def _statistics(options: Trained) -> Any:
     """By what the norms of a generator normalise when it translates."""
     if isinstance(options, Pix2PixOptions):
         return options.test.statistics
-    return options.test.statistics_of(options.network.norm) if isinstance(options, JohnsonOptions) else "image"
+    if isinstance(options, JohnsonOptions | SegmenterOptions):
+        return options.test.statistics_of(options.network.norm)
+    return "image"

@@ -7,5 +7,12 @@ from pix2pix.methods.adain import Adain
 from pix2pix.methods.conditional import Conditional
 from pix2pix.methods.johnson import Johnson
 from pix2pix.methods.pix2pix import Pix2Pix
+from pix2pix.methods.segmenter import Segmenter
 
-METHODS: Mapping[str, type[Any]] = {"pix2pix": Pix2Pix, "johnson": Johnson, "conditional": Conditional, "adain": Adain}
+METHODS: Mapping[str, type[Any]] = {
+    "pix2pix": Pix2Pix,
+    "johnson": Johnson,
+    "conditional": Conditional,
+    "adain": Adain,
+    "segmenter": Segmenter,
+}

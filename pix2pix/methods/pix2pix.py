@@ -25,7 +25,7 @@ from pix2pix.networks.patchgan import PatchGAN
 from pix2pix.networks.resnet import ResnetGenerator
 from pix2pix.networks.unet import UNet
 from pix2pix.options import NetworkOptions, Pix2PixOptions
-from pix2pix.runtime import Runtime, name_seed, seeded
+from pix2pix.runtime import Runtime, linear_decay, name_seed, seeded
 from pix2pix.tiling import Canvas, TensorCanvas
 from pix2pix.tiling import translate as translate_canvas
 
@@ -236,9 +236,3 @@ class Pix2Pix:
                 f"{', '.join(batch.name)}: {height}x{width} is too small for --patch {self.options.network.patch}, "
                 f"which needs {self.discriminator.smallest} at least; choose a smaller --patch or larger images"
             )
-
-
-def linear_decay(step: int, total_steps: int, constant_share: float) -> float:
-    """Factor of the rate at step 1 to total_steps: 1, then falling to 1 / (n + 1) in the last of n decaying steps."""
-    decaying = total_steps - round(total_steps * constant_share)
-    return min(1.0, (total_steps - step + 1) / (decaying + 1))

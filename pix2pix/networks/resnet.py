@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from pix2pix.layers import Dropout, NormKind, Stage, norm_layer, stages_of
+from pix2pix.networks.stylizer import Output
 from pix2pix.networks.upsampling import Upsample, doubling
 
 
@@ -30,8 +31,9 @@ class ResidualBlock(nn.Module):
 class ResnetGenerator(nn.Module):
     """Two halvings, `blocks` residual blocks, two doublings, 7x7 convolutions at both ends.
 
-    Input (N, input_nc, H, W), output (N, output_nc, H, W) in [-1, 1]; H and W are multiples of 4, and 16 at least, so
-    that the reflections and statistics of the residual blocks have something to work on: hence `multiple` = 16.
+    Input (N, input_nc, H, W), output (N, output_nc, H, W), in [-1, 1] unless it is linear; H and W are multiples of 4,
+    and 16 at least, so that the reflections and statistics of the residual blocks have something to work on: hence
+    `multiple` = 16.
     """
 
     multiple = 16
@@ -46,6 +48,7 @@ class ResnetGenerator(nn.Module):
         norm: NormKind = "batch",
         upsample: Upsample = "transpose",
         dropout: bool = True,
+        output: Output = "tanh",
     ):
         super().__init__()
         bias = norm == "none"
@@ -60,7 +63,8 @@ class ResnetGenerator(nn.Module):
         for width in (4 * ngf, 2 * ngf):
             layers += [doubling(width, width // 2, upsample, kernel=3, bias=bias)]
             layers += [norm_layer(width // 2, norm), nn.ReLU()]
-        layers += [nn.Conv2d(ngf, output_nc, 7, padding=3, padding_mode="reflect"), nn.Tanh()]
+        layers += [nn.Conv2d(ngf, output_nc, 7, padding=3, padding_mode="reflect")]
+        layers += [nn.Tanh()] if output == "tanh" else []
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

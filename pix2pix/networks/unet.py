@@ -8,14 +8,15 @@ from torch import Tensor, nn
 
 from pix2pix.convolution import Conv
 from pix2pix.layers import Dropout, NormKind, Stage, norm_layer, stages_of
+from pix2pix.networks.stylizer import Output
 from pix2pix.networks.upsampling import Upsample, doubling
 
 
 class UNet(nn.Module):
     """Encoder of `depth` halvings, decoder of as many doublings, and a skip from layer i to layer depth - i.
 
-    Input (N, input_nc, H, W), output (N, output_nc, H, W) in [-1, 1]; H and W are multiples of `multiple` = 2^depth.
-    Widths: ngf, 2 ngf, 4 ngf, then 8 ngf.
+    Input (N, input_nc, H, W), output (N, output_nc, H, W), in [-1, 1] unless it is linear; H and W are multiples of
+    `multiple` = 2^depth. Widths: ngf, 2 ngf, 4 ngf, then 8 ngf.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class UNet(nn.Module):
         skips: bool = True,
         upsample: Upsample = "transpose",
         dropout: bool = True,
+        output: Output = "tanh",
     ):
         super().__init__()
         self.multiple = 2**depth
@@ -52,9 +54,8 @@ class UNet(nn.Module):
                 layer.append(Dropout(0.5))
             self.decoder.append(nn.Sequential(*layer))
         inputs = widths[0] * (2 if skips else 1)
-        self.decoder.append(
-            nn.Sequential(nn.ReLU(), doubling(inputs, output_nc, upsample, kernel=4, bias=True), nn.Tanh())
-        )
+        layer = [nn.ReLU(), doubling(inputs, output_nc, upsample, kernel=4, bias=True)]
+        self.decoder.append(nn.Sequential(*layer, *([nn.Tanh()] if output == "tanh" else [])))
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate (N, input_nc, H, W) to (N, output_nc, H, W)."""

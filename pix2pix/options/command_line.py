@@ -14,6 +14,7 @@ from pix2pix.options.models import TRAINED, TrainedModel
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import Leaf, OptionError, R, Record, Said, build, flatten, leaves, one_line, shown
 from pix2pix.options.reference import help_text
+from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.suggest import did_you_mean
 from pix2pix.options.test import TestOptions
 from pix2pix.options.yaml_text import load_yaml
@@ -81,6 +82,7 @@ def parse(argv: Sequence[str], record: type[R], *, program: str) -> Parsed[R]:
 _OLD: Mapping[type[Record], Mapping[str, Old]] = {
     **dict.fromkeys(TRAINED.values(), junyanz.STYLISE),
     Pix2PixOptions: junyanz.TRAIN,
+    SegmenterOptions: junyanz.SEGMENT,
     TestOptions: junyanz.TEST,
     GatysOptions: junyanz.PAINT,
     SwagOptions: junyanz.PAINT,

@@ -194,6 +194,10 @@ STYLISE: Mapping[str, Old] = {flag: TRAIN[flag] for flag in _OF_ANY_METHOD} | {
     "n_epochs_decay": _IN_STEPS,
 }
 
+_OF_A_GAN = ("model", "netD", "n_layers_D", "lambda_L1", "gan_mode", "pool_size", "dataset_mode")
+
+SEGMENT: Mapping[str, Old] = {flag: old for flag, old in TRAIN.items() if flag not in _OF_A_GAN}
+
 TEST: Mapping[str, Old] = _BOTH | {
     "model": Old(
         "pix2pix and colorization change nothing; test takes --dataroot as `--input`; others are refused", _test_model

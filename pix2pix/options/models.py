@@ -13,24 +13,29 @@ from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import OptionError, Record, from_dict, one_line, shown
+from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.suggest import did_you_mean
 from pix2pix.options.yaml_text import load_yaml
 
+TrainedOnPairs: TypeAlias = Pix2PixOptions | SegmenterOptions
 TrainedOnPhotos: TypeAlias = JohnsonOptions | ConditionalOptions | AdainOptions
-Trained: TypeAlias = Pix2PixOptions | TrainedOnPhotos
+Trained: TypeAlias = TrainedOnPairs | TrainedOnPhotos
 
 TRAINED: Mapping[str, type[Trained]] = {
     "pix2pix": Pix2PixOptions,
     "johnson": JohnsonOptions,
     "conditional": ConditionalOptions,
     "adain": AdainOptions,
+    "segmenter": SegmenterOptions,
 }
 
 
 class TrainedModel(Record):
     """What test.py may be told of a checkpoint of any trained method."""
 
-    model: Literal["pix2pix", "johnson", "conditional", "adain"] = Field("pix2pix", description="the trained method")
+    model: Literal["pix2pix", "johnson", "conditional", "adain", "segmenter"] = Field(
+        "pix2pix", description="the trained method"
+    )
 
 
 PAINTERS: Mapping[str, type[GatysOptions]] = {"gatys": GatysOptions, "swag": SwagOptions}

@@ -8,6 +8,8 @@ from pix2pix.options.activations import ActivationsOptions
 from pix2pix.options.adain import AdainOptions
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.conditional import ConditionalOptions
+from pix2pix.options.evaluate import EvaluateOptions
+from pix2pix.options.experiment import ExperimentOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
@@ -17,6 +19,7 @@ from pix2pix.options.junyanz import Old
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.prepare import CombineOptions, EdgesOptions, SplitOptions
 from pix2pix.options.records import Leaf, Record, groups, leaves
+from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.test import TestOptions
 from pix2pix.options.yaml_text import scalar
 
@@ -25,9 +28,12 @@ PROGRAMS: Mapping[str, type[Record]] = {
     "python train.py --model johnson": JohnsonOptions,
     "python train.py --model conditional": ConditionalOptions,
     "python train.py --model adain": AdainOptions,
+    "python train.py --model segmenter": SegmenterOptions,
     "python test.py": TestOptions,
     "python test.py --model gatys": GatysOptions,
     "python test.py --model swag": SwagOptions,
+    "python -m pix2pix evaluate": EvaluateOptions,
+    "python -m pix2pix experiment FILE": ExperimentOptions,
     "python -m pix2pix check DATAROOT": CheckOptions,
     "python -m pix2pix activations": ActivationsOptions,
     "python -m pix2pix import FILE": ImportOptions,
@@ -38,7 +44,11 @@ PROGRAMS: Mapping[str, type[Record]] = {
 }
 
 _FURTHER: Mapping[type[Record], list[str]] = {
-    Pix2PixOptions: ["--model johnson, conditional and adain have options of their own: see --model johnson --help."],
+    Pix2PixOptions: [
+        "--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."
+    ],
+    EvaluateOptions: ["evaluate train-segmenter trains what --segmenter takes: see evaluate train-segmenter --help."],
+    ExperimentOptions: ["Options of train.py and of python -m pix2pix evaluate are taken too, and win over the file."],
     TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
 

@@ -31,6 +31,7 @@ IDLE: Mapping[str, frozenset[str]] = {
     "johnson": _OF_PAIRS | _OF_STYLES | _OF_PICTURES,
     "conditional": _OF_PAIRS | _OF_PICTURES | {"statistics"},
     "adain": _OF_PAIRS | {"statistics"},
+    "segmenter": _OF_STYLES | _OF_PICTURES | {"keep_colours", "samples", "dropout", "seed"},
 }
 """By the method of a run, what it has no use for."""
 

@@ -1,4 +1,4 @@
-"""Optimisers whose learning rate and state fit every device."""
+"""Optimisers whose learning rate and state fit every device, and the rate that they are given."""
 
 from typing import Any
 
@@ -36,3 +36,9 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
         for name, value in moments.items():
             if value.shape == weight.shape:
                 moments[name] = torch.empty_like(weight).copy_(value)
+
+
+def linear_decay(step: int, total_steps: int, constant_share: float) -> float:
+    """Factor of the rate at step 1 to total_steps: 1, then falling to 1 / (n + 1) in the last of n decaying steps."""
+    decaying = total_steps - round(total_steps * constant_share)
+    return min(1.0, (total_steps - step + 1) / (decaying + 1))

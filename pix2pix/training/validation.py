@@ -14,7 +14,7 @@ from pix2pix.options import Trained
 from pix2pix.training.progress import Batch, Progress, means
 
 GRID_ROWS = 4  # of the images validated on: shown on TensorBoard
-HIGHER_IS_BETTER = {"val/psnr", "val/ssim"}
+HIGHER_IS_BETTER = {"val/psnr", "val/ssim", "val/pixel_accuracy"}
 
 
 class Outcome(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pix2pix.data.facades.bays import Part, bay_parts
 from pix2pix.palettes import PALETTES
 
-PALETTE = dict(zip(*PALETTES["facades"], strict=True))
+PALETTE = dict(zip(PALETTES["facades"].names, PALETTES["facades"].colours, strict=True))
 
 
 class Plan(NamedTuple):

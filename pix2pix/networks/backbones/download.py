@@ -29,14 +29,22 @@ def url_of(backbone: str) -> str:
     return url
 
 
+def imagenet_place(backbone: str) -> Path:
+    """Return where torch hub keeps a backbone's ImageNet weights, whether they are there or not.
+
+    Raises:
+        UserError: it is a study network, for which there are none.
+    """
+    return Path(torch.hub.get_dir()) / "checkpoints" / url_of(backbone).rpartition("/")[2]
+
+
 def imagenet_file(backbone: str) -> Path:
     """Return the file of a backbone's ImageNet weights, downloaded if it is not there yet.
 
     Raises:
         UserError: it is not there and cannot be downloaded.
     """
-    url = url_of(backbone)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    url, path = url_of(backbone), imagenet_place(backbone)
     if path.is_file():
         return path
     try:

@@ -1,0 +1,77 @@
+"""How far two sets of images are apart, by features (N, D) and (M, D) that some network has of them.
+
+With Inception's they are FID (Heusel et al., GANs trained by a two time-scale update rule, 2017) and KID (Binkowski et
+al., Demystifying MMD GANs, 2018). In float64 on the processor, so that they are the same wherever features come from.
+"""
+
+import torch
+from torch import Tensor
+
+from pix2pix.errors import UserError
+
+
+def frechet_distance(x: Tensor, y: Tensor) -> float:
+    """Return the squared Frechet distance of the normal distributions that have the sets' means and covariances.
+
+    |mean_x - mean_y|^2 + tr(S_x + S_y - 2 (S_x S_y)^(1/2)), with covariances that are divided by N - 1 and M - 1. No
+    root of a matrix is taken: the last trace is the sum of the singular values of X Y^T, centred. So it is exact for
+    fewer items than features too; but it is biased then, and sets of another size are not to be compared with it.
+
+    Raises:
+        UserError: a set has less than two items.
+    """
+    _check_sizes(x, y)
+    (mean_x, root_x), (mean_y, root_y) = _moments(x), _moments(y)
+    both = torch.linalg.svdvals(root_x @ root_y.mT).sum()
+    distance = (mean_x - mean_y).square().sum() + root_x.square().sum() + root_y.square().sum() - 2 * both
+    return max(float(distance), 0.0)  # round-off may be below
+
+
+def kernel_distance(
+    x: Tensor, y: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the mean and deviation, over random subsets, of the squared maximum mean discrepancy.
+
+    The kernel is (x.y / D + 1)^3 and the estimate the unbiased one, so that equal distributions have 0 on average, and
+    one value may be below. Subsets have `subset_size` items of each set, or as many as the smaller one has; where that
+    is all of both there is one subset, with a deviation of 0.
+
+    Raises:
+        UserError: a set has less than two items.
+    """
+    _check_sizes(x, y)
+    x, y = x.cpu().double(), y.cpu().double()
+    size = min(subset_size, len(x), len(y))
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(features: Tensor) -> Tensor:
+        return features[torch.randperm(len(features), generator=generator)[:size]]
+
+    count = 1 if size == len(x) == len(y) else subsets
+    values = torch.stack([_discrepancy(drawn(x), drawn(y)) for _ in range(count)])
+    return float(values.mean()), float(values.std(correction=0))
+
+
+def _check_sizes(x: Tensor, y: Tensor) -> None:
+    if min(len(x), len(y)) < 2:
+        raise UserError(f"distances are of sets of 2 images at least, and these have {len(x)} and {len(y)}: give more")
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean (D) and a matrix (min(N, D), D) whose product with itself is the covariance."""
+    features = features.cpu().double()
+    mean = features.mean(dim=0)
+    root = (features - mean) / (len(features) - 1) ** 0.5
+    return mean, torch.linalg.qr(root, mode="r").R if len(root) > root.shape[1] else root
+
+
+def _discrepancy(x: Tensor, y: Tensor) -> Tensor:
+    """Return the unbiased estimate for two sets of one size, (M, D)."""
+    size = len(x)
+    of_x, of_y = _kernel(x, x), _kernel(y, y)
+    within = of_x.sum() - of_x.trace() + of_y.sum() - of_y.trace()
+    return within / (size * (size - 1)) - 2 * _kernel(x, y).mean()
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.mT / x.shape[1] + 1) ** 3
