@@ -118,7 +118,7 @@ def _segmentation(confusions: Sequence[Confusions], lacks: str) -> dict[str, Met
     for name, chosen in _CLASS_SCORES.items():
 
         def score(drawn: Tensor, chosen: Callable[[SegmentationScores], Tensor] = chosen) -> Tensor:
-            return chosen(scores((drawn @ matrices.flatten(1)).unflatten(1, matrices.shape[1:])))
+            return chosen(scores((drawn @ matrices.flatten(1)).reshape(-1, *matrices.shape[1:])))
 
         found[name] = {
             "value": chosen(scores(matrices.sum(dim=0))).item(),
