@@ -18,7 +18,7 @@ from pix2pix.palettes import Palette, load_palette
 
 Inputs = Literal["imagenet", "unit", "signed"]
 
-_DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64}
+_DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's networks have them
 _TRIED = 256  # pixels a side of the photo that a network of free size is tried on
 

@@ -51,7 +51,7 @@ def content(root, name):
 
 def test_a_segmenter_is_trained_and_paints_the_classes_of_photos(train, facades, tmp_path, capsys):
     assert train("run") == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "direction AtoB: 3 channels of uint8 to labels of 12 classes, a channel each" in said
     assert "M parameters\n" in said  # and no D
     lines = [json.loads(line) for line in (tmp_path / "runs/run/metrics.jsonl").read_text().splitlines()]

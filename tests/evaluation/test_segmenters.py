@@ -150,11 +150,10 @@ def test_an_onnx_file_tells_the_classes_of_its_logits(tmp_path, colours):
     assert segmenter.described == {"kind": "ONNX, on the CPU", "input": "signed", "resized": "no", "classes": 3}
 
 
-@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE])
-def test_other_depths_of_floats_are_fed_as_they_are(tmp_path, colours, kind):
+def test_half_floats_are_fed_as_such(tmp_path, colours):
     seen = photos(8, 8)
-    segmenter = opened(network(tmp_path / "s.onnx", kind=kind), colours())
-    assert (segmenter.classes(seen) == channels_of(seen)).float().mean() > 0.97  # half floats may be equal
+    segmenter = opened(network(tmp_path / "s.onnx", kind=TensorProto.FLOAT16), colours())
+    assert (segmenter.classes(seen) == channels_of(seen)).float().mean() > 0.97  # some become equal
 
 
 def test_a_network_may_give_classes_itself(tmp_path, colours):

@@ -185,7 +185,8 @@ def test_an_unknown_model_is_told_which_there_are(tmp_path):
         painter(["--model", "gatis"])
     assert (
         str(typed.value)
-        == "--model: got 'gatis'; pix2pix, johnson, conditional, adain, gatys or swag is needed: did you mean gatys?"
+        == "--model: got 'gatis'; pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed: "
+        "did you mean gatys?"
     )
     with pytest.raises(
         OptionError, match=r"^--model: got ''; pix2pix, johnson, conditional, adain, gatys or swag is needed$"
