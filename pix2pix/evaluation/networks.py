@@ -92,7 +92,9 @@ def backbone_features(
     """Open a backbone whose features are the means over all positions of a layer, for distances other than FID.
 
     They are divided by their root mean square on an image of noise, since the kernel of the kernel distance is made for
-    features near 1, and those of a VGG may be near 1,000. `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file.
+    features near 1, and those of a VGG may be near 1,000.
+
+    `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file.
 
     Raises:
         UserError: there is no such backbone or layer, or the weights are not to be had or do not fit.

@@ -76,7 +76,7 @@ def _drawn(items: int, size: int, count: int, generator: torch.Generator) -> Ten
 def _kernel_sums(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
     """Sum the kernel over all pairs of a subset of x and one of y, (S), computing it once for all subsets."""
     sums = torch.zeros(len(of_x), dtype=x.dtype)
-    for rows, chosen in zip(x.split(_ROWS), of_x.split(_ROWS, dim=1), strict=True):
+    for rows, chosen in zip(torch.split(x, _ROWS), torch.split(of_x, _ROWS, dim=1), strict=True):
         sums += (chosen * (of_y @ _kernel(y @ rows.mT / x.shape[1]))).sum(dim=1)
     return sums
 

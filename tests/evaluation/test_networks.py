@@ -107,7 +107,8 @@ def change(tensors, fault):
 
 @pytest.mark.parametrize("fault", ["missing", "foreign", "another shape"])
 def test_a_file_of_another_network_is_not_inception(fault, inception_tensors, tmp_path):
-    shapes = {name: torch.tensor(0.0).expand(tensor.shape) for name, tensor in inception_tensors.items()}
+    zero = torch.tensor(0.0)
+    shapes = {name: zero.expand(tensor.shape) for name, tensor in inception_tensors.items()}
     tensors, words = change(shapes, fault)
     path = tmp_path / "other.pth"
     torch.save(tensors, path)
