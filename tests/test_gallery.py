@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.gallery import GalleryItem, write_gallery
+from pix2pix.gallery import GalleryItem, Summary, write_gallery
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>.png",
@@ -185,6 +185,13 @@ def test_means_are_of_the_images_that_have_the_score_and_say_how_many(tmp_path):
     assert cells(page, "score") == ["0.1000", "20.00", "0.2500", "11.50", "0.4000", "&ndash;"]
 
 
+def test_a_summary_stands_in_the_place_of_the_means(tmp_path):
+    summary = Summary(("Metric", "Value"), [("L1 <of all>", "0.2"), ("FID", "31")])
+    page = write_gallery(tmp_path, [item(tmp_path, L1=0.1)], title="t", facts={}, summary=summary)
+    table = page.read_text(encoding="utf-8").split('<table id="means">')[1].split("</table>")[0]
+    assert re.findall(r"<t[hd].*?>(.*?)</t[hd]>", table) == ["Metric", "Value", "L1 &lt;of all&gt;", "0.2", "FID", "31"]
+
+
 def test_infinite_and_undefined_scores_are_shown_and_sortable(tmp_path):
     items = [item(tmp_path, PSNR=value) for value in (math.inf, math.nan, 20.0)]
     page = write_gallery(tmp_path, items, title="t", facts={})
@@ -194,9 +201,10 @@ def test_infinite_and_undefined_scores_are_shown_and_sortable(tmp_path):
 
 
 def test_a_first_click_sorts_the_worst_to_the_top(tmp_path):
-    page = Page(write_gallery(tmp_path, [item(tmp_path, L1=0.1, PSNR=20.0)], title="t", facts={}))
+    scores = {"L1": 0.1, "PSNR": 20.0, "LPIPS (vgg16)": 0.3}
+    page = Page(write_gallery(tmp_path, [item(tmp_path, **scores)], title="t", facts={}))
     directions = [attrs["data-sort"] for attrs in page.attributes("th") if "data-sort" in attrs]
-    assert directions == ["ascending", "descending", "ascending"], "name, L1, PSNR"
+    assert directions == ["ascending", "descending", "ascending", "descending"], "name, L1, PSNR, LPIPS"
 
 
 def test_images_wait_until_they_are_scrolled_to(tmp_path):

@@ -1,6 +1,5 @@
 """The metrics as people read them: a table on the terminal, a page, and scalars of TensorBoard."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,19 +70,24 @@ def write_page(out: Path, results: Path, pictures: "Sequence[Picture]", content:
 
 
 def _facts(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the page tells about the translator and the protocol."""
-    said = {**(content["translator"] or {}), **content["protocol"]}
-    facts = {name: value if isinstance(value, str) else _in_words(value) for name, value in said.items() if value}
-    return facts | {f"not computed {number}": why for number, why in enumerate(missing(content["metrics"]), start=1)}
-
-
-def _in_words(value: Any) -> str:
-    """Return plain values as text for people: without quotes and braces around all."""
-    if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_in_words(inner)}" for name, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_in_words, value))
-    return value if isinstance(value, str) else json.dumps(value)
+    """Return the part of the protocol that fits above the images; metrics.json has all of it."""
+    protocol, facts = content["protocol"], {}
+    sizes = [f"{count} of {size}" for size, count in protocol["sizes"].items()]
+    facts["images"] = f"{', '.join(sizes[:5])}{' and other sizes' * (len(sizes) > 5)} (height x width)"
+    if by := content["translator"]:
+        ways = [f"{way} {by[way]}" for way in ("statistics", "dropout", "seed") if by[way] is not None]
+        facts["translator"] = ", ".join([by["name"], f"step {by['step']}", by["direction"], *ways])
+        facts["checkpoint"] = f"SHA-256 {by['sha256']}"
+        facts["pairs"] = f"{by['phase']}, {by['size']}"
+    for use, network in protocol["networks"].items():
+        facts[use] = f"{network['name']}, SHA-256 {network['sha256']}"
+    if classes := protocol["segmentation"]:
+        seen = classes["seen_by"]
+        facts["classes"] = seen if isinstance(seen, str) else f"{seen['name']}, SHA-256 {seen['sha256']}"
+        facts["class means"] = classes["absent"]
+    if reasons := missing(content["metrics"]):
+        facts["not computed"] = "; ".join(reasons)
+    return facts | {"protocol": "metrics.json, beside this page"}
 
 
 def _shown(file: Path, label: str, name: str, results: Path, out: Path) -> Path:

@@ -1,5 +1,6 @@
 """The networks that measure: each is at hand, or there is a reason why not."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pix2pix.evaluation.segmenters import Segmenter
 
 _SEED = 0  # of --distance_weights random
+_NO_SEGMENTER = (
+    "nothing sees classes in photos: give --segmenter RUN or FILE.onnx; evaluate train-segmenter trains such a run"
+)
 
 
 class Absent(NamedTuple):
@@ -24,7 +28,7 @@ class Absent(NamedTuple):
 class Instruments(NamedTuple):
     """What measures beside pure functions."""
 
-    segmenter: "Segmenter | None"
+    segmenter: "Segmenter | Absent"
     inception: "FeatureNetwork | Absent"
     distance: "FeatureNetwork | Absent"
     lpips: "Lpips | Absent"
@@ -41,24 +45,33 @@ def open_instruments(options: EvaluateOptions, device: torch.device) -> Instrume
     Raises:
         UserError: a file that was named cannot be used.
     """
-    given = options.segmentation
-    segmenter = None
-    if given.segmenter is not None:
-        from pix2pix.evaluation.segmenters import open_segmenter
+    return Instruments(
+        _segmenter(options), _inception(options, device), _distance(options, device), _lpips(options, device)
+    )
 
-        segmenter = open_segmenter(
-            given.segmenter,
-            checkpoints_dir=options.checkpoints_dir,
-            device=device,
-            palette=given.palette,
-            inputs=given.segmenter_input,
-        )
-    return Instruments(segmenter, _inception(options, device), _distance(options, device), _lpips(options, device))
+
+def _segmenter(options: EvaluateOptions) -> "Segmenter | Absent":
+    given = options.segmentation
+    if given.segmenter is None:
+        return Absent(_NO_SEGMENTER)
+    if given.segmenter.lower().endswith(".onnx") and (lacking := _not_installed("onnxruntime")):
+        return lacking
+    from pix2pix.evaluation.segmenters import open_segmenter
+
+    return open_segmenter(
+        given.segmenter,
+        checkpoints_dir=options.checkpoints_dir,
+        device=options.device,
+        palette=given.palette,
+        inputs=given.segmenter_input,
+    )
 
 
 def _inception(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork | Absent":
     if options.measures.inception is None:
         return Absent("no weights of the 2015 Inception network: give --inception FILE")
+    if lacking := _not_installed("torch_fidelity"):
+        return lacking
     from pix2pix.evaluation.networks import inception_2015
 
     return inception_2015(options.measures.inception, device)
@@ -66,7 +79,7 @@ def _inception(options: EvaluateOptions, device: torch.device) -> "FeatureNetwor
 
 def _distance(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork | Absent":
     given = options.measures
-    weights = _at_hand(given.distance_backbone, given.distance_weights, "distance_weights", ", random")
+    weights = _at_hand(given.distance_backbone, given.distance_weights, "distance_weights")
     if isinstance(weights, Absent):
         return weights
     from pix2pix.evaluation.networks import backbone_features
@@ -81,7 +94,9 @@ def _distance(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork
 
 def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Absent":
     given = options.measures
-    weights = _at_hand(given.lpips_backbone, given.lpips_weights, "lpips_weights", "")
+    if lacking := _not_installed("torchmetrics"):  # which has the weights of its layers
+        return lacking
+    weights = _at_hand(given.lpips_backbone, given.lpips_weights, "lpips_weights")
     if isinstance(weights, Absent):
         return weights
     from pix2pix.evaluation.networks import lpips_network
@@ -92,11 +107,17 @@ def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Absent":
         return _unless_named(error, given.lpips_weights)
 
 
-def _at_hand(backbone: str, weights: str | None, option: str, others: str) -> str | Absent:
+def _not_installed(package: str) -> Absent | None:
+    if find_spec(package) is not None:
+        return None
+    return Absent(f"{package.replace('_', '-')} is not installed: pip install 'pix2pix[evaluate]'")
+
+
+def _at_hand(backbone: str, weights: str | None, option: str) -> str | Absent:
     """Return the weights that were given; without any, torchvision's where they were downloaded before."""
     if weights is not None:
         return weights
-    why = f"no weights of {backbone} at hand: give --{option} imagenet (torchvision's download){others} or FILE"
+    why = f"no weights of {backbone} at hand: give --{option} imagenet (torchvision's download), random or FILE"
     try:
         return "imagenet" if imagenet_place(backbone).is_file() else Absent(why)
     except UserError:  # nobody publishes any

@@ -71,7 +71,7 @@ def _segmentation(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any
     pixels = [sum(column) for column in zip(*rows, strict=True)] or [0] * len(names)
     return {
         "seen_by": "nearest colour of the palette"
-        if segmenter is None
+        if isinstance(segmenter, Absent)
         else {"name": segmenter.name, "sha256": segmenter.sha256, **segmenter.described},
         "truth": "label maps, by the nearest colour of the palette; pixels far from every colour are left out",
         "classes": names,

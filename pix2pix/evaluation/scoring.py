@@ -66,7 +66,7 @@ class Scorer:
     @property
     def are_labels(self) -> bool:
         """Whether outputs and truths are label maps, whose colours are names and no more."""
-        is_decoded = self.classes is not None and self.instruments.segmenter is None
+        is_decoded = self.classes is not None and isinstance(self.instruments.segmenter, Absent)
         return is_decoded or (self.codec is not None and self.codec.target.is_labels)
 
     @property
@@ -81,8 +81,9 @@ class Scorer:
             UserError: a file cannot be used, or sizes differ.
         """
         output, truth = self._read(picture.output), self._read(picture.truth)
-        is_segmented = self.instruments.segmenter is not None and self.classes is not None
-        labels = read(picture.labels, self.max_pixels) if is_segmented and picture.labels else None
+        segmenter = self.instruments.segmenter
+        is_seen = picture.labels is not None and not isinstance(segmenter, Absent)
+        labels = read(picture.labels, self.max_pixels) if picture.labels and is_seen else None
         present = [array for array in (output, truth, labels) if array is not None]
         check_sizes(picture, [(array.shape[0], array.shape[1]) for array in present])
         x, y = self._tensor(output), self._tensor(truth)
@@ -109,10 +110,11 @@ class Scorer:
         count = len(self.classes.names)
         if self.are_labels:
             return Confusions(confusion(self.classes.decoded(output), self.classes.truth(truth), count), None)
-        if self.instruments.segmenter is None or labels is None:
+        segmenter = self.instruments.segmenter
+        if labels is None or isinstance(segmenter, Absent) or not self.are_visible:
             return None
         true = self.classes.truth(labels)
-        seen = [self.classes.seen(self.instruments.segmenter.classes(photo)[0].cpu()) for photo in (x, y)]
+        seen = [self.classes.seen(segmenter.classes(photo)[0].cpu()) for photo in (x, y)]
         return Confusions(*(confusion(places, true, count) for places in seen))
 
     def _read(self, path: Path) -> Array:

@@ -15,7 +15,7 @@ from pix2pix.metrics.segmentation import SegmentationScores, scores
 
 Metric = dict[str, Any]
 _ARE_LABELS = "the outputs are label maps, not photos"
-_INVISIBLE = "the outputs are neither grey nor RGB photos"
+INVISIBLE = "the outputs are neither grey nor RGB photos"
 _CLASS_SCORES: Mapping[str, Callable[[SegmentationScores], Tensor]] = {
     "pixel accuracy": lambda scores: scores.pixel_accuracy,
     "class accuracy": lambda scores: scores.class_accuracy,
@@ -58,7 +58,7 @@ def _mean(measured: Sequence[Measured], name: str) -> Metric:
 
 def _blind(scorer: Scorer) -> str | None:
     """Say why nothing that looks at photos is computed, if that is so."""
-    return None if scorer.are_visible else _ARE_LABELS if scorer.are_labels else _INVISIBLE
+    return None if scorer.are_visible else _ARE_LABELS if scorer.are_labels else INVISIBLE
 
 
 def _lpips(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
@@ -72,12 +72,12 @@ def _lpips(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
 def _distances(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
     """Compare the outputs' features with the truths', all together: by Inception's, and by another network's."""
     found: dict[str, Metric] = {}
+    inception, distance = scorer.instruments.inception, scorer.instruments.distance
+    by = "" if isinstance(distance, Absent) else f" ({distance.name})"
     for network, names in (
-        (scorer.instruments.inception, ("FID", "KID")),
-        (scorer.instruments.distance, ("Frechet distance", "kernel distance")),
+        (inception, ("FID", "KID")),
+        (distance, (f"Frechet distance{by}", f"kernel distance{by}")),
     ):
-        if not isinstance(network, Absent) and network is scorer.instruments.distance:
-            names = (f"{names[0]} ({network.name})", f"{names[1]} ({network.name})")
         why = _blind(scorer) or (network.why if isinstance(network, Absent) else None)
         if why is None and len(measured) < 2:
             why = "a distance of sets needs 2 images at least"
@@ -118,7 +118,7 @@ def _segmentation(confusions: Sequence[Confusions], lacks: str) -> dict[str, Met
     for name, chosen in _CLASS_SCORES.items():
 
         def score(drawn: Tensor, chosen: Callable[[SegmentationScores], Tensor] = chosen) -> Tensor:
-            return chosen(scores((drawn @ matrices.flatten(1)).unflatten(1, matrices.shape[1:])))
+            return chosen(scores((drawn @ matrices.flatten(1)).reshape(-1, *matrices.shape[1:])))
 
         found[name] = {
             "value": chosen(scores(matrices.sum(dim=0))).item(),

@@ -26,7 +26,7 @@ def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size:
     options: Any = translator.options  # of runs on pairs
     with checkpoint.path_of(run, translator.step).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    switches = {"statistics": None, "dropout": None}
+    switches: dict[str, str | None] = {"statistics": None, "dropout": None}
     if isinstance(options, Pix2PixOptions):
         switches = {"statistics": options.test.statistics, "dropout": options.test.dropout}
     described = {

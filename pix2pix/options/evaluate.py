@@ -73,7 +73,7 @@ class MeasureOptions(Record):
     )
     lpips_backbone: Literal["vgg16", "squeezenet1_1"] = Field("vgg16", description="the network of LPIPS")
     lpips_weights: Path | None = Field(
-        None, description="imagenet (torchvision's download) or a file; none: torchvision's if downloaded before"
+        None, description="imagenet, random (seeded) or a file; none: torchvision's if downloaded before"
     )
     lpips_flavour: WeightsFlavour | None = Field(
         None, description="input that the weights were trained on; none: as the file says, else torchvision"
@@ -136,6 +136,8 @@ class EvaluateOptions(Record):
         if self.results is None:
             idle = next((name for name in ("truth", "labels") if given[name] is not None), None)
             said = "is of --results, and a run has its own: leave it out"
+        elif self.labels is not None and self.segmentation.segmenter is None:
+            idle, said = "labels", "is what --segmenter is scored against: give that too, or leave it out"
         else:
             fields = type(self).model_fields
             idle = next((name for name in _OF_RUNS if given[name] != fields[name].default), None)

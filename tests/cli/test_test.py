@@ -11,6 +11,8 @@ from pix2pix.cli import main
 from pix2pix.cli.test import _result_names
 from pix2pix.images import IMAGE_SUFFIXES, read, write
 
+RESULTS = {"index.html", "translation.json", "source", "output", "target"}
+
 
 @pytest.fixture(scope="module")
 def trained(tiny_data, tmp_path_factory):
@@ -51,7 +53,7 @@ def outputs(folder, part="output"):
 def test_a_name_is_enough(ready, capsys):
     assert ready.test() == 0
     folder = ready.results()
-    assert {path.name for path in folder.iterdir()} == {"index.html", "source", "output", "target"}
+    assert {path.name for path in folder.iterdir()} == RESULTS
     assert {path.name for path in (folder / "output").iterdir()} == {"7.png", "8.png", "9.png"}
     scores, page = capsys.readouterr().out.splitlines()
     assert scores.startswith("3 pairs: L1 0.")
@@ -135,7 +137,7 @@ def test_another_phase_and_checkpoint_have_their_own_folder(ready):
 def test_a_second_test_leaves_nothing_of_the_first(ready):
     ready.test("run", "--samples", 2)
     ready.test("run", "--num_test", 1)
-    assert {path.name for path in ready.results().iterdir()} == {"index.html", "source", "output", "target"}
+    assert {path.name for path in ready.results().iterdir()} == RESULTS
     assert set(outputs(ready.results())) == {"7.png"}
 
 
