@@ -39,7 +39,7 @@ def test_the_help_of_a_command_lists_its_options(capsys, command):
     ("arguments", "message"),
     [
         (["trian"], "unknown command 'trian': did you mean train?"),
-        (["serve-all"], "unknown command 'serve-all'; allowed: train, test, check, prepare, activations, import, env"),
+        (["serve-all"], "unknown command 'serve-all'; allowed: train, test, evaluate, check, prepare, activations, import, env"),
         (["train", "--nmae", "x"], "unknown option --nmae: did you mean --name?"),
         (["env", "--name"], "env takes no options, got '--name'"),
     ],
