@@ -32,6 +32,7 @@ FLOORS = {
     "training": 4,
     "inference": 5,
     **dict.fromkeys(["gallery", "activations", "evaluation"], 6),
+    "experiments": 7,
     "cli": 8,
     "__main__": 9,
 }

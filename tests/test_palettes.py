@@ -6,7 +6,7 @@ import pytest
 from pix2pix import palettes
 from pix2pix.data.generated import PALETTE
 from pix2pix.errors import UserError
-from pix2pix.palettes import PALETTES, Palette, load_palette
+from pix2pix.palettes import PALETTES, Palette, load_palette, palette_of
 
 
 def test_a_palette_is_known_by_its_name():
@@ -25,14 +25,29 @@ def test_a_palette_is_read_from_lines_of_a_file(tmp_path):
 
 @pytest.mark.parametrize(("name", "count"), [("facades", 12), ("cityscapes", 29), ("camvid", 32)])
 def test_known_palettes_have_as_many_distinct_colours_as_their_data_sets(name, count):
-    names, colours = PALETTES[name]
+    names, colours, ignored = PALETTES[name]
     assert len(set(names)) == len(names) == len(set(colours)) == len(colours) == count
     assert all(len(colour) == 3 and 0 <= min(colour) <= max(colour) <= 255 for colour in colours)
+    assert set(ignored) < set(names)
 
 
 def test_the_first_of_cityscapes_are_its_classes_of_training():
     names = PALETTES["cityscapes"].names
     assert (names[10], names[18], names[19]) == ("sky", "bicycle", "unlabeled")
+    assert PALETTES["cityscapes"].ignored == names[19:]
+
+
+def test_the_other_sets_ignore_what_is_of_no_class_alone():
+    assert (PALETTES["facades"].ignored, PALETTES["camvid"].ignored) == ((), ("Void",))
+
+
+def test_colours_of_a_known_palette_have_its_names_and_others_numbers():
+    facades, cityscapes = PALETTES["facades"], PALETTES["cityscapes"]
+    assert palette_of(facades.colours) == facades
+    some = palette_of([(111, 74, 0), (70, 130, 180)])
+    assert some == Palette(("dynamic", "sky"), ((111, 74, 0), (70, 130, 180)), ("dynamic",))
+    assert palette_of([*cityscapes.colours, (1, 2, 3)]).names == tuple(map(str, range(30)))
+    assert palette_of([(3,), (7,)]) == Palette(("0", "1"), ((3,), (7,)))
 
 
 def test_camvid_is_in_its_alphabetical_order():
@@ -41,7 +56,7 @@ def test_camvid_is_in_its_alphabetical_order():
 
 
 def test_generated_facades_are_painted_in_the_colours_of_facades():
-    assert dict(zip(*PALETTES["facades"], strict=True)) == PALETTE
+    assert dict(zip(PALETTES["facades"].names, PALETTES["facades"].colours, strict=True)) == PALETTE
 
 
 def test_palettes_are_plain_data():

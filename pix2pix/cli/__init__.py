@@ -1,11 +1,11 @@
-"""The commands: `python -m pix2pix train | test | evaluate | check | prepare | activations | import | env`."""
+"""The commands of `python -m pix2pix`: train, test, evaluate, experiment and those around them."""
 
 import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from pix2pix.errors import UserError, is_out_of_memory
 
@@ -14,6 +14,7 @@ USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
   train        train a translator on pairs of images
   test         translate with a trained one, and show the results as a page; --model gatys and swag: paint a picture
   evaluate     measure how good the translations of a run, or a folder, are; evaluate train-segmenter
+  experiment   train and evaluate a grid of runs, and write one table of them: experiment FILE.yaml
   check        tell what is wrong or odd in a data set: check DATAROOT
   prepare      make data: side-by-side pairs, edges, a split, or generated facades
   activations  measure how even the activations of backbones are: --backbone A B ...
@@ -22,7 +23,7 @@ USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
 COMMAND --help lists a command's options."""
 
-COMMANDS = ("train", "test", "evaluate", "check", "prepare", "activations", "import", "env")
+COMMANDS = ("train", "test", "evaluate", "experiment", "check", "prepare", "activations", "import", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,6 +118,10 @@ def _run(arguments: list[str]) -> int:
         from pix2pix.cli.importing import import_network
 
         return import_network(arguments[1:])
+    if command == "experiment":
+        from pix2pix.cli.experiment import experiment
+
+        return experiment(arguments[1:])
     if command == "env":
         from pix2pix.cli.env import env
 
@@ -151,12 +156,18 @@ def _evaluate(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    """Train. Until there is a step to save, Ctrl-C just ends the process: an exception may get lost in imports."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
+    with ended_at_once():
         from pix2pix.cli.train import train
 
         return train(arguments)
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let Ctrl-C just end the process until there is a step to save: an exception may get lost in imports."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -15,7 +15,11 @@ from pix2pix.options.records import values
 
 def train(argv: Sequence[str]) -> int:
     """Train, or continue, the run that the arguments name; return the exit status."""
-    parsed = parse(argv, trained(argv), program="train.py")
+    return train_as(parse(argv, trained(argv), program="train.py"))
+
+
+def train_as(parsed: Parsed[Trained]) -> int:
+    """Train, or continue, the run that these options name; return the exit status."""
     if parsed.value("dry_run") and parsed.value("resume"):
         raise UserError("--dry_run tries the options of a new run: leave --resume out")
     folder = Path(parsed.value("checkpoints_dir")) / parsed.value("name")

@@ -53,8 +53,8 @@ class Lpips(NamedTuple):
     @torch.no_grad()
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the distance of each pair of images (N, 3, H, W) in [-1, 1], (N,): 0 is perfect."""
-        both = (self.extractor(images.to(self.extractor.scale)) for images in (x, y))
-        return lpips(*(list(features.values()) for features in both), self.heads)
+        of_x, of_y = (tuple(self.extractor(images.to(self.extractor.scale)).values()) for images in (x, y))
+        return lpips(of_x, of_y, self.heads)
 
 
 def inception_2015(path: Path | str, device: torch.device | str) -> FeatureNetwork:
@@ -101,7 +101,8 @@ def backbone_features(
 
     @torch.no_grad()
     def features(images: Tensor) -> Tensor:
-        return extractor(images.to(extractor.scale))[layer].mean(dim=(2, 3))
+        found: Tensor = extractor(images.to(extractor.scale))[layer]
+        return found.mean(dim=(2, 3))
 
     name = f"{backbone} {layer}" + (f", random weights of seed {seed}" if weights == "random" else "")
     return FeatureNetwork(name, extractor.sha256, "none", features)

@@ -18,7 +18,7 @@ from pix2pix.palettes import Palette, load_palette
 
 Inputs = Literal["imagenet", "unit", "signed"]
 
-_DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64}
+_DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's networks have them
 _TRIED = 256  # pixels a side of the photo that a network of free size is tried on
 
@@ -40,7 +40,7 @@ class Segmenter(Protocol):
 
 
 def open_segmenter(
-    given: str, *, checkpoints_dir: str | Path, device: str, palette: str | None, inputs: Inputs
+    given: str, *, checkpoints_dir: str | Path, device: str | torch.device, palette: str | None, inputs: Inputs
 ) -> Segmenter:
     """Open a run, by its name in `checkpoints_dir` or its folder, or an ONNX file, whose name ends in .onnx.
 
@@ -55,7 +55,7 @@ def open_segmenter(
     if given.lower().endswith(".onnx"):
         return OnnxSegmenter(Path(given), palette, inputs)
     folder = Path(given) if Path(given).is_dir() else Path(checkpoints_dir) / given
-    return RunSegmenter(folder, palette, device)
+    return RunSegmenter(folder, palette, str(device))
 
 
 class RunSegmenter:

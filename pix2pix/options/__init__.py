@@ -2,16 +2,19 @@
 
 from pix2pix.options.activations import ActivationsOptions
 from pix2pix.options.adain import AdainOptions
+from pix2pix.options.asked import Asked, parse_experiment
 from pix2pix.options.augmentation import Augmentations, Transform
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.command_line import Answer, Parsed, parse
 from pix2pix.options.compare import check_claims, check_resume
 from pix2pix.options.conditional import ConditionalOptions
 from pix2pix.options.evaluate import EvaluateOptions
+from pix2pix.options.experiment import ExperimentOptions
 from pix2pix.options.features import FeatureOptions
 from pix2pix.options.fields import speedups
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
+from pix2pix.options.grid import Experiment, read_experiment, read_scale
 from pix2pix.options.importing import ImportOptions
 from pix2pix.options.johnson import JohnsonOptions
 from pix2pix.options.loss import LossOptions
@@ -35,12 +38,15 @@ __all__ = [
     "ActivationsOptions",
     "AdainOptions",
     "Answer",
+    "Asked",
     "Augmentations",
     "CheckOptions",
     "ConditionalOptions",
     "ContentStyleOptions",
     "DataOptions",
     "EvaluateOptions",
+    "Experiment",
+    "ExperimentOptions",
     "FeatureOptions",
     "GatysOptions",
     "GeneratedOptions",
@@ -70,6 +76,9 @@ __all__ = [
     "load_yaml",
     "painter",
     "parse",
+    "parse_experiment",
+    "read_experiment",
+    "read_scale",
     "speedups",
     "stored_options",
     "to_yaml",

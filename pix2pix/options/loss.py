@@ -47,6 +47,11 @@ class LossOptions(Record):
         return self
 
 
+def readers(name: str) -> tuple[str, ...]:
+    """Return the weights of the losses that read an option of features."""
+    return _READERS.get(name, ("lambda_perceptual", "lambda_style"))
+
+
 def check_use(features: FeatureOptions, loss: LossOptions) -> None:
     """Refuse an option of features that no loss reads.
 
@@ -54,7 +59,6 @@ def check_use(features: FeatureOptions, loss: LossOptions) -> None:
         ValueError: there is one.
     """
     for name, field in FeatureOptions.model_fields.items():
-        readers = _READERS.get(name, ("lambda_perceptual", "lambda_style"))
-        if getattr(features, name) != field.default and not any(getattr(loss, reader) for reader in readers):
-            flags = " or ".join(f"--{reader}" for reader in readers)
+        if getattr(features, name) != field.default and not any(getattr(loss, reader) for reader in readers(name)):
+            flags = " or ".join(f"--{reader}" for reader in readers(name))
             raise ValueError(f"--{name} is of a loss that is left out: add {flags}, or leave --{name} out")

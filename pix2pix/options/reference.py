@@ -9,6 +9,7 @@ from pix2pix.options.adain import AdainOptions
 from pix2pix.options.check import CheckOptions
 from pix2pix.options.conditional import ConditionalOptions
 from pix2pix.options.evaluate import EvaluateOptions
+from pix2pix.options.experiment import ExperimentOptions
 from pix2pix.options.fields import Mark, allowed, may_be_none
 from pix2pix.options.gatys import GatysOptions, SwagOptions
 from pix2pix.options.generated import GeneratedOptions
@@ -32,6 +33,7 @@ PROGRAMS: Mapping[str, type[Record]] = {
     "python test.py --model gatys": GatysOptions,
     "python test.py --model swag": SwagOptions,
     "python -m pix2pix evaluate": EvaluateOptions,
+    "python -m pix2pix experiment FILE": ExperimentOptions,
     "python -m pix2pix check DATAROOT": CheckOptions,
     "python -m pix2pix activations": ActivationsOptions,
     "python -m pix2pix import FILE": ImportOptions,
@@ -46,6 +48,7 @@ _FURTHER: Mapping[type[Record], list[str]] = {
         "--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."
     ],
     EvaluateOptions: ["evaluate train-segmenter trains what --segmenter takes: see evaluate train-segmenter --help."],
+    ExperimentOptions: ["Options of train.py and of python -m pix2pix evaluate are taken too, and win over the file."],
     TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
 

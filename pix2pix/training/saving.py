@@ -55,8 +55,14 @@ def resume(method: Method[Any], content: dict[str, Any], options: Trained) -> Pr
     the images shown, and were made by one process.
 
     Raises:
-        UserError: the weights do not fit, or the losses on features read other files than when the run began.
+        UserError: the weights do not fit, there are only weights (`keep_networks`), or the losses on features read
+            other files than when the run began.
     """
+    if method.optimizers and not content["optimizers"]:
+        raise UserError(
+            f"the checkpoint of step {content['step']} keeps the networks alone, so no step can follow it: "
+            "begin anew with --overwrite, or under another --name"
+        )
     _check_files(content["description"].get("features", {}), method.description.get("features", {}))
     for name, network in method.networks.items():
         checkpoint.restore(network, content["networks"][name], name)
@@ -67,6 +73,18 @@ def resume(method: Method[Any], content: dict[str, Any], options: Trained) -> Pr
     same_measure = content["options"]["run"]["best_metric"] == options.run.best_metric
     shown = content.get("shown", content["step"] * options.train.batch_size)
     return Progress(content["step"], shown, content["best"] if same_measure else None, ema, list(content["window"]))
+
+
+def keep_networks(folder: Path) -> None:
+    """Rewrite the checkpoints of a finished run without what only further steps would need.
+
+    The newest comes last: when it is done all are.
+    """
+    checkpoint.sweep(folder)
+    for path in (checkpoint.path_of(folder, step) for step in checkpoint.steps(folder)):
+        content = checkpoint.read(path)
+        if content["optimizers"]:
+            checkpoint.write(path, content | {"optimizers": {}, "window": []})
 
 
 def _check_files(then: Mapping[str, str], now: Mapping[str, str]) -> None:

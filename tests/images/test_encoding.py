@@ -384,6 +384,22 @@ def test_pixels_of_no_class_are_counted():
     assert not Encoding("photo", 3).strangers(clean).any()
 
 
+def test_classes_are_onehot_and_none_for_pixels_that_are_far_from_every_colour():
+    colours = ((255, 0, 0), (0, 0, 255))
+    onehot, classes = (Encoding(kind, 3, palette=colours) for kind in ("onehot", "classes"))
+    near = np.array([[[255, 0, 0], [0, 40, 230]]], np.uint8)
+    assert torch.equal(classes.encode(near), onehot.encode(near))
+    far = np.array([[[255, 0, 0], [120, 130, 120]]], np.uint8)
+    assert classes.encode(far).tolist() == [[[1, -1]], [[-1, -1]]]
+    assert np.array_equal(classes.decode(classes.encode(near), near), np.array([[[255, 0, 0], [0, 0, 255]]]))
+    numbers = Encoding("classes", 1, palette=colours)
+    assert numbers.encode(np.array([[[1], [7]]], np.uint8)).tolist() == [[[-1, -1]], [[1, -1]]]
+    assert (classes.nc, classes.is_labels) == (2, True)
+    assert Encoding.from_dict(classes.as_dict()) == classes
+    picture = classes.picture(classes.encode(far)[None], None)
+    assert torch.equal(picture[0, :, 0], torch.tensor([[1.0, -1], [-1, -1], [-1, -1]]))
+
+
 def test_large_class_numbers_come_back_exactly():
     palette = tuple((4_000_000_000 + number,) for number in range(4))
     labels = Encoding("labels", 1, "uint32", (4e9,), (4e9 + 3,), palette)

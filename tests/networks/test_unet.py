@@ -64,6 +64,15 @@ def test_generators_by_name_keep_sizes_and_stay_in_range(name, upsample):
     assert output.abs().max() <= 1
 
 
+@pytest.mark.parametrize("name", ["unet_16", "encoder_decoder_16", "resnet_6blocks"])
+def test_tanh_is_all_that_a_linear_output_lacks(name):
+    built = dict(ngf=4, norm="instance", upsample="transpose", dropout=False)
+    ended, linear = (build_generator(name, 3, 2, **built, output=output) for output in ("tanh", "linear"))
+    linear.load_state_dict(ended.state_dict())
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(ended(x), linear(x).tanh())
+
+
 def test_names_without_a_number_mean_256():
     network = build_generator("encoder_decoder", 3, 3, ngf=1, norm="batch", upsample="transpose", dropout=True)
     assert network.multiple == 256

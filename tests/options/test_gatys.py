@@ -185,16 +185,19 @@ def test_an_unknown_model_is_told_which_there_are(tmp_path):
         painter(["--model", "gatis"])
     assert (
         str(typed.value)
-        == "--model: got 'gatis'; pix2pix, johnson, conditional, adain, gatys or swag is needed: did you mean gatys?"
+        == "--model: got 'gatis'; pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed: "
+        "did you mean gatys?"
     )
     with pytest.raises(
-        OptionError, match=r"^--model: got ''; pix2pix, johnson, conditional, adain, gatys or swag is needed$"
+        OptionError,
+        match=r"^--model: got ''; pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed$",
     ):
         painter(["--model"])
     with pytest.raises(OptionError) as written:
         painter([str(tmp_path / "p.yaml")])
     assert str(written.value).endswith(
-        "p.yaml: model: got 'swg'; pix2pix, johnson, conditional, adain, gatys or swag is needed: did you mean swag?"
+        "p.yaml: model: got 'swg'; pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed: "
+        "did you mean swag?"
     )
 
 

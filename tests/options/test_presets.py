@@ -104,6 +104,14 @@ def test_a_style_method_is_trained_as_its_paper_or_the_papers_code_does(name):
     assert written.options == build(record, plain)
 
 
+def test_a_segmenter_is_trained_from_photos_to_labels():
+    words = [str(ROOT / "options" / "segmenter.yaml"), "--dataroot", "x", "--name", "a"]
+    record = trained(words)
+    given = parse(words, record, program="train.py").given
+    assert record is TRAINED["segmenter"]
+    assert given == {"model": "segmenter", "direction": "AtoB", "dataroot": "x", "name": "a"}
+
+
 @pytest.mark.parametrize("name", FIVE)
 def test_the_papers_five_objectives_are_presets(name):
     preset = next(path for path in PRESETS if path.stem == name)
@@ -135,7 +143,7 @@ def test_all_commands_of_a_manual_are_right_and_of_its_run(preset):
 
 
 def test_every_preset_is_held_to_what_it_says():
-    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, *ON_FEATURES, *STYLISING, "demo"}
+    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, *ON_FEATURES, *STYLISING, "demo", "segmenter"}
 
 
 def test_all_commands_of_the_page_on_data_sets_can_be_typed(monkeypatch):

@@ -23,8 +23,9 @@ NEEDED = {
     "johnson": "--dataroot d --name a --style_image s.jpg",
     "conditional": "--dataroot d --name a --styles s",
     "adain": "--dataroot d --name a --styles s",
+    "segmenter": "--dataroot d --name a",
 }
-STYLISING = [name for name in NEEDED if name != "pix2pix"]
+STYLISING = [name for name in NEEDED if name not in ("pix2pix", "segmenter")]
 
 
 def options(model, line=""):
@@ -72,7 +73,7 @@ def test_whoever_opens_the_run_tells_what_is_wrong_with_it(text, tmp_path):
 def test_an_unknown_method_is_refused_naming_those_there_are():
     with pytest.raises(OptionError) as refused:
         trained(["--model", "jonson"])
-    allowed = "pix2pix, johnson, conditional or adain is needed"
+    allowed = "pix2pix, johnson, conditional, adain or segmenter is needed"
     assert str(refused.value) == f"--model: got 'jonson'; {allowed}: did you mean johnson?"
     with pytest.raises(OptionError) as refused:
         stored_options({"model": 3}, "the checkpoint's options")
@@ -101,6 +102,14 @@ def test_defaults_are_those_of_the_papers_and_their_codes():
     assert adain.features.style_layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
     assert (adain.features.content_layers, adain.features.style_loss) == (("relu4_1",), "mean_std")
     assert (adain.features.padding, adain.features.is_rescaled) == ("reflection", True)
+
+
+def test_a_segmenter_is_trained_on_photos_and_labels_for_half_as_long():
+    segmenter = options("segmenter", "--netG unet_128 --no_dropout")
+    assert (segmenter.data.direction, segmenter.data.target_kind) == ("AtoB", "labels")
+    assert (segmenter.train.batch_size, segmenter.train.n_epochs, segmenter.train.n_epochs_decay) == (4, 50, 50)
+    assert (segmenter.network.norm, segmenter.run.best_metric) == ("batch", "val/pixel_accuracy")
+    assert (segmenter.network.generator, segmenter.network.use_dropout) == ("unet_128", False)
 
 
 @pytest.mark.parametrize("model", STYLISING)
@@ -137,7 +146,7 @@ def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
             "--best_metric: got 'val/l1'; val/loss, val/content or val/style is needed",
         ),
         ("johnson", "--n_epochs 3", "--n_epochs: not offered here: --steps says how long it is trained"),
-        ("johnson", "--direction=BtoA", "--direction is an option of --model pix2pix: leave it out, or choose that"),
+        ("johnson", "--direction=BtoA", "--direction is an option of --model pix2pix or segmenter: leave it out, or"),
         ("adain", "--style_image s.jpg", "--style_image is an option of --model pix2pix or johnson: leave it out"),
         ("pix2pix", "--styles s", "--styles is an option of --model conditional or adain: leave it out, or choose"),
         ("conditional", "--add_style s.jpg", "--styles begins a network, --add_style gives one a further style"),
@@ -145,6 +154,18 @@ def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
         ("adain", "--padding zeros", "--padding: got 'zeros'; reflection is needed"),
         ("adain", "--rescaled false", "--rescaled: the decoder of adain mirrors one encoder"),
         ("adain", "--pooling average", "--pooling: got 'average'; max is needed"),
+        (
+            "segmenter",
+            "--lambda_l1 1",
+            "--lambda_l1 is an option of --model pix2pix: leave it out, or choose that method",
+        ),
+        ("segmenter", "--netD basic", "unknown option --netD"),
+        ("segmenter", "--norm auto", "--norm: got 'auto'; batch, instance or none is needed"),
+        ("segmenter", "--dropout on", "--dropout is an option of --model pix2pix: leave it out, or choose that method"),
+        ("segmenter", "--target_kind photo", "--target_kind: got 'photo'; labels is needed"),
+        ("segmenter", "--best_metric val/l1", "--best_metric: got 'val/l1'; val/pixel_accuracy or val/loss is needed"),
+        ("segmenter", "--norm instance --statistics running", "--statistics running: only batch norm keeps running"),
+        ("segmenter", "--norm none --sync_batchnorm", "--sync_batchnorm: there is no batch norm to synchronise; add"),
         ("adain", "--smoothing", "--smoothing: the decoder of adain mirrors one encoder"),
         ("adain", "--content_layers relu3_1", "--content_layers: the decoder of adain mirrors one encoder"),
     ],

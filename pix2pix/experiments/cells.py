@@ -1,0 +1,80 @@
+"""The cells of an experiment's grid."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from pix2pix.experiments.records import Cell
+from pix2pix.options import Asked, Experiment, FeatureOptions, OptionError, Pix2PixOptions
+from pix2pix.options.grid import Changes
+from pix2pix.options.loss import readers
+from pix2pix.options.records import build, leaves, one_line
+
+
+def cells(experiment: Experiment, scale: Mapping[str, Any], asked: Asked) -> list[Cell]:
+    """Return the cells, seed by seed; `scale` holds the options of the scale that is asked for.
+
+    Defaults < base < scale < what all change < choices < command line < seed.
+
+    Raises:
+        OptionError: the options of a cell contradict each other, two cells would have one name, or an option of the
+            command line is read by no run.
+    """
+    seeds = experiment.seeds if asked.options.seeds is None else asked.options.seeds
+    begun = {**experiment.base, **scale, **experiment.changes.at(asked.options.scale)}
+    points = [list(point) for point in product(*(choices.items() for choices in experiment.axes.values()))]
+    found = [_cell(experiment, begun, point, seed, asked) for seed in seeds for point in points]
+    _check_names(found, experiment)
+    _check_read(found, asked.training)
+    return found
+
+
+def _cell(
+    experiment: Experiment,
+    begun: Mapping[str, Any],
+    point: Sequence[tuple[str, Changes]],
+    seed: int,
+    asked: Asked,
+) -> Cell:
+    labels = tuple(label for label, _ in point)
+    where = f"{one_line(experiment.file)}: {' '.join(labels)}"
+    name = f"{experiment.name}_{' '.join(labels)}_{seed}"
+    leaves(Pix2PixOptions)["name"].check(name, where)
+    given = dict(begun)
+    evaluate = dict(experiment.changes.evaluate)
+    for _, choice in point:
+        given |= choice.at(asked.options.scale)
+        evaluate |= choice.evaluate
+    given |= {option: value for option, value in asked.training.items() if _is_read(option, {**given, **asked.training})}
+    try:
+        options = build(Pix2PixOptions, given | {"name": name, "seed": seed})
+    except OptionError as error:
+        raise OptionError(f"{where}: {error}") from None
+    return Cell(labels, seed, options, {**evaluate, **asked.evaluation})
+
+
+def _is_read(option: str, given: Mapping[str, Any]) -> bool:
+    """Tell whether a run reads an option: those of features are for the runs whose losses compare features."""
+    return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in readers(option))
+
+
+def _check_names(found: Sequence[Cell], experiment: Experiment) -> None:
+    """See that no two cells would share a folder, on file systems that know no capitals either."""
+    names: dict[str, Cell] = {}
+    for cell in found:
+        other = names.setdefault(cell.options.run.name.casefold(), cell)
+        if other is not cell:
+            raise OptionError(
+                f"{one_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} "
+                f"would have one folder, {cell.name}; choose other labels"
+            )
+
+
+def _check_read(found: Sequence[Cell], given: Mapping[str, Any]) -> None:
+    for option in given:
+        if option in FeatureOptions.model_fields and not any(_compares(cell.options, option) for cell in found):
+            raise OptionError(f"--{option}: no run of this experiment has a loss that reads it; leave it out")
+
+
+def _compares(options: Pix2PixOptions, option: str) -> bool:
+    return any(getattr(options.loss, weight) for weight in readers(option))

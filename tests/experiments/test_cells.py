@@ -1,0 +1,117 @@
+import pytest
+
+from pix2pix.experiments import cells
+from pix2pix.options import OptionError, Pix2PixOptions, from_dict, parse_experiment, read_experiment, read_scale
+from pix2pix.options.records import values
+
+GRID = """
+base: base.yaml
+seeds: [0, 1]
+changes: {ndf: 4, small: {ndf: 3}}
+grid:
+  objective: {L1: {gan_mode: none}, style: {lambda_style: 10, small: {lambda_style: 5}}}
+  noise: {with: {}, without: {evaluate: {dropout: off}}}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """The cells of an experiment, for the words after its name."""
+    (tmp_path / "scales").mkdir()
+    (tmp_path / "scales" / "small.yaml").write_text("steps: 20\nngf: 2\nndf: 2\n")
+    (tmp_path / "base.yaml").write_text("dataroot: d\nngf: 8\nname: other\nseed: 7\n")
+    file = tmp_path / "ours.yaml"
+
+    def made(words="", text=GRID):
+        file.write_text(text)
+        asked = parse_experiment([str(file), *words.split()])
+        return cells(read_experiment(str(file)), read_scale(str(file), asked.options.scale), asked)
+
+    return made
+
+
+def test_the_cells_are_the_product_of_the_axes_seed_by_seed(grid):
+    found = grid()
+    points = [("L1", "with"), ("L1", "without"), ("style", "with"), ("style", "without")]
+    assert [(cell.labels, cell.seed) for cell in found] == [(point, seed) for seed in (0, 1) for point in points]
+    assert [cell.options.run.seed for cell in found] == [0] * 4 + [1] * 4
+    assert found[5].options.run.name == f"ours_{found[5].name}" == "ours_L1 without_1"
+    assert [cell.evaluate for cell in found[:2]] == [{}, {"dropout": "off"}]
+
+
+def test_nearer_options_win_over_farther_ones(grid):
+    at_paper, at_small, typed = (grid(words)[2].options for words in ("", "--scale small", "--scale small --ndf 9"))
+    assert (at_paper.network.ngf, at_paper.network.ndf, at_paper.train.steps, at_paper.loss.lambda_style) == (
+        8,
+        4,
+        None,
+        10,
+    )
+    assert (at_small.network.ngf, at_small.network.ndf, at_small.train.steps, at_small.loss.lambda_style) == (
+        2,
+        3,
+        20,
+        5,
+    )
+    assert values(typed) == values(at_small) | {"ndf": 9}
+    assert grid()[2].options == from_dict(
+        Pix2PixOptions,
+        {"dataroot": "d", "ngf": "8", "ndf": "4", "lambda_style": "10", "name": "ours_style with_0"},
+    )
+
+
+def test_the_command_line_wins_over_the_file_in_evaluating_too(grid):
+    assert [cell.evaluate for cell in grid("--dropout on --num_test 3 --seeds 4")] == [
+        {"dropout": "on", "num_test": 3}
+    ] * 4
+
+
+def test_an_option_of_features_is_given_to_the_runs_that_compare_features(grid):
+    backbones = {cell.labels[0]: cell.options.features.backbone for cell in grid("--backbone vgg16")}
+    assert backbones == {"L1": "vgg19", "style": "vgg16"}
+    layers = {cell.labels[0]: cell.options.features.style_layers for cell in grid("--style_layers relu1_1")}
+    assert layers == {"L1": None, "style": ("relu1_1",)}
+
+
+def test_an_option_that_no_run_reads_is_told(grid):
+    with pytest.raises(OptionError) as caught:
+        grid("--content_layers relu1_1")
+    message = "--content_layers: no run of this experiment has a loss that reads it; leave it out"
+    assert str(caught.value) == message
+
+
+LONG = "x" * 200
+
+
+@pytest.mark.parametrize(
+    ("grid_text", "message"),
+    [
+        (
+            "{a: {b c: {}, b: {}}, d: {e: {}, c e: {}}}",
+            "grid: b c + e and b + c e would have one folder, b c e_0; choose other labels",
+        ),
+        ("{a: {GAN: {}, gan: {}}}", "grid: GAN and gan would have one folder, gan_0; choose other labels"),
+        (
+            "{a: {b: {gan_mode: none, lambda_l1: 0}}}",
+            "b: nothing to learn: with --gan_mode none, --lambda_l1, --lambda_l2, --lambda_perceptual or "
+            "--lambda_style must be above 0",
+        ),
+        (
+            f"{{a: {{{LONG}: {{}}}}}}",
+            f"{LONG}: got 'ours_{LONG[:54]}... (209 characters); a folder name (no slash, no dash in front, no control "
+            "character, at most 200 bytes) is needed",
+        ),
+    ],
+)
+def test_a_grid_that_cannot_be_is_told(grid, tmp_path, grid_text, message):
+    with pytest.raises(OptionError) as caught:
+        grid(text=f"base: base.yaml\ngrid: {grid_text}")
+    assert str(caught.value) == f"{tmp_path / 'ours.yaml'}: {message}"
+
+
+def test_what_is_missing_is_told(grid, tmp_path):
+    (tmp_path / "base.yaml").write_text("ngf: 8\n")
+    with pytest.raises(OptionError) as caught:
+        grid()
+    message = "L1 with: --dataroot is missing: the folder of pairs, or `generated` for the built-in data set"
+    assert str(caught.value) == f"{tmp_path / 'ours.yaml'}: {message}"

@@ -1,0 +1,100 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pix2pix.experiments.records import Cell, Result
+from pix2pix.experiments.report import write_report
+from pix2pix.experiments.table import Entry, best, is_lower_better, markdown, tabulated
+from pix2pix.images import read, write
+from pix2pix.options import Pix2PixOptions, from_dict
+
+OPTIONS = from_dict(Pix2PixOptions, {"data": {"dataroot": "generated"}, "run": {"name": "x"}})
+
+
+def result(label, seed, metrics, folder=Path("nowhere"), **more):
+    return Result(Cell((label,), seed, OPTIONS, {}), f"{label}_{seed}", folder, {"metrics": metrics, **more})
+
+
+def value(number, **more):
+    return {"value": number, **more}
+
+
+def test_seeds_become_a_mean_and_their_deviation():
+    table = tabulated(["objective"], [result("L1", seed, {"PSNR": value(x)}) for seed, x in enumerate([10, 12, 14])])
+    assert table.rows[0].entries == {"PSNR": Entry(12, 2, None)}
+    assert table.rows[0].seeds == (0, 1, 2)
+    assert markdown(table) == ("| objective | seeds | PSNR ↑ |\n| --- | --: | --: |\n| L1 | 3 | **12.0 ± 2.0** |\n")
+
+
+def test_one_seed_shows_the_interval_over_images():
+    table = tabulated(["objective"], [result("L1", 0, {"L1": value(0.25, interval=[0.2, 0.31])})])
+    assert table.rows[0].entries["L1"] == Entry(0.25, None, (0.2, 0.31))
+    assert "**0.250 [0.200, 0.310]**" in markdown(table)
+
+
+def test_the_best_is_the_least_of_distances_and_the_most_of_scores():
+    names = ["L1", "PSNR", "Frechet distance (vgg19 relu4_1)", "class IoU"]
+    table = tabulated(["o"], [result(label, 0, dict.fromkeys(names, value(x))) for label, x in [("a", 1), ("b", 2)]])
+    assert [best(table, name) for name in names] == [1, 2, 1, 2]
+    assert [is_lower_better(name) for name in names] == [True, False, True, False]
+
+
+def test_a_metric_that_a_seed_lacks_is_left_out_of_its_row():
+    missing = {"not_computed": "no weights"}
+    table = tabulated(
+        ["o"],
+        [
+            result("a", 0, {"FID": value(1), "L1": value(1)}),
+            result("a", 1, {"FID": missing, "L1": value(3)}),
+            result("b", 0, {"FID": value(5), "L1": value(5)}),
+        ],
+    )
+    assert [set(row.entries) for row in table.rows] == [{"L1"}, {"FID", "L1"}]
+    assert "| a | 2 | **2.00 ± 1.41** | - |" in markdown(table)
+
+
+def test_the_true_images_are_the_last_row_and_never_the_best():
+    table = tabulated(["o", "p"], [_two("a", "b", {"class IoU": value(0.2, of_truth=0.5)})])
+    assert table.rows[-1].labels == ("ground truth", "")
+    assert table.rows[-1].entries == {"class IoU": Entry(0.5, None, None)}
+    assert markdown(table).splitlines()[2:] == ["| a | b | 1 | **0.200** |", "| ground truth |  |  | 0.500 |"]
+
+
+def _two(first, second, metrics):
+    one = result(first, 0, metrics)
+    return one._replace(cell=one.cell._replace(labels=(first, second)))
+
+
+@pytest.mark.parametrize(("number", "shown"), [(0.00215, "0.00215"), (21.34, "21.3"), (1234.6, "1235"), (0, "0.000")])
+def test_numbers_have_three_digits_that_count(number, shown):
+    assert f"**{shown}**" in markdown(tabulated(["o"], [result("a", 0, {"PSNR": value(number)})]))
+
+
+def test_a_report_has_a_table_pictures_and_colours(tmp_path):
+    histograms = {
+        "ranges": {"L": [0, 100], "a": [-110, 110], "b": [-110, 110]},
+        "output": {channel: [0, 1, 3] for channel in "Lab"},
+        "truth": {channel: [1, 1, 1] for channel in "Lab"},
+    }
+    results = []
+    for shade, label in [(50, "L1"), (150, "cGAN")]:
+        for seed in (0, 1):
+            folder = tmp_path / f"{label}_{seed}"
+            for column, grey in [("source", 0), ("output", shade + seed), ("target", 255)]:
+                (folder / column).mkdir(parents=True)
+                write(folder / column / "house.png", np.full((40, 40, 3), grey, np.uint8))
+            results.append(result(label, seed, {"L1": value(shade + seed)}, folder, histograms=histograms))
+    text = write_report(tmp_path / "report", "Objectives", ["objective"], results)
+    made = {path.name for path in (tmp_path / "report").iterdir()}
+    assert made == {"table.md", "experiment.json", "pictures.png", "colours.png"}
+    assert (tmp_path / "report" / "table.md").read_text(encoding="utf-8") == f"# Objectives\n\n{text}"
+    row = read(tmp_path / "report" / "pictures.png")[-20]
+    greys = [int(row[column, 0]) for column in np.flatnonzero(row[:, 0] != 255)]
+    assert sorted(set(greys)) == [0, 50, 150]  # the source and the first seed of each choice; the target is white
+    assert read(tmp_path / "report" / "colours.png").shape == (576, 1560, 4)
+
+
+def test_nan_is_not_the_best():
+    assert math.isnan(best(tabulated(["o"], [result("a", 0, {})]), "L1"))
