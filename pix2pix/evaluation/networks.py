@@ -25,7 +25,7 @@ PUBLISHED = {  # how the SHA-256 of the files begin by which everybody measures
     "vgg16": "397923af",  # torchvision's
     "squeezenet1_1": "b8a52dc0",
 }
-_SIDE = 299
+_SIDE, _NOISE = 299, 128  # pixels
 _LPIPS = {  # torchmetrics' file of heads, and the layers that they weight
     "vgg16": ("vgg.pth", ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")),
     "squeezenet1_1": ("squeeze.pth", ("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")),
@@ -91,7 +91,8 @@ def backbone_features(
 ) -> FeatureNetwork:
     """Open a backbone whose features are the means over all positions of a layer, for distances other than FID.
 
-    `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file.
+    They are divided by their root mean square on an image of noise, since the kernel of the kernel distance is made for
+    features near 1, and those of a VGG may be near 1,000. `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file.
 
     Raises:
         UserError: there is no such backbone or layer, or the weights are not to be had or do not fit.
@@ -100,12 +101,15 @@ def backbone_features(
         extractor = FeatureExtractor(backbone, [layer], weights, flavour=flavour, seed=seed).to(device)
 
     @torch.no_grad()
-    def features(images: Tensor) -> Tensor:
+    def means(images: Tensor) -> Tensor:
         found: Tensor = extractor(images.to(extractor.scale))[layer]
         return found.mean(dim=(2, 3))
 
+    noise = torch.rand(1, 3, _NOISE, _NOISE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    unit = means(noise).square().mean().sqrt().clamp(min=torch.finfo(torch.float32).tiny)  # a dead layer stays 0
     name = f"{backbone} {layer}" + (f", random weights of seed {seed}" if weights == "random" else "")
-    return FeatureNetwork(name, extractor.sha256, "none", features)
+    words = f"none; features are divided by their root mean square on uniform noise of {_NOISE}x{_NOISE}, seed 0"
+    return FeatureNetwork(name, extractor.sha256, words, lambda images: means(images) / unit)
 
 
 def lpips_network(

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from pix2pix.errors import UserError
 
+_ROWS = 1000  # of the kernel's matrix at once, so that large sets need little memory
+
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """Return the squared Frechet distance of the normal distributions that have the sets' means and covariances.
@@ -42,13 +44,11 @@ def kernel_distance(
     _check_sizes(x, y)
     x, y = x.cpu().double(), y.cpu().double()
     size = min(subset_size, len(x), len(y))
-    generator = torch.Generator().manual_seed(seed)
-
-    def drawn(features: Tensor) -> Tensor:
-        return features[torch.randperm(len(features), generator=generator)[:size]]
-
     count = 1 if size == len(x) == len(y) else subsets
-    values = torch.stack([_discrepancy(drawn(x), drawn(y)) for _ in range(count)])
+    generator = torch.Generator().manual_seed(seed)
+    of_x, of_y = _drawn(len(x), size, count, generator), _drawn(len(y), size, count, generator)
+    within = _kernel_sums(x, x, of_x, of_x) + _kernel_sums(y, y, of_y, of_y) - of_x @ _squares(x) - of_y @ _squares(y)
+    values = within / (size * (size - 1)) - 2 * _kernel_sums(x, y, of_x, of_y) / size**2
     return float(values.mean()), float(values.std(correction=0))
 
 
@@ -65,13 +65,26 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.linalg.qr(root, mode="r").R if len(root) > root.shape[1] else root
 
 
-def _discrepancy(x: Tensor, y: Tensor) -> Tensor:
-    """Return the unbiased estimate for two sets of one size, (M, D)."""
-    size = len(x)
-    of_x, of_y = _kernel(x, x), _kernel(y, y)
-    within = of_x.sum() - of_x.trace() + of_y.sum() - of_y.trace()
-    return within / (size * (size - 1)) - 2 * _kernel(x, y).mean()
+def _drawn(items: int, size: int, count: int, generator: torch.Generator) -> Tensor:
+    """Draw subsets without replacement: (count, items), 1 for each item that is in."""
+    drawn = torch.zeros(count, items, dtype=torch.float64)
+    for subset in drawn:
+        subset[torch.randperm(items, generator=generator)[:size]] = 1
+    return drawn
 
 
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.mT / x.shape[1] + 1) ** 3
+def _kernel_sums(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
+    """Sum the kernel over all pairs of a subset of x and one of y, (S), computing it once for all subsets."""
+    sums = torch.zeros(len(of_x), dtype=x.dtype)
+    for rows, chosen in zip(x.split(_ROWS), of_x.split(_ROWS, dim=1), strict=True):
+        sums += (chosen * (of_y @ _kernel(y @ rows.mT / x.shape[1]))).sum(dim=1)
+    return sums
+
+
+def _squares(x: Tensor) -> Tensor:
+    """Return the kernel of each item with itself."""
+    return _kernel(x.square().mean(dim=1))
+
+
+def _kernel(product: Tensor) -> Tensor:
+    return (product + 1) ** 3

@@ -134,12 +134,24 @@ def test_without_torch_fidelity_there_is_no_inception(monkeypatch, tmp_path):
         inception_2015(tmp_path / "any.pth", "cpu")
 
 
-def test_a_backbones_features_are_means_over_positions():
+def test_a_backbones_features_are_means_over_positions_in_a_unit_of_its_own():
     network = backbone_features("vgg16", "relu2_1", "random", None, "cpu", seed=3)
     extractor = FeatureExtractor("vgg16", ["relu2_1"], "random", seed=3)
-    assert torch.equal(network.features(images()), extractor(images())["relu2_1"].mean(dim=(2, 3)))
+    noise = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert network.features(noise).square().mean().item() == pytest.approx(1)
+    means = extractor(images())["relu2_1"].mean(dim=(2, 3))
+    unit = extractor(noise)["relu2_1"].mean(dim=(2, 3)).square().mean().sqrt()
+    torch.testing.assert_close(network.features(images()), means / unit)
     assert network.features(images()).shape == (2, 128)
-    assert network[:3] == ("vgg16 relu2_1, random weights of seed 3", extractor.sha256, "none")
+    assert network.name == "vgg16 relu2_1, random weights of seed 3"
+    assert network.sha256 == extractor.sha256
+    assert network.resize == "none; features are divided by their root mean square on uniform noise of 128x128, seed 0"
+
+
+def test_a_layer_that_nothing_excites_has_features_of_0(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, path)
+    assert backbone_features("vgg16", "relu1_1", str(path), None, "cpu").features(images()).tolist() == [[0] * 64] * 2
 
 
 def test_a_backbone_of_a_file_is_named_by_its_layer(tmp_path):

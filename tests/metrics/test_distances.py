@@ -6,6 +6,7 @@ from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from pix2pix.errors import UserError
+from pix2pix.metrics import distances
 from pix2pix.metrics.distances import frechet_distance, kernel_distance
 
 
@@ -75,6 +76,13 @@ def test_the_kernel_distance_of_subsets_has_the_mean_and_deviation_of_torchmetri
     assert deviation == pytest.approx(np.std(values), rel=0.2)
     assert kernel_distance(x, y, subset_size=25) == kernel_distance(x, y, subset_size=25)
     assert kernel_distance(x, y, subset_size=25) != kernel_distance(x, y, subset_size=25, seed=1)
+
+
+def test_large_sets_are_measured_in_parts(monkeypatch):
+    x, y = features(50, 20, 0), features(40, 20, 1, shift=0.2)
+    whole = kernel_distance(x, y, subset_size=25)
+    monkeypatch.setattr(distances, "_ROWS", 7)
+    assert kernel_distance(x, y, subset_size=25) == pytest.approx(whole)
 
 
 def test_equal_distributions_have_a_kernel_distance_of_0_on_average():
