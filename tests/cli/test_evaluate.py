@@ -248,6 +248,27 @@ def test_train_segmenter_is_the_training_of_that_method(tmp_path, capsys, error)
     assert str(tmp_path / "nothing") in error(2, main, ["evaluate", "train-segmenter", *words])
 
 
+def test_a_segmenter_that_was_trained_scores_photos_against_their_labels(tmp_path):
+    colours = np.array([(0, 0, 222), (0, 48, 255), (255, 0, 0)], np.uint8)
+    labels = {f"{number}.png": colours[np.random.default_rng(number).integers(0, 3, (16, 16))] for number in range(4)}
+    data = {"A": photos(4, (16, 16)), "B": dict(zip(photos(4), labels.values(), strict=True))}
+    for side, arrays in data.items():
+        folder_of(tmp_path / "data" / f"train{side}", arrays)
+    here = ("--checkpoints_dir", tmp_path / "runs", "--device", "cpu")
+    network = ("--generator", "unet_16", "--ngf", 2, "--load_size", 18, "--crop_size", 16, "--num_workers", 0)
+    words = ("--dataroot", tmp_path / "data", "--name", "judge", "--target_palette", "facades", "--steps", 1)
+    assert evaluate("train-segmenter", *words, *network, *here) == 0
+    places = ("--results", tmp_path / "data" / "trainA", "--truth", tmp_path / "data" / "trainA")
+    judged = ("--labels", tmp_path / "data" / "trainB", "--segmenter", "judge", "--out", tmp_path / "out")
+    assert evaluate(*places, *judged, *here) == 0
+    found = metrics(tmp_path / "out")
+    accuracy = found["metrics"]["pixel accuracy"]
+    assert accuracy["of_truth"] == accuracy["value"], "outputs and truth are the same photos"
+    assert sum(one["pixels"] for one in found["classes"].values()) == 4 * 16 * 16
+    assert found["protocol"]["segmentation"]["seen_by"]["name"] == "judge"
+    assert len(found["protocol"]["segmentation"]["seen_by"]["sha256"]) == 64
+
+
 def test_experiments_get_the_path_of_the_numbers(ready):
     from pix2pix.cli.evaluate import evaluated
 
