@@ -15,6 +15,7 @@ from torch import nn
 import pix2pix
 from pix2pix import checkpoint
 from pix2pix.checkpoint import CheckpointError
+from pix2pix.training import keep_networks
 
 FIXTURE = Path(__file__).parent / "fixtures" / "format_1.pt"
 CONTENT = {"step": 7, "networks": {"G": {"w": torch.arange(6.0).view(2, 3)}}, "window": [{"loss/G": 0.5}], "ema": None}
@@ -100,6 +101,21 @@ def test_a_run_with_the_file_of_format_1_translates_forever(tmp_path):
     assert output[:, 0, :2].flatten().tolist() == pytest.approx(EXPECTED_IMAGE, abs=1e-4)
     output = pix2pix.load(tmp_path, device="cpu", dropout="off", statistics="running").translate(image)
     assert output[:, 0, :2].flatten().tolist() == pytest.approx(EXPECTED_RUNNING, abs=1e-4)
+
+
+def test_networks_alone_are_a_smaller_file_of_format_1_that_translates_alike(tmp_path):
+    path = shutil.copy(FIXTURE, checkpoint.path_of(tmp_path, 2))
+    checkpoint.point(tmp_path, "latest", 2)
+    image = torch.linspace(-1, 1, 3 * 16 * 16).view(3, 16, 16)
+    before, size = pix2pix.load(tmp_path, device="cpu").translate(image), path.stat().st_size
+    keep_networks(tmp_path)
+    torch.testing.assert_close(pix2pix.load(tmp_path, device="cpu").translate(image), before, rtol=0, atol=0)
+    assert path.stat().st_size < size
+    content, whole = checkpoint.read(path), checkpoint.read(FIXTURE)
+    assert {name for name in whole if repr(content[name]) != repr(whole[name])} <= {"optimizers", "window"}
+    written = path.stat().st_mtime_ns
+    keep_networks(tmp_path)
+    assert path.stat().st_mtime_ns == written
 
 
 EXPECTED_IMAGE = [0.054493, -0.123273, 0.119993, -0.085812, 0.000435, 0.167756]
