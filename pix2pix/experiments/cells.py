@@ -45,7 +45,9 @@ def _cell(
     for _, choice in point:
         given |= choice.at(asked.options.scale)
         evaluate |= choice.evaluate
-    given |= {option: value for option, value in asked.training.items() if _is_read(option, {**given, **asked.training})}
+    given |= {
+        option: value for option, value in asked.training.items() if _is_read(option, {**given, **asked.training})
+    }
     try:
         options = build(Pix2PixOptions, given | {"name": name, "seed": seed})
     except OptionError as error:
