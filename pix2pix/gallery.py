@@ -19,8 +19,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from pix2pix.errors import UserError
-
-LARGER_IS_WORSE = ("L1", "L2", "LPIPS")  # scores named so at their beginning; of any other the smaller value is worse
+from pix2pix.metrics.order import is_lower_better
 
 
 class GalleryItem(NamedTuple):
@@ -146,7 +145,7 @@ def _image_head(label: str) -> str:
 
 def _score_head(name: str) -> str:
     """The direction that brings the worst images up is what a first click on the head sorts by."""
-    worst_first = "descending" if name.startswith(LARGER_IS_WORSE) else "ascending"
+    worst_first = "descending" if is_lower_better(name) else "ascending"
     return f'<th scope="col" class="score" data-sort="{worst_first}">{escape(name)}</th>'
 
 

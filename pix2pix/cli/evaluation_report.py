@@ -16,10 +16,10 @@ _OF_BROWSERS = (".png", ".jpg", ".jpeg", ".webp")
 
 def rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """Return a row for each metric that was computed: its name, value, interval, and what is better."""
-    from pix2pix.evaluation.summary import is_better_higher
+    from pix2pix.metrics.order import is_lower_better
 
     return [
-        (name, _number(metric["value"]), _spread(metric), "higher" if is_better_higher(name) else "lower")
+        (name, _number(metric["value"]), _spread(metric), "lower" if is_lower_better(name) else "higher")
         for name, metric in metrics.items()
         if "value" in metric
     ]

@@ -1,9 +1,8 @@
 """Label maps as class numbers: nearest colours, and classes that are left out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from pix2pix.errors import UserError
 from pix2pix.images import Array
 from pix2pix.images.labels import far_from, known_class, nearest_class
 from pix2pix.options.suggest import did_you_mean
-from pix2pix.palettes import PALETTES, Palette
+from pix2pix.palettes import Palette
 
 _NONE = -1  # a pixel of the truth that is not counted
 
@@ -81,14 +80,3 @@ def counted(palette: Palette, ignore: Collection[str]) -> Classes:
     if len(ignored) == len(palette.names):
         raise UserError("--ignore: no class is left; name fewer")
     return Classes(palette, ignored)
-
-
-def palette_of(colours: Sequence[tuple[int, ...]]) -> Palette:
-    """Return the palette of these colours, with the names of a known palette that has them all, else numbers."""
-    plain: Any = tuple(colours)
-    for known in PALETTES.values():
-        names = dict(zip(known.colours, known.names, strict=True))
-        if set(plain) <= set(names):
-            named = tuple(names[colour] for colour in plain)
-            return Palette(named, plain, tuple(name for name in named if name in known.ignored))
-    return Palette(tuple(map(str, range(len(plain)))), plain)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from pix2pix.errors import UserError
-from pix2pix.evaluation.classes import Classes, counted, palette_of
+from pix2pix.evaluation.classes import Classes, counted
 from pix2pix.evaluation.instruments import Absent, Instruments
 from pix2pix.evaluation.pictures import Picture
 from pix2pix.evaluation.record import protocol
@@ -12,7 +12,7 @@ from pix2pix.evaluation.scoring import Measured, Scorer
 from pix2pix.evaluation.summary import INVISIBLE, Summary, summarise
 from pix2pix.images import MAX_PIXELS, Codec
 from pix2pix.options.evaluate import SegmentationOptions
-from pix2pix.palettes import load_palette
+from pix2pix.palettes import load_palette, palette_of
 
 _NO_PALETTE = "the label maps have no palette: give --palette"
 _NO_PIXEL = "no pixel of the label maps is of a class that is counted"

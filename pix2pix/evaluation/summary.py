@@ -21,7 +21,6 @@ _CLASS_SCORES: Mapping[str, Callable[[SegmentationScores], Tensor]] = {
     "class accuracy": lambda scores: scores.class_accuracy,
     "class IoU": lambda scores: scores.class_iou,
 }
-_WORSE_IF_LARGER = ("L1", "LPIPS", "FID", "KID", "Frechet", "kernel")
 
 
 class Summary(NamedTuple):
@@ -30,11 +29,6 @@ class Summary(NamedTuple):
     metrics: dict[str, Metric]
     classes: dict[str, dict[str, float]] | None
     histograms: dict[str, Any] | None
-
-
-def is_better_higher(metric: str) -> bool:
-    """Tell whether larger values of a metric are better."""
-    return not metric.startswith(_WORSE_IF_LARGER)
 
 
 def absent(why: str) -> Metric:

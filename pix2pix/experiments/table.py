@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pix2pix.experiments.records import Result
-
-LOWER_IS_BETTER = ("L1", "LPIPS", "FID", "KID", "Frechet", "kernel")  # what the names of such metrics begin with
+from pix2pix.metrics.order import is_lower_better
 
 
 class Entry(NamedTuple):
@@ -73,11 +72,6 @@ def _entry(measured: Sequence[Mapping[str, Any]]) -> Entry:
         return Entry(statistics.fmean(values), statistics.stdev(values), None)
     interval = measured[0].get("interval")
     return Entry(values[0], None, tuple(interval) if interval else None)
-
-
-def is_lower_better(metric: str) -> bool:
-    """Tell whether the smaller of two values is the better one."""
-    return metric.startswith(LOWER_IS_BETTER)
 
 
 def best(table: Table, metric: str) -> float:

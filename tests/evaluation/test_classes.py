@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from pix2pix.errors import UserError
-from pix2pix.evaluation.classes import counted, palette_of
-from pix2pix.palettes import PALETTES, Palette
+from pix2pix.evaluation.classes import counted
+from pix2pix.palettes import PALETTES, Palette, palette_of
 
 THREE = Palette(("red", "green", "void"), ((255, 0, 0), (0, 255, 0), (0, 0, 0)), ignored=("void",))
 

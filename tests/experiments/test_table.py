@@ -6,8 +6,9 @@ import pytest
 
 from pix2pix.experiments.records import Cell, Result
 from pix2pix.experiments.report import write_report
-from pix2pix.experiments.table import Entry, best, is_lower_better, markdown, tabulated
+from pix2pix.experiments.table import Entry, best, markdown, tabulated
 from pix2pix.images import read, write
+from pix2pix.metrics.order import is_lower_better
 from pix2pix.options import Pix2PixOptions, from_dict
 
 OPTIONS = from_dict(Pix2PixOptions, {"data": {"dataroot": "generated"}, "run": {"name": "x"}})
