@@ -12,6 +12,7 @@ import torch
 
 import pix2pix
 from pix2pix.cli import main
+from pix2pix.experiments import report
 from pix2pix.methods.pix2pix import Pix2Pix
 
 # Imports once, then runs the command of each line in a process of its own; tells its number, then its end.
@@ -36,6 +37,12 @@ grid:
   objective: {L1: {gan_mode: none}, L1+cGAN: {}}
 """
 ONE = GRID.replace("L1: {gan_mode: none}, ", "")
+
+
+@pytest.fixture(autouse=True)
+def _no_plot(monkeypatch):
+    """Drawing the colours takes longer than all else here, and has tests of its own."""
+    monkeypatch.setattr(report, "draw_colours", lambda *_: None)
 
 
 @pytest.fixture
