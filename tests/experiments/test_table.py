@@ -75,11 +75,6 @@ def test_numbers_have_three_digits_that_count(number, shown):
 
 
 def test_a_report_has_a_table_pictures_and_colours(tmp_path):
-    histograms = {
-        "ranges": {"L": [0, 100], "a": [-110, 110], "b": [-110, 110]},
-        "output": {channel: [0, 1, 3] for channel in "Lab"},
-        "truth": {channel: [1, 1, 1] for channel in "Lab"},
-    }
     results = []
     for shade, label in [(50, "L1"), (150, "cGAN")]:
         for seed in (0, 1):
@@ -87,7 +82,7 @@ def test_a_report_has_a_table_pictures_and_colours(tmp_path):
             for column, grey in [("source", 0), ("output", shade + seed), ("target", 255)]:
                 (folder / column).mkdir(parents=True)
                 write(folder / column / "house.png", np.full((40, 40, 3), grey, np.uint8))
-            results.append(result(label, seed, {"L1": value(shade + seed)}, folder, histograms=histograms))
+            results.append(result(label, seed, {"L1": value(shade + seed)}, folder, histograms=HISTOGRAMS))
     text = write_report(tmp_path / "report", "Objectives", ["objective"], results)
     made = {path.name for path in (tmp_path / "report").iterdir()}
     assert made == {"table.md", "experiment.json", "pictures.png", "colours.png"}
@@ -114,7 +109,8 @@ def cell_folder(folder, names):
 
 HISTOGRAMS = {
     "ranges": {"L": [0, 100], "a": [-110, 110], "b": [-110, 110]},
-    **dict.fromkeys(("output", "truth"), dict.fromkeys("Lab", [0, 1, 3])),
+    "output": {channel: [0, 1, 3] for channel in "Lab"},
+    "truth": {channel: [1, 1, 1] for channel in "Lab"},
 }
 
 
