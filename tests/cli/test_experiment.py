@@ -145,7 +145,7 @@ def test_a_dry_run_tells_choices_that_share_a_run(place, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--segmenter", "gone"], "there is no run {runs}/gone"),
+        (["--segmenter", "gone"], "--segmenter: there is no run {runs}/gone"),
         (["--ignore", "sky"], "--ignore names classes, and there are none: give --segmenter or --palette too"),
         (
             ["--out", "{runs}.file"],
@@ -170,7 +170,7 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
 
     def state():
         capsys.readouterr()
-        assert main(place.words("--lpips_backbone", "squeezenet1_1")) == 0
+        assert main(place.words("--distance_layer", "relu1_1")) == 0
         return capsys.readouterr().err.splitlines()[0].rpartition(", ")[2]
 
     monkeypatch.setattr(instruments, "_at_hand", lambda *_: ABSENT)
@@ -179,9 +179,9 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
     before = (folder / "metrics.json").read_bytes()
     shutil.rmtree(folder / "source")
     assert [state(), (folder / "metrics.json").read_bytes()] == ["evaluating", before]
-    monkeypatch.setattr(instruments, "_at_hand", lambda name, *_: "random" if name == "squeezenet1_1" else ABSENT)
+    monkeypatch.setattr(instruments, "_at_hand", lambda name, *_: "random" if name == "vgg19" else ABSENT)
     assert [state(), state()] == ["evaluating", "evaluated before"]
-    assert "LPIPS" in str(place.metrics("L1+cGAN_0")["protocol"]["networks"])
+    assert "distances" in place.metrics("L1+cGAN_0")["protocol"]["networks"]
 
 
 def test_a_folder_with_another_runs_steps_is_left_alone(place, tiny):
