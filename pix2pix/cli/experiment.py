@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from pix2pix.cli import ended_at_once
@@ -39,9 +40,12 @@ def experiment(argv: Sequence[str]) -> int:
     if asked.options.dry_run:
         return _dry(grid)
     folder = Path(asked.options.out) / f"{plan.name}_{asked.options.scale}"
+    _check_folder(folder)
+    measuring = _measuring(grid)
     results: list[Result] = []
-    for number, cell in enumerate(grid, start=1):
-        result = _made(cell, f"{number} of {len(grid)}: {' '.join(cell.labels)}, seed {cell.seed}", folder, asked)
+    for number, (cell, by) in enumerate(zip(grid, measuring, strict=True), start=1):
+        title = f"{number} of {len(grid)}: {' '.join(cell.labels)}, seed {cell.seed}"
+        result = _made(cell, title, folder, asked, by)
         if isinstance(result, int):
             _say("the experiment is stopped; the same command goes on with it")
             return result
@@ -60,20 +64,55 @@ def _say(sentence: str) -> None:
 
 def _dry(grid: "Sequence[Cell]") -> int:
     """Say of each cell what there is, and do nothing."""
-    from pix2pix.experiments import find
+    from pix2pix.experiments import find, identity
 
+    planned: dict[str, int] = {}
     for number, cell in enumerate(grid, start=1):
         run = find(cell.options, Path(cell.options.run.checkpoints_dir))
-        state = "to be trained"
+        first = planned.setdefault(str((identity(cell.options), cell.options.train.steps)), number)
+        state = "to be trained" if first == number else f"the run of {first}"
         if run is not None:
             state = f"{run.name}, trained" if run.is_finished else f"{run.name}, to be resumed after step {run.step}"
         print(f"{number} of {len(grid)}: {' '.join(cell.labels)}, seed {cell.seed}: {state}")
     return 0
 
 
-def _made(cell: "Cell", title: str, folder: Path, asked: Asked) -> "Result | int":
+def _check_folder(folder: Path) -> None:
+    """Make the folder for the results, and see that it can be written before hours of training.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(
+            f"the results cannot be written to {folder}: {error.strerror or error}; choose another --out"
+        ) from error
+
+
+def _measuring(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
+    """Open the networks that will measure each cell, so that a mistake is told now, and return which they are."""
+    from pix2pix.evaluation import open_instruments, scorer_of
+    from pix2pix.experiments import networks
+    from pix2pix.runtime import Runtime
+
+    known: dict[str, dict[str, Any]] = {}
+    for cell in grid:
+        if (asked := str(cell.evaluate)) not in known:
+            options = _evaluation(cell, cell.options.run.name, Path())
+            instruments = open_instruments(options, Runtime(options.device).device)
+            if cell.options.data.target_kind != "labels":
+                scorer_of(options.segmentation, None, instruments)
+            known[asked] = networks(instruments)
+    return [known[str(cell.evaluate)] for cell in grid]
+
+
+def _made(cell: "Cell", title: str, folder: Path, asked: Asked, by: Mapping[str, Any]) -> "Result | int":
     """Train and evaluate a cell where that is not done yet; or return the status of a training that a signal ended."""
-    from pix2pix.experiments import Result, find
+    from pix2pix.cli.evaluate import evaluated
+    from pix2pix.experiments import Result, evaluated_before, find
 
     runs = Path(cell.options.run.checkpoints_dir)
     run, training = find(cell.options, runs), "trained before"
@@ -86,22 +125,26 @@ def _made(cell: "Cell", title: str, folder: Path, asked: Asked) -> "Result | int
         assert run is not None
     if run.is_named(cell.options.run.name) and not run.networks_only:
         _keep_networks(runs / run.name)
-    return Result(cell, run.name, *_evaluated(cell, runs / run.name, folder / cell.name, f"{title}: {training}"))
-
-
-def _evaluated(cell: "Cell", run: Path, folder: Path, title: str) -> "tuple[Path, Mapping[str, Any]]":
-    """Evaluate a run where that is not done yet; return the folder with the pictures, and what is in metrics.json."""
-    from pix2pix.cli.evaluate import evaluated
-    from pix2pix.experiments import evaluated_before
-
-    shared = {name: value for name, value in values(cell.options).items() if name in SHARED}
-    where = {"name": run.name, "checkpoints_dir": str(run.parent), "out": str(folder)}
-    options = build(EvaluateOptions, {**shared, **cell.evaluate, **where})
-    metrics = evaluated_before(folder, options, run)
-    _say(f"{title}, {'evaluated before' if metrics else 'evaluating'}")
+    options = _evaluation(cell, run.name, folder / cell.name, _epoch(runs / run.name, run.step))
+    metrics = evaluated_before(folder / cell.name, options, runs / run.name, by)
+    _say(f"{title}: {training}, {'evaluated before' if metrics else 'evaluating'}")
     if metrics is None:
         metrics = json.loads(evaluated(options).read_text(encoding="utf-8"))
-    return folder, metrics
+    return Result(cell, run.name, folder / cell.name, metrics)
+
+
+def _evaluation(cell: "Cell", run: str, folder: Path, epoch: str | int = "latest") -> EvaluateOptions:
+    """Return how a cell is evaluated."""
+    shared = {name: value for name, value in values(cell.options).items() if name in SHARED}
+    where = {"name": run, "checkpoints_dir": cell.options.run.checkpoints_dir, "out": str(folder), "epoch": epoch}
+    return build(EvaluateOptions, {**shared, **cell.evaluate, **where})
+
+
+def _epoch(run: Path, step: int) -> str | int:
+    """Return which checkpoint holds the last step: `latest`, unless a process was killed before it wrote that."""
+    from pix2pix import checkpoint
+
+    return "latest" if checkpoint.pointed(run, "latest") == checkpoint.path_of(run, step) else step
 
 
 def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:

@@ -39,7 +39,7 @@ def protocol(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any]:
             "ranges": {name: list(ends) for name, ends in RANGES.items()},
             "of": "CIE Lab under D65, sRGB decoded; the pixels of all images together; the smaller shares added up",
         },
-        "networks": _networks(scorer.instruments),
+        "networks": networks_of(scorer.instruments),
         "segmentation": _segmentation(measured, scorer),
         "bootstrap": {
             "samples": SAMPLES,
@@ -52,8 +52,8 @@ def protocol(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any]:
     }
 
 
-def _networks(instruments: Instruments) -> dict[str, Any]:
-    """The networks that looked at the images, by what is computed with them."""
+def networks_of(instruments: Instruments) -> dict[str, Any]:
+    """Return, as plain values, the networks whose features are compared, by what is computed with them."""
     found: dict[str, Any] = {}
     for use, network in (("FID, KID", instruments.inception), ("distances", instruments.distance)):
         if not isinstance(network, Absent):

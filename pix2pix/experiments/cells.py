@@ -5,10 +5,12 @@ from itertools import product
 from typing import Any
 
 from pix2pix.experiments.records import Cell
-from pix2pix.options import Asked, Experiment, FeatureOptions, OptionError, Pix2PixOptions
+from pix2pix.options import Asked, EvaluateOptions, Experiment, FeatureOptions, OptionError, Pix2PixOptions
 from pix2pix.options.grid import Changes
 from pix2pix.options.loss import readers
-from pix2pix.options.records import build, leaves, one_line
+from pix2pix.options.records import build, leaves, one_line, values
+
+_SWITCHES = ("statistics", "dropout")  # of both: recorded by the training, chosen anew when evaluating
 
 
 def cells(experiment: Experiment, scale: Mapping[str, Any], asked: Asked) -> list[Cell]:
@@ -48,11 +50,26 @@ def _cell(
     given |= {
         option: value for option, value in asked.training.items() if _is_read(option, {**given, **asked.training})
     }
+    evaluate |= asked.evaluation
     try:
         options = build(Pix2PixOptions, given | {"name": name, "seed": seed})
+        _check_evaluation(options, evaluate)
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from None
-    return Cell(labels, seed, options, {**evaluate, **asked.evaluation})
+    return Cell(labels, seed, options, evaluate)
+
+
+def _check_evaluation(options: Pix2PixOptions, evaluate: Mapping[str, Any]) -> None:
+    """See that what the options train can be evaluated so, which would come out only when it is trained.
+
+    Raises:
+        OptionError: it cannot.
+    """
+    build(EvaluateOptions, {"name": options.run.name, **evaluate})
+    switches = {name: value for name, value in evaluate.items() if name in _SWITCHES and value is not None}
+    build(Pix2PixOptions, values(options) | switches)
+    if evaluate.get("segmenter") is not None and options.data.target_kind == "labels":
+        raise OptionError("--segmenter looks at photos, and these outputs are label maps: leave it out")
 
 
 def _is_read(option: str, given: Mapping[str, Any]) -> bool:

@@ -23,12 +23,13 @@ def draw_colours(file: Path, results: Sequence[Result], title: str) -> None:
     from matplotlib.figure import Figure  # takes a second; without pyplot it needs no screen
 
     figure = Figure(figsize=(13, 4.8), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(_plain(title))
     panels = figure.subplots(1, 3)
     for channel, panel in zip(("L", "a", "b"), panels, strict=True):
         _draw_channel(panel, channel, results)
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False)
+    columns = max(1, min(5, int(150 / (max(map(len, names)) + 8))))  # about 150 letters fit into the width
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
     figure.savefig(file, dpi=120)
 
 
@@ -39,10 +40,15 @@ def _draw_channel(panel: "Axes", channel: str, results: Sequence[Result]) -> Non
         style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
         values, shares = _marginal(result.metrics["histograms"], "output", channel)
         colour = _COLOURS[number % len(_COLOURS)]
-        panel.plot(values, shares, style, color=colour, lw=1.5, label=", ".join(result.cell.labels))
+        panel.plot(values, shares, style, color=colour, lw=1.5, label=_plain(", ".join(result.cell.labels)))
     panel.set(title=channel, xlabel=channel, yscale="log", ylim=(1e-6, 1))
     panel.set_ylabel("share of all pixels in a bin, logarithmic" if channel == "L" else "")
     panel.grid(color="0.9")
+
+
+def _plain(text: str) -> str:
+    """The text as Matplotlib draws it letter by letter: dollars begin formulas, and legends pass over _names."""
+    return f"{' ' * text.startswith('_')}{text}".replace("$", r"\$")
 
 
 def _marginal(histograms: Mapping[str, Any], of: str, channel: str) -> tuple[list[float], list[float]]:

@@ -88,7 +88,12 @@ def markdown(table: Table) -> str:
     for row in table.rows:
         cells = [_cell(row.entries.get(metric), bests[metric] if row.seeds else math.nan) for metric in table.metrics]
         lines.append([*row.labels, str(len(row.seeds) or ""), *cells])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_escaped, line))} |\n" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """A text as it may stand in a cell, which ends with its line and at a bar."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _cell(entry: Entry | None, best: float) -> str:

@@ -25,7 +25,7 @@ def captioned_grid(rows: Sequence[Sequence[Captioned]]) -> Array:
     """Lay pictures out in rows, on white: (H, W, 3) uint8.
 
     All get tiles of the size of the first; others are resized to fit into theirs. Letters are as large as the longest
-    caption lets them be.
+    caption lets them be; what is too long for the smallest ones ends with "...".
     """
     height, width = rows[0][0].image.shape[:2]
     font = _font([tile.caption for row in rows for tile in row], width)
@@ -36,7 +36,7 @@ def captioned_grid(rows: Sequence[Sequence[Captioned]]) -> Array:
     for row, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
             left, top = _GAP + column * (width + _GAP), _GAP + row * (height + strip + _GAP)
-            draw.text((left, top), _letters(tile.caption), "#202020", font)
+            draw.text((left, top), _shortened(_letters(tile.caption), font, width), "#202020", font)
             grid.paste(Image.fromarray(_fitted(tile.image, height, width)), (left, top + strip))
     return np.asarray(grid)
 
@@ -50,6 +50,14 @@ def _font(captions: Sequence[str], width: int) -> ImageFont.FreeTypeFont:
         if size == _SMALLEST_LETTERS or max(font.getlength(_letters(caption)) for caption in captions) <= width:
             return font
         size -= 1
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The text, or as many of its first letters as fit."""
+    if font.getlength(text) <= width:
+        return text
+    fitting = (f"{text[:end]}..." for end in range(len(text) - 1, 0, -1))
+    return next((short for short in fitting if font.getlength(short) <= width), "")
 
 
 def _letters(caption: str) -> str:

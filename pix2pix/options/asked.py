@@ -37,8 +37,8 @@ def parse_experiment(argv: Sequence[str]) -> Asked:
     of_training: list[str] = []
     of_evaluation: list[str] = []
     for flag, part in _parts(words):
-        if flag in REFUSED:
-            raise OptionError(f"--{flag}: {REFUSED[flag]}; leave it out")
+        if why := REFUSED.get("resume" if flag == "continue_train" else flag):  # which is junyanz's name of it
+            raise OptionError(f"--{flag}: {why}; leave it out")
         if flag in leaves(ExperimentOptions) or not flag:
             of_experiment += part
         elif flag in EVALUATION:

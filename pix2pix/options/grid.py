@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pix2pix.options.evaluate import EvaluateOptions
-from pix2pix.options.experiment import EVALUATION, REFUSED, ExperimentOptions
+from pix2pix.options.experiment import EVALUATION, REFUSED, SEEDS, ExperimentOptions
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import OptionError, flatten, groups, leaves, one_line, shown
 from pix2pix.options.suggest import did_you_mean, nearest
@@ -67,18 +67,20 @@ def read_experiment(file: str) -> Experiment:
     for key in ("base", "grid"):
         if said.get(key) is None:
             raise OptionError(f"{source}: {key} is missing: {_KEYS[key]}")
-    title = said.get("title") or Path(file).stem
-    for key, text in (("base", said["base"]), ("title", title)):
+    title, seeds = said.get("title"), said.get("seeds", (0,))
+    for key, text in (("base", said["base"]), ("title", "" if title is None else title)):
         if not isinstance(text, str):
             raise OptionError(f"{source}: {key}: got {shown(text)}; {_KEYS[key]}, is needed")
+    if (checked := leaves(ExperimentOptions)["seeds"].check(seeds, f"{source}: seeds")) is None:
+        raise OptionError(f"{source}: seeds: got {shown(seeds)}; {SEEDS.words} is needed")
     scales = {*SCALES, *_scales(file)}
     return Experiment(
         file,
-        str(title),
+        " ".join(str(title or "").split()) or Path(file).stem,
         _preset(Path(file).parent / str(said["base"]), f"{source}: base: "),
         _changes(said.get("changes"), f"{source}: changes", scales),
         _axes(said["grid"], source, scales),
-        leaves(ExperimentOptions)["seeds"].check(said.get("seeds", (0,)), f"{source}: seeds"),
+        checked,
     )
 
 
@@ -116,7 +118,7 @@ def _preset(path: Path, where: str) -> dict[str, Any]:
         raise OptionError(f"{where}{one_line(path)} is of {shown(model)[1:-1]}; experiments are of pix2pix alone")
     known = leaves(Pix2PixOptions)
     flat = flatten(Pix2PixOptions, said, one_line(path))
-    return {name: known[name].check(*item) for name, item in flat.items() if name not in REFUSED}
+    return {name: known[name].check(*item) for name, item in flat.items() if name not in {*REFUSED, "dry_run"}}
 
 
 def _checked(said: Mapping[str, object], source: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import time
 
@@ -12,6 +13,7 @@ import torch
 
 import pix2pix
 from pix2pix.cli import main
+from pix2pix.evaluation import instruments
 from pix2pix.experiments import report
 from pix2pix.methods.pix2pix import Pix2Pix
 
@@ -36,6 +38,7 @@ base: base.yaml
 grid:
   objective: {L1: {gan_mode: none}, L1+cGAN: {}}
 """
+ABSENT = instruments.Absent("none in this test")
 ONE = GRID.replace("L1: {gan_mode: none}, ", "")
 
 
@@ -129,6 +132,56 @@ def test_a_dry_run_says_what_there_is_and_makes_nothing(place, tiny, capsys):
         "4 of 4: L1+cGAN, seed 1: to be trained",
     ]
     assert files(tiny.home) == before
+
+
+def test_a_dry_run_tells_choices_that_share_a_run(place, capsys):
+    choices = "{L1: {gan_mode: none}, on: {}, off: {evaluate: {dropout: off}}}"
+    place.file.write_text(f"base: base.yaml\ngrid: {{o: {choices}}}\nseeds: [0, 1]")
+    assert main(place.words("--dry_run")) == 0
+    said = [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == [*["to be trained"] * 2, "the run of 2", *["to be trained"] * 2, "the run of 5"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--segmenter", "gone"], "--segmenter: there is no run {runs}/gone"),
+        (["--ignore", "sky"], "--ignore names classes, and there are none: give --segmenter or --palette too"),
+        (
+            ["--out", "{runs}.file"],
+            "the results cannot be written to {runs}.file/ours_paper: Not a directory; choose another --out",
+        ),
+    ],
+)
+def test_what_hinders_evaluating_is_told_before_anything_is_trained(place, error, flags, message):
+    place.runs.with_suffix(".file").touch()
+    words = place.words(*(flag.format(runs=place.runs) for flag in flags))
+    assert error(2, main, words).startswith(message.format(runs=place.runs))
+    assert not place.runs.exists()
+
+
+def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_made_again(
+    place, tiny, capsys, monkeypatch
+):
+    place.file.write_text(ONE)
+    assert tiny.train("by_hand", "--keep", 2, "--save_every", 4) == 0
+    (tiny.folder("by_hand") / "latest").write_text("step_00000004.pt\n")  # as if killed before it named the last step
+    folder = tiny.home / "out" / "ours_paper" / "L1+cGAN_0"
+
+    def state():
+        capsys.readouterr()
+        assert main(place.words("--distance_layer", "relu1_1")) == 0
+        return capsys.readouterr().err.splitlines()[0].rpartition(", ")[2]
+
+    monkeypatch.setattr(instruments, "_at_hand", lambda *_: ABSENT)
+    assert [state(), state()] == ["evaluating", "evaluated before"]
+    assert place.metrics("L1+cGAN_0")["translator"]["step"] == 8
+    before = (folder / "metrics.json").read_bytes()
+    shutil.rmtree(folder / "source")
+    assert [state(), (folder / "metrics.json").read_bytes()] == ["evaluating", before]
+    monkeypatch.setattr(instruments, "_at_hand", lambda name, *_: "random" if name == "vgg19" else ABSENT)
+    assert [state(), state()] == ["evaluating", "evaluated before"]
+    assert "distances" in place.metrics("L1+cGAN_0")["protocol"]["networks"]
 
 
 @pytest.mark.slow

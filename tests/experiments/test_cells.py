@@ -92,6 +92,18 @@ LONG = "x" * 200
         ),
         ("{a: {GAN: {}, gan: {}}}", "grid: GAN and gan would have one folder, gan_0; choose other labels"),
         (
+            "{a: {b: {evaluate: {statistics: running}}}}",
+            "b: --statistics running: only batch norm keeps running statistics; add --norm batch",
+        ),
+        (
+            "{a: {b: {evaluate: {segmenter_input: unit}}}}",
+            "b: --segmenter_input is that of --segmenter FILE.onnx: give such a file, or leave it out",
+        ),
+        (
+            "{a: {b: {target_kind: labels, evaluate: {segmenter: eyes}}}}",
+            "b: --segmenter looks at photos, and these outputs are label maps: leave it out",
+        ),
+        (
             "{a: {b: {gan_mode: none, lambda_l1: 0}}}",
             "b: nothing to learn: with --gan_mode none, --lambda_l1, --lambda_l2, --lambda_perceptual or "
             "--lambda_style must be above 0",

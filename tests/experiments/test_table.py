@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pix2pix.experiments.colours import draw_colours
 from pix2pix.experiments.records import Cell, Result
 from pix2pix.experiments.report import write_report
 from pix2pix.experiments.table import Entry, best, markdown, tabulated
@@ -80,11 +81,6 @@ def test_numbers_have_three_digits_that_count(number, shown):
 
 
 def test_a_report_has_a_table_pictures_and_colours(tmp_path):
-    histograms = {
-        "ranges": {"L": [0, 100], "a": [-110, 110], "b": [-110, 110]},
-        "output": {channel: [0, 1, 3] for channel in "Lab"},
-        "truth": {channel: [1, 1, 1] for channel in "Lab"},
-    }
     results = []
     for shade, label in [(50, "L1"), (150, "cGAN")]:
         for seed in (0, 1):
@@ -92,7 +88,7 @@ def test_a_report_has_a_table_pictures_and_colours(tmp_path):
             for column, grey in [("source", 0), ("output", shade + seed), ("target", 255)]:
                 (folder / column).mkdir(parents=True)
                 write(folder / column / "house.png", np.full((40, 40, 3), grey, np.uint8))
-            results.append(result(label, seed, {"L1": value(shade + seed)}, folder, histograms=histograms))
+            results.append(result(label, seed, {"L1": value(shade + seed)}, folder, histograms=HISTOGRAMS))
     text = write_report(tmp_path / "report", "Objectives", ["objective"], results)
     made = {path.name for path in (tmp_path / "report").iterdir()}
     assert made == {"table.md", "experiment.json", "pictures.png", "colours.png"}
@@ -101,6 +97,60 @@ def test_a_report_has_a_table_pictures_and_colours(tmp_path):
     greys = [int(row[column, 0]) for column in np.flatnonzero(row[:, 0] != 255)]
     assert sorted(set(greys)) == [0, 50, 150]  # the source and the first seed of each choice; the target is white
     assert read(tmp_path / "report" / "colours.png").shape == (576, 1560, 4)
+
+
+def test_a_bar_in_a_name_does_not_end_its_cell_and_a_line_break_not_its_row():
+    table = tabulated(["o|p\nq"], [result("a|b", 0, {"L1": value(1)})])
+    assert markdown(table).splitlines()[::2] == [r"| o\|p q | seeds | L1 ↓ |", r"| a\|b | 1 | **1.00** |"]
+
+
+def cell_folder(folder, names):
+    for name in names:
+        for column in ("source", "output", "target"):
+            place = folder / column / f"{name}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write(place, np.full((8, 8, 3), 90, np.uint8))
+    return folder
+
+
+HISTOGRAMS = {
+    "ranges": {"L": [0, 100], "a": [-110, 110], "b": [-110, 110]},
+    "output": {channel: [0, 1, 3] for channel in "Lab"},
+    "truth": {channel: [1, 1, 1] for channel in "Lab"},
+}
+
+
+def test_images_of_any_name_are_shown(tmp_path):
+    folder = cell_folder(tmp_path / "cell", ["1", "1.b", "c [1]", "deep/d"])
+    write_report(tmp_path / "report", "t", ["o"], [result("L1", 0, {}, folder, histograms=None)])
+    assert read(tmp_path / "report" / "pictures.png").shape[0] > 4 * 256
+
+
+def test_only_images_that_all_choices_translate_are_shown(tmp_path):
+    folders = [cell_folder(tmp_path / label, names) for label, names in (("a", "123"), ("b", "3"), ("c", "4"))]
+    found = [result(folder.name, 0, {}, folder, histograms=None) for folder in folders]
+    write_report(tmp_path / "report", "t", ["o"], found[:2])
+    assert 256 < read(tmp_path / "report" / "pictures.png").shape[0] < 2 * 256
+    write_report(tmp_path / "report", "t", ["o"], found)
+    assert not (tmp_path / "report" / "pictures.png").exists()
+
+
+def test_label_maps_have_no_colours(tmp_path):
+    folder = cell_folder(tmp_path / "cell", "1")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "colours.png").touch()  # of another experiment of this name
+    write_report(tmp_path / "report", "t", ["o"], [result("L1", 0, {}, folder, histograms=None)])
+    assert not (tmp_path / "report" / "colours.png").exists()
+
+
+def test_names_are_drawn_as_they_are_written(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    legends, legend = [], Figure.legend
+    monkeypatch.setattr(Figure, "legend", lambda *args, **more: legends.append(legend(*args, **more)))
+    found = [result(label, 0, {}, histograms=HISTOGRAMS) for label in ("$\\frac{$", "_L1")]
+    draw_colours(tmp_path / "colours.png", found, "$\\frac{$")
+    assert len(legends[0].get_texts()) == 3
 
 
 def test_nan_is_not_the_best():

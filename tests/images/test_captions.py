@@ -31,5 +31,11 @@ def test_long_names_shrink_to_the_width_of_a_tile():
     assert (long[:, -8:] == 255).all()
 
 
+def test_a_name_that_is_too_long_for_the_smallest_letters_does_not_run_into_the_next():
+    grid = captioned_grid([[tile(10, caption="L1+cGAN, " * 9), tile(20, caption="")]])
+    assert (grid[:, :68] < 128).any()
+    assert (grid[:12, 68:] == 255).all()
+
+
 def test_names_of_any_letters_are_drawn():
     assert captioned_grid([[tile(10, caption="\N{HOUSE BUILDING}\n")]]).shape[1] == 76

@@ -44,6 +44,15 @@ def test_a_choice_may_change_more_at_a_scale_and_how_it_is_evaluated(written):
     assert read.seeds == (3, 5)
 
 
+def test_what_is_about_one_start_is_not_taken_from_the_base(written):
+    assert read_experiment(written(GRID, BASE + "dry_run: true\nstop_at: 3\n")).base == {"dataroot": "d", "ngf": 8}
+
+
+def test_a_title_is_one_line_and_else_the_name_of_the_file(written):
+    titles = ["title: |\n  Which\n  one?\n", "title: ''\n", "title:\n"]
+    assert [read_experiment(written(GRID + title)).title for title in titles] == ["Which one?", "ours", "ours"]
+
+
 def test_a_scale_is_a_file_beside_the_experiment_and_paper_needs_none(written):
     file = written(GRID)
     assert read_scale(file, "small") == {"steps": 20}
@@ -75,6 +84,8 @@ def test_help_is_an_answer(word):
         ("", "--file is missing: the experiment, such as options/experiments/objectives.yaml"),
         ("a.yaml b.yaml", "got 'b.yaml', which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"),
         ("a.yaml --seed 1", "--seed: an experiment has seeds, such as seeds 0,1,2; leave it out"),
+        ("a.yaml --continue_train", "--continue_train: an experiment resumes by itself what is unfinished; leave it "
+         "out"),
         ("a.yaml --name=x", "--name: an experiment names its runs itself; leave it out"),
         ("a.yaml --lamda_l1 1", "unknown option --lamda_l1: did you mean --lambda_l1 or --lambda_l2?"),
         ("a.yaml --segmentr x", "unknown option --segmentr: did you mean --segmenter?"),
@@ -110,6 +121,9 @@ PRESET = "the preset that every run begins with, by its path from this file, suc
         ("zzz: x\n", "unknown key zzz; title, base, changes, grid, seeds are what an experiment has"),
         (GRID + "seeds: [x]", f"seeds: got ['x']; {SEEDS}"),
         (GRID + "seeds: []", f"seeds: got []; {SEEDS}"),
+        (GRID + "seeds:", f"seeds: got None; {SEEDS}"),
+        (GRID + "seeds: none", f"seeds: got 'none'; {SEEDS}"),
+        (GRID + "title: []", "title: got []; what the experiment is called, is needed"),
         (GRID + "changes: {nfg: 1}", "changes: unknown option nfg: did you mean ngf?"),
     ],
 )
