@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pix2pix.experiments.records import Result
-from pix2pix.metrics.order import is_lower_better
+from pix2pix.metrics.order import is_lower_better, place
 
 
 class Entry(NamedTuple):
@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 
 def tabulated(axes: Sequence[str], results: Sequence[Result]) -> Table:
-    """Bring the seeds of each choice together; metrics come in the order in which the first result has them.
+    """Bring the seeds of each choice together.
 
     Where translations were scored by a segmenter, its scores of the true images are the last row.
     """
@@ -49,7 +49,7 @@ def tabulated(axes: Sequence[str], results: Sequence[Result]) -> Table:
         Row(labels, tuple(result.cell.seed for result in found), _entries([result.metrics for result in found]))
         for labels, found in by_choice.items()
     ]
-    names = list(dict.fromkeys(name for row in rows for name in row.entries))
+    names = sorted(dict.fromkeys(name for row in rows for name in row.entries), key=place)
     truth = {
         name: Entry(measured["of_truth"], None, None)
         for name, measured in results[0].metrics["metrics"].items()

@@ -131,6 +131,7 @@ def test_a_dry_run_says_what_there_is_and_makes_nothing(place, tiny, capsys):
     assert files(tiny.home) == before
 
 
+@pytest.mark.slow
 def test_a_folder_with_another_runs_steps_is_left_alone(place, tiny):
     place.file.write_text(ONE)
     assert tiny.train("ours_L1+cGAN_0", "--lr", 0.1) == 0
@@ -140,6 +141,7 @@ def test_a_folder_with_another_runs_steps_is_left_alone(place, tiny):
     assert place.metrics("L1+cGAN_0")["translator"]["name"] == "ours_L1+cGAN_0_2"
 
 
+@pytest.mark.slow
 def test_what_is_asked_otherwise_is_evaluated_anew(place, tiny, capsys):
     place.file.write_text(ONE)
     for words, said in [((), "trained, evaluating"), (("--num_test", 1), "trained before, evaluating")]:
@@ -184,9 +186,9 @@ def killed(nursery, words, when):
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 13))])
 def test_killed_half_way_it_repeats_nothing_finished_and_ends_with_the_same_table(place, tiny, nursery, number, capsys):
     chance = random.Random(number)
-    long = ("--steps", "30", "--save_every", "1", "--val_every", "30")
+    long = ("--steps", "12", "--save_every", "1", "--val_every", "12", "--log_every", "12")
     second = tiny.folder("ours_L1+cGAN_0")
-    step = chance.randint(1, 29) if number else 15
+    step = chance.randint(1, 11) if number else 5
     begun = second / f"step_{step:08d}.pt" if number < 10 else second / "tb"
     assert killed(nursery, place.words(*long), begun.exists) == -signal.SIGKILL
     finished = [tiny.folder("ours_L1_0"), tiny.home / "out" / "ours_paper" / "L1_0"]

@@ -42,6 +42,12 @@ def test_the_best_is_the_least_of_distances_and_the_most_of_scores():
     assert [is_lower_better(name) for name in names] == [True, False, True, False]
 
 
+def test_metrics_stand_in_one_order_whatever_that_of_the_file():
+    names = ["FID", "L1", "PSNR", "class IoU", "class accuracy", "histogram L", "pixel accuracy"]
+    table = tabulated(["o"], [result("a", 0, dict.fromkeys(names, value(1)))])
+    assert table.metrics == ("L1", "PSNR", "FID", "histogram L", "pixel accuracy", "class accuracy", "class IoU")
+
+
 def test_a_metric_that_a_seed_lacks_is_left_out_of_its_row():
     missing = {"not_computed": "no weights"}
     table = tabulated(
