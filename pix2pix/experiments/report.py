@@ -3,21 +3,22 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pix2pix.evaluation import Picture, find_pictures, folders
 from pix2pix.experiments.colours import draw_colours
 from pix2pix.experiments.records import Result
 from pix2pix.experiments.table import as_dict, markdown, tabulated
-from pix2pix.images import Array, Captioned, captioned_grid, convert_channels, fitted, read, resize, write
+from pix2pix.images import Captioned, captioned_grid, convert_channels, find_images, fitted, read, resize, write
+
+if TYPE_CHECKING:
+    from pix2pix.images import Array
 
 _ROWS = 6  # images that are shown
-_LONGEST = 256  # pixels of the longer side of a tile
+_SHORTEST, _LONGEST = 128, 256  # pixels of the longer side of a tile
 
 
 def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequence[Result]) -> str:
     """Write table.md, experiment.json, pictures.png and colours.png, and return the table as Markdown.
-
-    Label maps have no colours to draw.
 
     Raises:
         OSError: a file cannot be written.
@@ -26,9 +27,8 @@ def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequenc
     text = markdown(table)
     firsts = list({result.cell.labels: result for result in reversed(results)}.values())[::-1]
     folder.mkdir(parents=True, exist_ok=True)
-    if rows := _pictures(firsts):  # choices that translate other images have none to lay side by side
-        write(folder / "pictures.png", captioned_grid(rows))
-    if all(result.metrics["histograms"] for result in firsts):
+    write(folder / "pictures.png", _pictures(firsts))
+    if all("histograms" in result.metrics for result in firsts):
         draw_colours(folder / "colours.png", firsts, title)
     runs = [
         {"labels": list(result.cell.labels), "seed": result.cell.seed, "run": result.run, "metrics": result.metrics}
@@ -40,34 +40,30 @@ def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequenc
     return text
 
 
-def _pictures(results: Sequence[Result]) -> list[list[Captioned]]:
-    """Lay out some of the images that all have: the source, the translation of each choice, the target."""
-    found = [{picture.name: picture for picture in _translated(result)} for result in results]
-    names = [name for name in found[0] if all(name in pictures for pictures in found)]
-    count = min(_ROWS, len(names))
+def _pictures(results: Sequence[Result]) -> "Array":
+    """Lay out some test images: the source, the translation of each choice, the target."""
+    first = results[0].folder
+    found = [path.relative_to(first / "target").with_suffix("") for path in find_images(first / "target")]
+    chosen = [found[place * len(found) // min(_ROWS, len(found))] for place in range(min(_ROWS, len(found)))]
+    size = fitted(_tile(first / "source", chosen[0]).shape[:2], _LONGEST)
     rows = []
-    for number, name in enumerate(names[place * len(names) // count] for place in range(count)):
-        first = found[0][name]
-        columns = [("source", first.labels or first.truth)]
-        columns += [
-            (", ".join(result.cell.labels), pictures[name].output)
-            for result, pictures in zip(results, found, strict=True)
-        ]
-        columns += [("target", first.truth)]
-        rows.append([Captioned("" if number else label, _tile(file, name)) for label, file in columns])
-    return rows
+    for number, name in enumerate(chosen):
+        columns = [("source", first / "source")]
+        columns += [(", ".join(result.cell.labels), result.folder / "output") for result in results]
+        columns += [("target", first / "target")]
+        rows.append([Captioned("" if number else label, _fit(_tile(at, name), size)) for label, at in columns])
+    return captioned_grid(rows)
 
 
-def _translated(result: Result) -> list[Picture]:
-    return find_pictures(folders(result.folder, None, None))
+def _tile(folder: Path, name: Path) -> "Array":
+    """Read one of the folder's pictures, the one of this name, or the preview of it that browsers can show."""
+    previews = folder.with_name(f"preview_{folder.name}")
+    place = previews if (previews / f"{name}.png").is_file() else folder
+    return convert_channels(read(next(place.glob(f"{name}.*"))), 3)
 
 
-def _tile(file: Path, name: str) -> Array:
-    """Read a picture by test.py, or the preview of it that browsers can show, large enough for a caption."""
-    folder = file.parents[name.count("/")]
-    preview = folder.with_name(f"preview_{folder.name}") / f"{name}.png"
-    array = convert_channels(read(preview if preview.is_file() else file), 3)
-    return resize(array, fitted(array.shape[:2], _LONGEST))
+def _fit(array: "Array", size: tuple[int, int]) -> "Array":
+    return array if array.shape[:2] == size else resize(array, fitted(array.shape[:2], max(size)))
 
 
 def _write_text(file: Path, text: str) -> None:
