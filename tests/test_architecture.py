@@ -25,7 +25,7 @@ from pix2pix.runtime import Precision
 
 FLOORS = {
     "errors": -1,  # the ground: options raise them
-    **dict.fromkeys(["options", "losses", "colour", "palettes"], 0),
+    **dict.fromkeys(["options", "losses", "colour", "palettes", "digest"], 0),
     **dict.fromkeys(["layers", "convolution", "images", "metrics", "checkpoint", "lock", "environment", "ranks"], 1),
     **dict.fromkeys(["networks", "data", "monitor", "runtime", "tiling"], 2),
     "methods": 3,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pix2pix.cli.results import as_shown
+from pix2pix.metrics.order import is_lower_better
 
 if TYPE_CHECKING:
     from pix2pix.evaluation import Picture
@@ -16,8 +17,6 @@ _OF_BROWSERS = (".png", ".jpg", ".jpeg", ".webp")
 
 def rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """Return a row for each metric that was computed: its name, value, interval, and what is better."""
-    from pix2pix.metrics.order import is_lower_better
-
     return [
         (name, _number(metric["value"]), _spread(metric), "lower" if is_lower_better(name) else "higher")
         for name, metric in metrics.items()
@@ -63,7 +62,7 @@ def write_page(out: Path, results: Path, pictures: "Sequence[Picture]", content:
         shown = {label: _shown(path, label, picture.name, results, out) for label, path in files.items()}
         real = {label: path for label, path in files.items() if shown[label] != path}
         items.append(GalleryItem(picture.name, shown, content["images"][picture.name], real))
-    summary = Summary(("Metric", "Value", "95 % interval", "Better"), rows(content["metrics"]))
+    summary = Summary([head.capitalize() for head in _HEADS], rows(content["metrics"]))
     translator = content["translator"] or {}
     title = translator.get("name") or results.name
     return write_gallery(out, items, title=f"{title}: evaluation", facts=_facts(content), summary=summary)

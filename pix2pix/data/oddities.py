@@ -1,6 +1,5 @@
 """What is odd in a data set without being wrong: pairs that teach nothing, leaks, labels spoilt by compression."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from statistics import median
 from typing import NamedTuple
 
 from pix2pix.data.survey import Seen, refused, usual_encodings
+from pix2pix.digest import sha256_of
 from pix2pix.images import find_images, find_others, jpeg_quality, shown
 
 PLAIN = 0.95  # share of one colour from which a picture shows nothing
@@ -176,16 +176,11 @@ def _twice(phases: Phases) -> list[Oddity]:
                 alike[key].append(_File(path, phase, one))
     found = []
     for candidates in alike.values():
-        same: dict[bytes, list[_File]] = defaultdict(list)
+        same: dict[str, list[_File]] = defaultdict(list)
         for file in candidates if len(candidates) > 1 else ():
-            same[_digest(file.path)].append(file)
+            same[sha256_of(file.path)].append(file)
         found += [_copies(files) for files in same.values() if len(files) > 1]
     return found
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _copies(files: Sequence[_File]) -> Oddity:

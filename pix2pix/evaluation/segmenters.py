@@ -1,6 +1,5 @@
 """What tells the classes of photos, to score translations by: a run of our segmenter, or a network in an ONNX file."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -10,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pix2pix import checkpoint, inference
+from pix2pix.digest import sha256_of
 from pix2pix.errors import UserError
 from pix2pix.images import shown
 from pix2pix.methods.segmenter import Segmenter as Trained
@@ -76,7 +76,7 @@ class RunSegmenter:
         self.palette = method.palette
         if palette is not None and load_palette(palette).colours != self.palette.colours:
             raise UserError(f"--palette {shown(palette)} has other colours than the classes of {called}: leave it out")
-        self.name, self.sha256 = folder.resolve().name, _sha256(file)
+        self.name, self.sha256 = folder.resolve().name, sha256_of(file)
         self.described: dict[str, Any] = {
             "kind": "run of segmenter",
             "network": f"{options.network.generator}, ngf {options.network.ngf}",
@@ -105,7 +105,7 @@ class OnnxSegmenter:
             raise UserError(f"{self._called} takes {found or 'nothing'}; one tensor (1, 3, h, w) of floats is needed")
         self._input, self._dtype = given[0].name, _DTYPES[given[0].type]
         self._sides = [side if isinstance(side, int) else None for side in shape[2:]]
-        self.name, self.sha256 = file.name, _sha256(file)
+        self.name, self.sha256 = file.name, sha256_of(file)
         known = load_palette(palette)
         count = self._count(len(known.names))
         unknown = (name for name in known.names[count:] if name not in known.ignored)
@@ -172,7 +172,7 @@ def _session(file: Path, called: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"{called} needs onnxruntime: pip install 'pix2pix[evaluate]'") from error
+        raise UserError(f"{called} needs onnxruntime: pip install -e '.[evaluate]'") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors, which are raised; no warnings
     options.intra_op_num_threads = torch.get_num_threads()
@@ -204,8 +204,3 @@ def _in_words(shape: Sequence[object]) -> str:
 
 def _cause(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,11 +1,11 @@
 """What a folder of results says of itself: which translator made it, and what its files hold."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pix2pix import checkpoint
+from pix2pix.digest import sha256_of
 from pix2pix.errors import UserError
 from pix2pix.images import Codec, Encoding, shown
 from pix2pix.inference import LoadedTranslator
@@ -24,8 +24,6 @@ class Translation(NamedTuple):
 def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> Translation:
     """Describe the translations, by the checkpoint of a run's folder, of a phase's pairs that are sized so."""
     options: Any = translator.options  # of runs on pairs
-    with checkpoint.path_of(run, translator.step).open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     switches: dict[str, str | None] = {"statistics": None, "dropout": None}
     if isinstance(options, Pix2PixOptions):
         switches = {"statistics": options.test.statistics, "dropout": options.test.dropout}
@@ -33,7 +31,7 @@ def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size:
         "name": run.name,
         "model": options.model,
         "step": translator.step,
-        "sha256": sha256,
+        "sha256": sha256_of(checkpoint.path_of(run, translator.step)),
         "direction": options.data.direction,
         **switches,
         "seed": options.run.seed,

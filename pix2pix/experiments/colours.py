@@ -56,5 +56,6 @@ def _marginal(histograms: Mapping[str, Any], of: str, channel: str) -> tuple[lis
     counts = histograms[of][channel]
     low, high = histograms["ranges"][channel]
     width = (high - low) / len(counts)
-    shares = [count / sum(counts) if count else float("nan") for count in counts]
-    return [low + width * (bin + 0.5) for bin in range(len(counts))], shares
+    total = sum(counts)
+    shares = [count / total if count else float("nan") for count in counts]
+    return [low + width * (place + 0.5) for place in range(len(counts))], shares

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from pix2pix import checkpoint
+from pix2pix.digest import sha256_of
 from pix2pix.errors import UserError
 from pix2pix.evaluation import Absent, Instruments, Picture, find_pictures, folders, networks_of
 from pix2pix.options import EvaluateOptions, as_dict
@@ -29,7 +29,7 @@ def evaluated_before(
         content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         asked, translator = content["asked"], content["translator"]
         same = asked == as_dict(options)
-        same &= translator["sha256"] == _sha256(checkpoint.resolve(run, str(options.epoch)))
+        same &= translator["sha256"] == sha256_of(checkpoint.resolve(run, str(options.epoch)))
         same &= _networks_of(content["protocol"]) == by
         same &= {picture.name for picture in pictures_of(folder) if picture.labels} == set(content["images"])
     except (OSError, ValueError, LookupError, TypeError, UserError):
@@ -49,8 +49,3 @@ def pictures_of(folder: Path) -> list[Picture]:
 def _networks_of(protocol: Mapping[str, Any]) -> dict[str, Any]:
     seen_by = (protocol["segmentation"] or {}).get("seen_by")
     return {"segmenter": seen_by["sha256"] if isinstance(seen_by, dict) else None, **protocol["networks"]}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return file_digest(opened, "sha256").hexdigest()

@@ -149,6 +149,6 @@ class EvaluateOptions(Record):
     @property
     def test(self) -> TestOptions:
         """The options of test.py that make the translations."""
-        shared = [name for name in (*_OF_RUNS, "name", "checkpoints_dir", "results_dir", "device", "max_pixels")]
+        shared = (*_OF_RUNS, "name", "checkpoints_dir", "results_dir", "device", "max_pixels")
         given = {name: getattr(self, name) for name in shared if getattr(self, name) is not None}
         return TestOptions.model_validate(given)

@@ -131,7 +131,7 @@ def test_an_inception_file_that_is_not_there_says_so(tmp_path):
 
 def test_without_torch_fidelity_there_is_no_inception(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(UserError, match=r"FID and KID need torch-fidelity.*pip install 'pix2pix\[evaluate\]'"):
+    with pytest.raises(UserError, match=r"FID and KID need torch-fidelity.*pip install -e '.\[evaluate\]'"):
         inception_2015(tmp_path / "any.pth", "cpu")
 
 
@@ -210,7 +210,7 @@ def test_without_torchmetrics_there_is_no_lpips(spec, monkeypatch, tmp_path):
     monkeypatch.setattr(networks, "find_spec", lambda _: Elsewhere() if spec else None)
     with pytest.raises(UserError) as caught:
         lpips_network("vgg16", "random", None, "cpu")
-    assert str(caught.value) == ("LPIPS needs torchmetrics and its file vgg.pth: pip install 'pix2pix[evaluate]'")
+    assert str(caught.value) == ("LPIPS needs torchmetrics and its file vgg.pth: pip install -e '.[evaluate]'")
 
 
 def test_faults_of_weights_name_the_option_that_gave_them(tmp_path):

@@ -238,4 +238,4 @@ def test_files_that_are_no_networks_are_refused(tmp_path, colours):
 def test_without_onnxruntime_its_name_is_told(tmp_path, colours, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     said = refusal(network(tmp_path / "s.onnx"), colours())
-    assert said == f"--segmenter {tmp_path}/s.onnx needs onnxruntime: pip install 'pix2pix[evaluate]'"
+    assert said == f"--segmenter {tmp_path}/s.onnx needs onnxruntime: pip install -e '.[evaluate]'"

@@ -1,6 +1,5 @@
 """Files of weights: safetensors and PyTorch's state dicts, read without running anything."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from pix2pix.digest import sha256_of
 from pix2pix.errors import UserError
 
 FLAVOURS = ("torchvision", "caffe")
@@ -56,8 +56,7 @@ def read_weights(path: Path, hash_start: str = "", *, option: str = "--weights")
         UserError: it is not there, damaged, or no such file.
     """
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(path)
     except OSError as error:
         raise UserError(
             f"{option} {path}: it cannot be read ({error.strerror}); give a .safetensors or .pth file"
