@@ -149,6 +149,8 @@ def _test(arguments: list[str]) -> int:
 def _evaluate(arguments: list[str]) -> int:
     """Evaluate, or train what evaluates."""
     if arguments[:1] == ["train-segmenter"]:
+        if any(word.partition("=")[0] == "--model" for word in arguments):
+            raise UserError("--model: evaluate train-segmenter trains a segmenter and nothing else: leave --model out")
         return _train([*arguments[1:], "--model", "segmenter"])
     from pix2pix.cli.evaluate import evaluate
 

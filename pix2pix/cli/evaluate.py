@@ -11,7 +11,7 @@ from pix2pix.errors import UserError
 from pix2pix.options import EvaluateOptions, as_dict, parse
 
 if TYPE_CHECKING:
-    from pix2pix.evaluation import Instruments, Picture
+    from pix2pix.evaluation import Folders, Instruments, Picture
 
 _OF_EVALUATIONS = {"metrics.json", "translation.json"}  # one of which any folder of results has
 
@@ -51,17 +51,33 @@ def _out(options: EvaluateOptions) -> Path:
     from pix2pix.evaluation.pictures import is_of_test
     from pix2pix.images import shown
 
+    measured = None if options.results is None else _folders(options, Path(options.results))
     if options.out is None:
         if options.results is None:
             return Path(options.results_dir) / str(options.name) / f"{options.phase}_{options.epoch}"
-        if not Path(options.results).is_dir() or is_of_test(Path(options.results)):
+        if is_of_test(Path(options.results)):
             return Path(options.results)
         raise UserError(f"--results {shown(options.results)} is not by test.py: give a folder for the numbers by --out")
     out = Path(options.out)
     present = {path.name for path in out.iterdir() if path.name[0] != "."} if out.is_dir() else set()
     if present and not present & _OF_EVALUATIONS:
         raise UserError(f"--out {shown(out)} holds other things than results; choose a new folder")
+    for folder in measured or ():
+        if folder is not None and out.resolve().is_relative_to(folder.resolve()):  # its previews would be measured next
+            raise UserError(f"--out {shown(out)} lies in {shown(folder)}, whose images are measured; choose another")
     return out
+
+
+def _folders(options: EvaluateOptions, results: Path) -> "Folders":
+    """Return the folders to compare.
+
+    Raises:
+        UserError: there are none, or it has to be told where the truth is.
+    """
+    from pix2pix.evaluation import folders
+
+    truth, labels = (None if given is None else Path(given) for given in (options.truth, options.labels))
+    return folders(results, truth, labels)
 
 
 def _translate(options: EvaluateOptions, instruments: "Instruments", folder: Path) -> None:
@@ -73,9 +89,11 @@ def _translate(options: EvaluateOptions, instruments: "Instruments", folder: Pat
     from pix2pix.evaluation import scorer_of
 
     translator = open_translator(options.test, options.seed)
-    if translator.options.model != "pix2pix":
+    if (model := translator.options.model) == "segmenter":
+        raise UserError(f"--name {options.name}: run test.py of this segmenter, and give the results by --results")
+    if model != "pix2pix":
         raise UserError(
-            f"--name {options.name}: a run of {translator.options.model} has no true images to compare with; "
+            f"--name {options.name}: a run of {model} has no true images to compare with; "
             "evaluate takes runs of pix2pix"
         )
     scorer_of(options.segmentation, translator.codec, instruments)  # what does not fit is told before all is translated
@@ -89,8 +107,7 @@ def _measure(options: EvaluateOptions, instruments: "Instruments", results: Path
     from pix2pix import evaluation
     from pix2pix.images import shown
 
-    truth, labels = (None if given is None else Path(given) for given in (options.truth, options.labels))
-    pictures = evaluation.find_pictures(evaluation.folders(results, truth, labels))
+    pictures = evaluation.find_pictures(_folders(options, results))
     translation = evaluation.read_translation(results)
     codec = None if translation is None else translation.codec
     scorer = evaluation.scorer_of(options.segmentation, codec, instruments, options.max_pixels)
@@ -98,6 +115,7 @@ def _measure(options: EvaluateOptions, instruments: "Instruments", results: Path
     def progress(pictures: "Sequence[Picture]") -> "Iterable[Picture]":
         return tqdm(pictures, desc="measuring", unit="image", leave=False, disable=None)
 
+    evaluation.check_writable(out)
     measured = evaluation.evaluate(pictures, scorer, progress)
     translator = None if translation is None else translation.translator
     content = {**measured.as_dict(), "translator": translator, "asked": as_dict(options)}

@@ -3,7 +3,7 @@
 from pix2pix.evaluation.evaluating import Evaluation, evaluate, scorer_of
 from pix2pix.evaluation.instruments import Absent, Instruments, open_instruments
 from pix2pix.evaluation.pictures import Folders, Picture, find_pictures, folders
-from pix2pix.evaluation.record import networks_of, write_metrics
+from pix2pix.evaluation.record import check_writable, networks_of, write_metrics
 from pix2pix.evaluation.translation import Translation, read_translation, translation_by, write_translation
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Instruments",
     "Picture",
     "Translation",
+    "check_writable",
     "evaluate",
     "find_pictures",
     "folders",

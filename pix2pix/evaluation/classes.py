@@ -25,8 +25,12 @@ class Classes:
 
     @property
     def names(self) -> list[str]:
-        """The counted classes."""
-        return [self.palette.names[place] for place in self._places]
+        """The counted classes; those of a name that others have too are told apart by their colours."""
+        names, colours = self.palette.names, self.palette.colours
+        return [
+            names[place] if names.count(names[place]) == 1 else f"{names[place]} {colours[place]}"
+            for place in self._places
+        ]
 
     def truth(self, labels: Array) -> Tensor:
         """Return the classes (H, W) of a label map (H, W, C), -1 where it is of none that is counted.

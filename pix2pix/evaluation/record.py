@@ -3,8 +3,10 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from pix2pix import __version__
@@ -89,7 +91,7 @@ def write_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
     """
     path, temporary = folder / FILE, folder / f".{FILE}.{os.getpid()}"
     text = json.dumps({"format": FORMAT, **content}, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    try:
+    with _writing(path):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             # a name that is no valid UTF-8 is there as lone surrogates, which JSON escapes
@@ -97,6 +99,24 @@ def write_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    return path
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and see that metrics.json can be written there, before all is measured.
+
+    Raises:
+        UserError: it cannot.
+    """
+    with _writing(folder / FILE):
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell of a file that cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{shown(path)} cannot be written: {error.strerror or error}; choose another --out") from error
-    return path

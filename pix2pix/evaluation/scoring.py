@@ -80,13 +80,12 @@ class Scorer:
         Raises:
             UserError: a file cannot be used, or sizes differ.
         """
-        output, truth = self._read(picture.output), self._read(picture.truth)
+        (output, x), (truth, y) = self._read(picture.output), self._read(picture.truth)
         segmenter = self.instruments.segmenter
         is_seen = picture.labels is not None and not isinstance(segmenter, Absent)
         labels = read(picture.labels, self.max_pixels) if picture.labels and is_seen else None
         present = [array for array in (output, truth, labels) if array is not None]
         check_sizes(picture, [(array.shape[0], array.shape[1]) for array in present])
-        x, y = self._tensor(output), self._tensor(truth)
         found, histograms, features = compared(x, y), None, {}
         if self.are_visible:
             x, y = _rgb(x), _rgb(y)
@@ -117,18 +116,16 @@ class Scorer:
         seen = [self.classes.seen(segmenter.classes(photo)[0].cpu()) for photo in (x, y)]
         return Confusions(*(confusion(places, true, count) for places in seen))
 
-    def _read(self, path: Path) -> Array:
-        """Read an output or a truth, in the channels of the codec or in RGB."""
+    def _read(self, path: Path) -> tuple[Array, Tensor]:
+        """Read an output or a truth: as classes are told by, and (1, C, H, W) in [-1, 1], as test.py compares it."""
         array = read(path, self.max_pixels)
+        encoding = None if self.codec is None else as_compared(self.codec.target)
         try:
-            return as_rgb(array) if self.codec is None else as_compared(self.codec.target).accept(array)
+            accepted = as_rgb(array) if encoding is None else encoding.accept(array)
         except ImageError as error:
             raise ImageError(f"{shown(path)}: {error}") from error
-
-    def _tensor(self, array: Array) -> Tensor:
-        """Return it as (1, C, H, W) in [-1, 1], as test.py compares it."""
-        encoding = rgb_encoding(array.dtype.name) if self.codec is None else as_compared(self.codec.target)
-        return encoding.encode(array)[None]
+        tensor = (encoding or rgb_encoding(accepted.dtype.name)).encode(accepted)[None]
+        return array if encoding is None else accepted, tensor  # not in RGB, in which class numbers would be colours
 
 
 def _rgb(photo: Tensor) -> Tensor:

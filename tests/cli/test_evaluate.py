@@ -197,6 +197,31 @@ def test_a_folder_from_elsewhere_needs_a_place_for_its_numbers(tmp_path, error):
     )
 
 
+def test_several_outputs_of_an_image_are_told_from_a_folder_from_elsewhere(tmp_path, error):
+    results = tmp_path / "results"
+    folder_of(results / "output_1", photos(1))
+    assert error(2, evaluate, "--results", results) == (
+        f"--results {results} has no folder `output` by test.py: "
+        f"give one of its folders, such as --results {results / 'output_1'}, with --truth FOLDER"
+    )
+
+
+def test_the_numbers_do_not_go_among_the_images_that_are_measured(tmp_path, error):
+    results = folder_of(tmp_path / "a", photos(1))
+    assert error(2, evaluate, "--results", results, "--truth", results, "--out", results / "out") == (
+        f"--out {results / 'out'} lies in {results}, whose images are measured; choose another"
+    )
+
+
+def test_a_place_that_cannot_be_written_is_told_before_all_is_measured(tmp_path, error):
+    results = folder_of(tmp_path / "a", photos(1))
+    (results / "1.png").write_bytes(b"no image, and nobody looks")
+    (tmp_path / "file").write_text("in the way")
+    assert error(2, evaluate, "--results", results, "--truth", results, "--out", tmp_path / "file") == (
+        f"{tmp_path / 'file' / 'metrics.json'} cannot be written: File exists; choose another --out"
+    )
+
+
 def test_a_segmenter_or_a_file_that_cannot_be_used_is_told_before_anything_is_translated(ready, tmp_path, error):
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     for option in ("inception", "lpips_weights", "distance_weights"):
@@ -246,6 +271,14 @@ def test_train_segmenter_is_the_training_of_that_method(tmp_path, capsys, error)
     assert "--n_epochs" in capsys.readouterr().out
     words = ["--name", "judge", "--checkpoints_dir", str(tmp_path), "--dataroot", str(tmp_path / "nothing")]
     assert str(tmp_path / "nothing") in error(2, main, ["evaluate", "train-segmenter", *words])
+
+
+def test_train_segmenter_trains_nothing_else(tmp_path, error):
+    words = ["--name", "judge", "--checkpoints_dir", str(tmp_path), "--dataroot", str(tmp_path / "nothing")]
+    for model in (["--model", "pix2pix"], ["--model=johnson"]):
+        assert error(2, main, ["evaluate", "train-segmenter", *words, *model]) == (
+            "--model: evaluate train-segmenter trains a segmenter and nothing else: leave --model out"
+        )
 
 
 def test_a_segmenter_that_was_trained_scores_photos_against_their_labels(tmp_path):

@@ -62,3 +62,9 @@ def test_colours_of_a_known_palette_have_its_names_in_their_own_order():
     colours = [known.colours[place] for place in (19, 3, 0)]
     assert palette_of(colours) == Palette(("unlabeled", "wall", "road"), tuple(colours), ("unlabeled",))
     assert palette_of([(1, 2, 3), (0, 0, 0)]) == Palette(("0", "1"), ((1, 2, 3), (0, 0, 0)))
+
+
+def test_classes_of_one_name_are_told_apart_by_their_colours():
+    palette = Palette(("void", "car", "void"), ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
+    assert counted(palette, ()).names == ["void (0, 0, 0)", "car", "void (255, 255, 255)"]
+    assert counted(palette, ("void",)).names == ["car"]

@@ -164,6 +164,16 @@ def test_label_maps_are_decoded_to_the_nearest_colour_and_absent_classes_count_a
     assert evaluation.summary.histograms is None
 
 
+def test_grey_label_maps_hold_the_numbers_of_classes_without_a_codec_too(pictures, tmp_path):
+    (tmp_path / "three.txt").write_text("0 0 0 road\n255 0 0 car\n0 0 255 sky\n")
+    truth = np.repeat(np.array([0, 1, 2, 255], np.uint8), 4).reshape(4, 4, 1)
+    output = truth.copy()
+    output[1, 0] = 2
+    found = evaluate(pictures((output, truth)), scorer(palette=str(tmp_path / "three.txt")))
+    assert found.summary.metrics["pixel accuracy"]["value"] == pytest.approx(11 / 12), "255 is no class"
+    assert [one["pixels"] for one in found.summary.classes.values()] == [4, 4, 4]
+
+
 def test_label_maps_of_a_run_need_no_palette_given(pictures):
     colours = PALETTES["facades"].colours[:2]
     codec = Codec(PHOTO, Encoding("labels", 3, palette=colours))
