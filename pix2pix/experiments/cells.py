@@ -16,13 +16,14 @@ _SWITCHES = ("statistics", "dropout")  # of both: recorded by the training, chos
 def cells(experiment: Experiment, scale: Mapping[str, Any], asked: Asked) -> list[Cell]:
     """Return the cells, seed by seed; `scale` holds the options of the scale that is asked for.
 
-    Defaults < base < scale < what all change < choices < command line < seed.
+    Defaults < base < scale < what all change < command line, which may not name what choices differ in < choices.
 
     Raises:
         OptionError: the options of a cell contradict each other, two cells would have one name, or an option of the
-            command line is read by no run.
+            command line is read by no run or is what choices differ in.
     """
     seeds = experiment.seeds if asked.options.seeds is None else asked.options.seeds
+    _check_varied(experiment, asked)
     begun = {**experiment.base, **scale, **experiment.changes.at(asked.options.scale)}
     points = [list(point) for point in product(*(choices.items() for choices in experiment.axes.values()))]
     found = [_cell(experiment, begun, point, seed, asked) for seed in seeds for point in points]
@@ -75,6 +76,17 @@ def _check_evaluation(options: Pix2PixOptions, evaluate: Mapping[str, Any]) -> N
 def _is_read(option: str, given: Mapping[str, Any]) -> bool:
     """Tell whether a run reads an option: those of features are for the runs whose losses compare features."""
     return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in readers(option))
+
+
+def _check_varied(experiment: Experiment, asked: Asked) -> None:
+    """See that the command line leaves alone what tells the choices apart, or their labels would not be true."""
+    for axis, choices in experiment.axes.items():
+        varied = {name for choice in choices.values() for name in (*choice.at(asked.options.scale), *choice.evaluate)}
+        if both := [option for option in (*asked.training, *asked.evaluation) if option in varied]:
+            raise OptionError(
+                f"--{both[0]}: it is what choices of {one_line(axis)} differ in, and cannot be given for all; "
+                "leave it out, or write an experiment of your own"
+            )
 
 
 def _check_names(found: Sequence[Cell], experiment: Experiment) -> None:

@@ -52,7 +52,7 @@ def _pictures(results: Sequence[Result]) -> list[list[Captioned]]:
     found = [{picture.name: picture for picture in pictures_of(result.folder)} for result in results]
     names = [name for name in found[0] if all(name in others for others in found)]
     chosen = [names[place * len(names) // min(_ROWS, len(names))] for place in range(min(_ROWS, len(names)))]
-    rows = []
+    rows: list[list[Captioned]] = []
     for name in chosen:
         ends = [_tile(results[0].folder, found[0][name], column) for column in ("source", "target")]
         outputs = [_tile(result.folder, each[name], "output") for result, each in zip(results, found, strict=True)]

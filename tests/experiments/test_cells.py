@@ -60,10 +60,26 @@ def test_nearer_options_win_over_farther_ones(grid):
     )
 
 
-def test_the_command_line_wins_over_the_file_in_evaluating_too(grid):
-    assert [cell.evaluate for cell in grid("--dropout on --num_test 3 --seeds 4")] == [
-        {"dropout": "on", "num_test": 3}
-    ] * 4
+def test_the_command_line_wins_over_what_all_change_in_evaluating_too(grid):
+    text = GRID.replace("changes: {", "changes: {evaluate: {num_test: 9}, ")
+    assert [cell.evaluate["num_test"] for cell in grid("--num_test 3 --seeds 4", text)] == [3] * 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "option", "axis"),
+    [
+        ("--gan_mode hinge", "gan_mode", "objective"),
+        ("--scale small --lambda_style 1", "lambda_style", "objective"),
+        ("--dropout on", "dropout", "noise"),
+    ],
+)
+def test_what_choices_differ_in_is_not_given_for_all(grid, flags, option, axis):
+    with pytest.raises(OptionError) as caught:
+        grid(flags)
+    assert str(caught.value) == (
+        f"--{option}: it is what choices of {axis} differ in, and cannot be given for all; leave it out, or write an "
+        "experiment of your own"
+    )
 
 
 def test_an_option_of_features_is_given_to_the_runs_that_compare_features(grid):
