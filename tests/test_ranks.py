@@ -365,7 +365,7 @@ def test_two_processes_test_as_one_does(together, tiny):
     alone = outputs(tiny.results())
     two = together("program", *words)
     assert two.end() == [0, 0]
-    assert len(alone) == 10
+    assert len(alone) == 11
     assert outputs(tiny.results()) == alone
     results = [[line for line in processes.said() if "image/s" not in line] for processes in (one, two)]
     assert results[0] == results[1]

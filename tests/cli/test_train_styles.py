@@ -135,7 +135,10 @@ def test_a_run_that_exists_is_replaced_only_when_told(studio, error):
             "--resume continues the run as it was: ngf is 4 there, got 8; leave it out or start a new --name",
         ),
         (("--model", "adain"), "--model: the run is of johnson, got 'adain'; leave --model out, or start a new --name"),
-        (("--direction", "BtoA"), "--direction is an option of --model pix2pix: leave it out, or choose that method"),
+        (
+            ("--direction", "BtoA"),
+            "--direction is an option of --model pix2pix or segmenter: leave it out, or choose that method",
+        ),
         (("--steps", 1), "--steps 1 lies behind: the run is at step 2; give more, or leave it out"),
     ],
 )
@@ -214,7 +217,7 @@ def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
         ("johnson", ("--styles", "ROOT/styles"), "--styles is an option of --model conditional or adain: leave it out"),
         ("conditional", ("--styles", "ROOT/empty"), "--styles ROOT/empty: no images there; a folder of pictures is"),
         ("conditional", ("--add_style", "x.png"), "--styles begins a network, --add_style gives one a further style: "),
-        ("conditional", ("--norm", "batch"), "--norm is an option of --model pix2pix or johnson: leave it out, or"),
+        ("conditional", ("--norm", "batch"), "--norm is an option of --model pix2pix or johnson or segmenter: leave"),
         ("adain", ("--styles", "ROOT/empty"), "--styles ROOT/empty: no photos: files ending in "),
         (
             "adain",
@@ -224,7 +227,7 @@ def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
         (
             "adain",
             ("--ngf", 8),
-            "--ngf is an option of --model pix2pix or johnson or conditional: leave it out, or choose",
+            "--ngf is an option of --model pix2pix or johnson or conditional or segmenter: leave it out",
         ),
     ],
 )

@@ -44,7 +44,6 @@ CHOICES = {
         "L1+cGAN": "",
         "L1+cGAN, perceptual": "--lambda_perceptual 10",
         "L1+cGAN, Gram style": "--lambda_style 10",
-        "L1+cGAN, mean and deviation style": "--lambda_style 10 --style_loss mean_std",
     },
     "test_time": {
         f"{statistics} statistics dropout {dropout}": BATCH
