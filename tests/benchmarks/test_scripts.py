@@ -98,6 +98,7 @@ def test_the_plain_loop_starts_from_the_same_loss_and_lowers_it_as_much():
     assert plain[-1] < 0.1 * plain[0]
 
 
+@pytest.mark.slow
 def test_weights_to_paint_with_that_do_not_exist_are_refused(tmp_path, capsys):
     assert gatys.main(["--weights", str(tmp_path / "none.pth"), "--size", "32"]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -59,6 +59,7 @@ def test_networks_paint_the_whole_image(task):
     assert feed_forward.build("johnson", task)().shape == task.content.shape
 
 
+@pytest.mark.slow
 def test_a_style_that_is_at_hand_gives_the_painting_of_one_that_is_encoded_anew(task):
     torch.manual_seed(0)
     anew = feed_forward.build("adain", task)()
@@ -130,6 +131,7 @@ def small(options):
     return options.model_copy(update={"features": features, "data": data})
 
 
+@pytest.mark.slow
 def test_at_alpha_0_the_style_changes_nothing_and_so_no_distance(style_runs):
     method = pix2pix.load(style_runs / "adain", device="cpu", fast="none").method
     method.options = small(method.options)
@@ -145,6 +147,7 @@ def test_at_alpha_0_the_style_changes_nothing_and_so_no_distance(style_runs):
     assert one.style_losses[-1] != other.style_losses[-1]
 
 
+@pytest.mark.slow
 def test_painting_nothing_costs_no_content_and_painting_the_style_itself_no_style(style_runs, paintings):
     many = pix2pix.load(style_runs / "conditional", device="cpu")
     (painting,) = read_paintings([paintings / "red.png"], 32, 2**20, "johnson")
@@ -156,6 +159,7 @@ def test_painting_nothing_costs_no_content_and_painting_the_style_itself_no_styl
     assert unpainted["total"] == pytest.approx(many.options.beta * unpainted["style"])
 
 
+@pytest.mark.slow
 def test_styles_of_one_network_are_compared_with_their_own(style_runs, paintings):
     many, single = (pix2pix.load(style_runs / name, device="cpu") for name in ("conditional", "johnson"))
     (found,) = many_styles.compare(many, [single], small(many.options), [gatys.picture(None, 0, 32)])
