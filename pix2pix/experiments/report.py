@@ -9,7 +9,7 @@ from pix2pix.evaluation import Picture
 from pix2pix.experiments.colours import draw_colours
 from pix2pix.experiments.evaluations import pictures_of
 from pix2pix.experiments.records import Result
-from pix2pix.experiments.table import as_dict, markdown, tabulated
+from pix2pix.experiments.table import as_dict, footnotes, markdown, tabulated
 from pix2pix.images import Captioned, captioned_grid, convert_channels, fitted, read, resize, write
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequenc
     ]
     content = {"title": title, "table": as_dict(table), "runs": runs}
     _write_text(folder / "experiment.json", json.dumps(content, indent=2, sort_keys=True) + "\n")
-    _write_text(folder / "table.md", f"# {title}\n\n{text}")
+    _write_text(folder / "table.md", f"# {title}\n\n{text}{footnotes(results)}")
     return text
 
 

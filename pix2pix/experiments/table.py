@@ -114,6 +114,16 @@ def _digits(entry: Entry) -> int:
     return 3 if size == 0 else max(0, min(6, 2 - math.floor(math.log10(size))))
 
 
+def footnotes(results: Sequence[Result]) -> str:
+    """Return what a reader of the table has to know: what ± and [ ] are, and which metrics are missing and why."""
+    lines = ["±: the standard deviation over the seeds. [ ]: of one seed, the 95 % interval over the images."]
+    measured = results[0].metrics["metrics"]
+    lines += [
+        f"Not computed: {name}: {one['not_computed']}." for name, one in measured.items() if "not_computed" in one
+    ]
+    return "\n".join(f"\n{line}" for line in lines) + "\n"
+
+
 def as_dict(table: Table) -> dict[str, Any]:
     """Return the table as plain values, for JSON."""
     return {
