@@ -1,15 +1,15 @@
-# make demo | make test | make lint | make reliability | make docs: each makes its environment first, on a fresh machine too.
+# make demo | make test | make newest | make lint | make reliability | make docs
+# Each makes its environment first, with the tested versions of constraints.txt; `make newest` takes today's versions.
 PYTHON ?= python3
 ENV := .venv
 RUN := $(ENV)/bin/python
 
-.PHONY: demo test lint reliability docs
+.PHONY: demo test newest lint reliability docs
 
-# An environment that holds what is asked for; made again when that changes.
-$(ENV)/ready: requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(ENV)
-	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --editable '.[dev]'
+# A fresh environment whenever what it must hold changes.
+$(ENV)/ready: requirements.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(ENV)
+	$(RUN) -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
 # A small training on generated facades, its test pictures, and pictures of twice the size it was trained at.
@@ -25,6 +25,13 @@ demo: $(ENV)/ready
 
 test: $(ENV)/ready
 	$(RUN) -m pytest
+
+# The tests with the newest release of every dependency, in an environment of their own.
+newest:
+	$(PYTHON) -m venv --clear .newest
+	.newest/bin/python -m pip install --quiet --editable '.[dev]'
+	.newest/bin/python -m pip freeze --exclude-editable
+	.newest/bin/python -m pytest
 
 lint: $(ENV)/ready
 	$(RUN) -m ruff check .
