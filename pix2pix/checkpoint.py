@@ -68,6 +68,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
             writer = _HashingWriter(file)
             torch.save({"format": FORMAT, **content}, writer)  # type: ignore[arg-type]  # write and flush suffice
             file.write(_MARK + writer.sha256.digest())
+            _flush(file)
         _publish(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
         temporary.unlink(missing_ok=True)
@@ -109,6 +110,7 @@ def point(folder: Path, pointer: str, step: int) -> None:
     temporary = folder / f".{pointer}.tmp"
     with temporary.open("w", encoding="ascii") as file:
         file.write(path_of(folder, step).name + "\n")
+        _flush(file)
     _publish(temporary, folder / pointer)
 
 
@@ -204,19 +206,21 @@ def differences(expected: dict[str, Tensor], got: dict[str, Tensor]) -> list[str
     return sorted(lines)
 
 
+def _flush(file: IO[Any]) -> None:
+    """Write what was given to a file to the disk itself."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def _publish(temporary: Path, path: Path) -> None:
-    """Make a written temporary file durable and give it its name."""
-    _fsync(temporary)
+    """Give a file that is on the disk its name, and write the name to the disk too."""
     os.replace(temporary, path)
-    _fsync(path.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.name == "posix":  # Windows opens no folders
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _cause(error: Exception) -> str:
