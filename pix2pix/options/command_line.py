@@ -14,10 +14,10 @@ from pix2pix.options.models import TRAINED, TrainedModel
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import Leaf, OptionError, R, Record, Said, build, flatten, leaves, one_line, shown
 from pix2pix.options.reference import help_text
+from pix2pix.options.removed_presets import load_preset
 from pix2pix.options.segmenter import SegmenterOptions
 from pix2pix.options.suggest import did_you_mean
 from pix2pix.options.test import TestOptions
-from pix2pix.options.yaml_text import load_yaml
 
 
 class Answer(Exception):  # noqa: N818 (no error)
@@ -67,7 +67,7 @@ def parse(argv: Sequence[str], record: type[R], *, program: str) -> Parsed[R]:
     if "--version" in argv:
         raise Answer(f"pix2pix {__version__}")
     preset = argv[0] if argv and not argv[0].startswith("-") else None
-    said = flatten(record, load_yaml(preset), one_line(preset)) if preset else {}
+    said = flatten(record, load_preset(preset), one_line(preset)) if preset else {}
     said |= _from_flags(_flags(argv[1:] if preset else argv, record), record)
     known = _known(record)
     checked = {name: known[name].check(*item) for name, item in said.items()}

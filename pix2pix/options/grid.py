@@ -8,6 +8,7 @@ from pix2pix.options.evaluate import EvaluateOptions
 from pix2pix.options.experiment import EVALUATION, REFUSED, SEEDS, ExperimentOptions
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import OptionError, flatten, groups, leaves, one_line, shown
+from pix2pix.options.removed_presets import load_preset
 from pix2pix.options.suggest import did_you_mean, nearest
 from pix2pix.options.yaml_text import load_yaml
 
@@ -110,7 +111,7 @@ def _scales(file: str) -> list[str]:
 def _preset(path: Path, where: str) -> dict[str, Any]:
     """Return what the base gives, but for what an experiment decides by itself."""
     try:
-        said = load_yaml(path)
+        said = load_preset(path)
     except OptionError as error:
         raise OptionError(f"{where}{error}") from None
     model = said.get("model", "pix2pix")

@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.options import TRAINED, FeatureOptions, LossOptions, Pix2PixOptions, TestOptions, painter, parse, trained
+from pix2pix.options import (
+    TRAINED,
+    FeatureOptions,
+    LossOptions,
+    OptionError,
+    Pix2PixOptions,
+    TestOptions,
+    painter,
+    parse,
+    read_experiment,
+    trained,
+)
 from pix2pix.options.records import build
 from pix2pix.options.reference import PROGRAMS
 
@@ -19,9 +30,8 @@ PAPER = {
     "edges2handbags": (15, 4, "AtoB"),
     "day2night": (17, 4, "BtoA"),
     "colourisation": (6, 4, "AtoB"),
-    **{f"patch_{side}": (200, 1, "BtoA") for side in (1, 16, 70, 286)},
 }
-FIVE = {
+REMOVED = {
     "l1": LossOptions(gan_mode="none", lambda_l1=100),
     "gan": LossOptions(conditional=False, lambda_l1=0),
     "cgan": LossOptions(conditional=True, lambda_l1=0),
@@ -56,29 +66,13 @@ def test_a_run_of_the_paper_is_as_long_and_as_wide_as_there(name):
     assert record.train.n_epochs + record.train.n_epochs_decay == epochs
     assert record.train.n_epochs - record.train.n_epochs_decay in (0, 1)
     assert (record.train.batch_size, record.data.direction) == (batch_size, direction)
-    assert (record.train.lr, record.network.generator, record.loss) == (2e-4, "unet_256", FIVE["l1_cgan"])
+    assert (record.train.lr, record.network.generator, record.loss) == (2e-4, "unet_256", LossOptions())
     jitter = (256, 256) if name == "colourisation" else (286, 286)
     assert (record.data.load_size, record.data.crop_size, record.data.flip) == (jitter, (256, 256), True)
 
 
 def test_a_grey_photo_is_coloured_in_lab():
     assert {name for name in PAPER if read(name).data.target_kind == "lab"} == {"colourisation"}
-
-
-@pytest.mark.parametrize("side", [1, 16, 70, 286])
-def test_the_patches_of_section_4_4_differ_from_facades_in_the_patch_alone(side):
-    record, facades = read(f"patch_{side}"), read("facades")
-    assert record.network.patch == side
-    network = facades.network.model_copy(update={"patch": side})
-    run = facades.run.model_copy(update={"name": f"facades_patch_{side}"})
-    assert record == facades.model_copy(update={"network": network, "run": run})
-
-
-def test_facades_is_the_papers_run_by_default():
-    facades = next(path for path in PRESETS if path.stem == "facades")
-    record = parse([str(facades)], Pix2PixOptions, program="train.py").options
-    assert record.loss == FIVE["l1_cgan"] == LossOptions()
-    assert record.data.direction == "BtoA"
 
 
 @pytest.mark.parametrize("name", ON_FEATURES)
@@ -112,12 +106,56 @@ def test_a_segmenter_is_trained_from_photos_to_labels():
     assert given == {"model": "segmenter", "direction": "AtoB", "dataroot": "x", "name": "a"}
 
 
-@pytest.mark.parametrize("name", FIVE)
-def test_the_papers_five_objectives_are_presets(name):
-    preset = next(path for path in PRESETS if path.stem == name)
-    parsed = parse([str(preset), "--dataroot", "x", "--name", "a"], Pix2PixOptions, program="train.py")
-    assert parsed.options.loss == FIVE[name]
-    assert parsed.given.keys() - {"dataroot", "name"} <= {"gan_mode", "conditional", "lambda_l1"}
+def parse_removed(path, *flags):
+    return parse([path, *flags], Pix2PixOptions, program="train.py").options
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_removed_objective_still_loads_and_logs_the_flags_that_replace_it(name, caplog):
+    flags = ["--dataroot", "x", "--name", "a"]
+    record = parse_removed(f"options/{name}.yaml", *flags)
+    assert record.loss == REMOVED[name]
+    (line,) = caplog.messages
+    assert line.startswith(f"options/{name}.yaml is gone: use ")
+    replacement = line.partition(": use ")[2].split()
+    assert parse([*replacement, *flags], Pix2PixOptions, program="train.py").options == record
+
+
+@pytest.mark.parametrize("side", [1, 16, 70, 286])
+def test_a_removed_patch_still_loads_as_facades_with_that_patch(side, caplog):
+    name = f"facades_patch_{side}"
+    record, facades = parse_removed(str(ROOT / "options" / f"patch_{side}.yaml")), read("facades")
+    network = facades.network.model_copy(update={"patch": side})
+    assert record == facades.model_copy(
+        update={"network": network, "run": facades.run.model_copy(update={"name": name})}
+    )
+    replacement = caplog.messages[0].partition(": use ")[2].split()
+    assert parse(replacement, Pix2PixOptions, program="train.py").options == record
+
+
+def test_a_removed_preset_is_found_from_any_folder_and_is_the_base_of_an_experiment(tmp_path, monkeypatch, caplog):
+    (tmp_path / "options" / "experiments").mkdir(parents=True)
+    file = tmp_path / "options" / "experiments" / "mine.yaml"
+    file.write_text("base: ../l1.yaml\ngrid: {ngf: {narrow: {ngf: 8}}}\n")
+    assert read_experiment(str(file)).base == {"gan_mode": "none", "lambda_l1": 100}
+    monkeypatch.chdir(tmp_path / "options")
+    assert parse_removed("patch_16.yaml").network.patch == 16
+    assert len(caplog.messages) == 2
+
+
+def test_a_file_comes_before_a_removed_preset_of_its_name(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    Path("options").mkdir()
+    Path("options/l1.yaml").write_text("lambda_l1: 7")
+    record = parse_removed("options/l1.yaml", "--dataroot", "x", "--name", "a")
+    assert (record.loss, caplog.messages) == (LossOptions(lambda_l1=7), [])
+
+
+@pytest.mark.parametrize("path", ["l1.yaml", "elsewhere/l1.yaml", "options/l1.yml", "options/l3.yaml"])
+def test_other_paths_that_do_not_exist_are_errors(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match=re.escape(path)):
+        parse_removed(path)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
@@ -143,7 +181,7 @@ def test_all_commands_of_a_manual_are_right_and_of_its_run(preset):
 
 
 def test_every_preset_is_held_to_what_it_says():
-    assert {path.stem for path in PRESETS} == {*PAPER, *FIVE, *ON_FEATURES, *STYLISING, "demo", "segmenter"}
+    assert {path.stem for path in PRESETS} == {*PAPER, *ON_FEATURES, *STYLISING, "demo", "segmenter"}
 
 
 def test_all_commands_of_the_page_on_data_sets_can_be_typed(monkeypatch):
@@ -158,4 +196,4 @@ def test_all_commands_of_the_page_on_data_sets_can_be_typed(monkeypatch):
             words = shlex.split(command.removeprefix(program))
             parse(words, trained(words) if program == "python train.py" else record, program=program).options  # noqa: B018
     named = {word for command in typed for word in re.findall(r"options/(\w+)\.yaml", command)}
-    assert named == {"segmenter", *(name for name in PAPER if not name.startswith("patch"))}
+    assert named == {"segmenter", *PAPER}
