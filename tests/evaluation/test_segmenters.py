@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -54,7 +55,6 @@ def network(
     output=("n", "k", "h", "w"),
     kind=TensorProto.FLOAT,
     last=(),
-    opset=17,
 ):
     """Write a 1x1 convolution of a photo, by default the identity, with more nodes after it."""
     dtype = helper.tensor_dtype_to_np_dtype(kind)
@@ -68,7 +68,7 @@ def network(
         [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.INT64 if len(output) == 3 else kind, output)],
         [numpy_helper.from_array(weights[..., None, None], "weights"), numpy_helper.from_array(bias, "bias")],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return str(path)
@@ -221,10 +221,20 @@ def test_networks_of_other_shapes_are_refused(tmp_path, colours, given, message)
     assert said.startswith(f"--segmenter {tmp_path}/s.onnx {message}")
 
 
-def test_a_photo_that_a_network_fails_on_is_told(tmp_path, colours):
-    last = [helper.make_node("Split", ["logits"], ["y", "z"], axis=2, num_outputs=2)]
-    segmenter = opened(network(tmp_path / "s.onnx", last=last, opset=18), colours())
-    with pytest.raises(UserError, match=r"s\.onnx fails on a photo of 1x4: "):
+class FailsOnOneRow(onnxruntime.InferenceSession):
+    """A session that fails on photos of one row, as no network of onnxruntime does on every version of it."""
+
+    def run(self, names, feed):
+        if any(array.shape[2] == 1 for array in feed.values()):
+            raise RuntimeError("one row\nis too few")
+        return super().run(names, feed)
+
+
+def test_a_photo_that_a_network_fails_on_is_named_by_its_size(tmp_path, colours, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", FailsOnOneRow)
+    segmenter = opened(network(tmp_path / "s.onnx"), colours())
+    assert segmenter.classes(photos(2, 4)).shape == (2, 2, 4)
+    with pytest.raises(UserError, match=r"s\.onnx .*1x4.* one row$"):
         segmenter.classes(photos(1, 4))
 
 
