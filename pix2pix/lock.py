@@ -1,6 +1,5 @@
 """One process per run folder."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -9,25 +8,30 @@ from pathlib import Path
 
 from pix2pix.errors import UserError
 
+_SECONDS = 1  # to wait: a worker just forked from a process that was killed since holds the lock for a moment
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder`/LOCK, which tells the holder's process and host. The system releases it however the process ends.
+    """Hold `folder`/run.lock, and name this process and its host in `folder`/LOCK, which a second process quotes.
+
+    The system releases it however the process ends, and filelock closes it in the workers that are forked.
 
     Raises:
         UserError: another process holds it.
     """
-    with (folder / "LOCK").open("a+", encoding="utf-8") as file:
-        try:
-            # Not flock: that is inherited by the loader's workers, who outlive a killed trainer by seconds.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise UserError(
-                f"{folder} is being trained by {holder}; wait for it, stop it, or choose another --name"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+    from filelock import FileLock, Timeout  # here: --help does without it
+
+    lock, holder = FileLock(folder / "run.lock", timeout=_SECONDS), folder / "LOCK"
+    try:
+        lock.acquire()
+    except Timeout:
+        name = holder.read_text(encoding="utf-8").strip() if holder.is_file() else ""
+        raise UserError(
+            f"{folder} is being trained by {name or 'another process'}; wait for it, stop it, or choose another --name"
+        ) from None
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
+    finally:
+        lock.release()

@@ -71,8 +71,9 @@ class Tiny:
         return [{key: value for key, value in json.loads(line).items() if key not in by_clock} for line in lines]
 
     def files(self, name="run"):
-        """What a run's folder holds: every file's bytes by its path; LOCK tells who used it last, and is left out."""
-        paths = (path for path in self.folder(name).rglob("*") if path.is_file() and path.name != "LOCK")
+        """What a run's folder holds: every file's bytes by its path, without run.lock and LOCK."""
+        lock = ("run.lock", "LOCK")
+        paths = (path for path in self.folder(name).rglob("*") if path.is_file() and path.name not in lock)
         return {path.relative_to(self.folder(name)): path.read_bytes() for path in paths}
 
     @staticmethod
