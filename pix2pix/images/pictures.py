@@ -1,13 +1,9 @@
 """PNG, JPEG and WebP files, and whatever else Pillow has open: as arrays at their own depth."""
 
-import io
-import math
 import os
 import re
-import struct
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -25,21 +21,7 @@ _OPENERS: Mapping[str, Callable[[BinaryIO], Image.Image]] = {
     "WebP": WebPImageFile,
 }
 _METADATA = 2**20  # what a file may hold beside its pixels
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_PIXELS = (b"IHDR", b"IDAT", b"IEND")
-_PNG_MEANING = (b"PLTE", b"tRNS", b"eXIf")  # of the pixels; profiles, texts and animation are not even unpacked
-# Texts that may hold the orientation: the keyword, with what says that an iTXt is not compressed.
-_PNG_TURNING = {
-    b"zTXt": b"Raw profile type exif\0\0",
-    b"tEXt": b"Raw profile type exif\0",
-    b"iTXt": b"XML:com.adobe.xmp\0\0\0",
-}
-_LONGEST_TEXT = 2**20  # bytes: what Pillow unpacks
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
-# Of Adam7's seven passes: the first row and column, and the steps from them.
-_PNG_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-_PNG_BLOCK = 2**14  # bytes inflated at a time: at most 1032 times as many
-_PNG_ROWS = 256  # reordered at a time
+_ROWS = 256  # that are converted at a time
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not those that stand among the data of pixels
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 _MOST_SCANS = 50  # encoders make a dozen; each of a few bytes costs a pass over all pixels
@@ -85,104 +67,54 @@ def _opened(kind: str, file: BinaryIO) -> Image.Image:
         ) from error
 
 
-class _Chunk(NamedTuple):
-    name: bytes
-    data: memoryview
-    whole: memoryview  # with its length and checksum
-
-
 def read_png(file: BinaryIO, max_pixels: int) -> Array:
     """Read a PNG file.
+
+    Pillow reduces 16-bit colours to 8 bits, and gives pixels that end early as black. OpenCV does neither, but does not
+    apply the orientation.
 
     Raises:
         ImageError: for more than max_pixels, and pixels that are damaged or end early. Decoders raise whatever they
             like for damaged files.
     """
     check_bytes(os.fstat(file.fileno()).st_size - _METADATA, max_pixels)
-    wanted = _PNG_PIXELS + _PNG_MEANING
-    chunks = [chunk for chunk in _chunks(file.read()) if chunk.name in wanted or _turns(chunk)]
-    if [place for place, chunk in enumerate(chunks) if chunk.name == b"IHDR"] != [0]:
-        raise ImageError("a PNG file is to begin with its one header: make it anew")
-    deep = bytes(chunks[0].data[8:9]) == b"\x10"
-    with PngImageFile(io.BytesIO(_joined(chunks))) as image:
-        check_size(image.height, image.width, 4, "uint16" if deep else "uint8", max_pixels)
-        image.load()  # before all else, for what it refuses: OpenCV gives the rest of a file that is cut off as black
-        _check_end(image, chunks)
-        if not deep:
-            return from_pil(image)
+    with PngImageFile(file) as image:
+        check_size(image.height, image.width, 4, "uint16", max_pixels)
+        image.verify()  # the checksums, which load() ignores
+    file.seek(0)
+    with PngImageFile(file) as image:
+        is_deep = "16" in str(image.tile[0].args)  # such as RGB;16B
+        image.load()  # also for the metadata after the pixels
         key, orientation = image.info.get("transparency"), image.getexif().get(_ORIENTATION, 1)
-    del image  # its pixels, of 8 bits
-    return upright(_keyed(_decode_deep(chunks), key), orientation)
-
-
-def _chunks(content: bytes) -> Iterator[_Chunk]:
-    view, position, name = memoryview(content), len(_PNG_SIGNATURE), b""
-    while position < len(view) and name != b"IEND":
-        end = position + 12 + int.from_bytes(view[position : position + 4], "big")
-        name = bytes(view[position + 4 : position + 8])
-        if end > len(view):
-            raise ImageError("the file is truncated: make it anew")
-        if name in _PNG_PIXELS and zlib.crc32(view[position + 4 : end - 4]).to_bytes(4, "big") != view[end - 4 : end]:
-            raise ImageError(f"the checksum of {name.decode()} is wrong: make it anew")
-        yield _Chunk(name, view[position + 8 : end - 4], view[position:end])
-        position = end
-
-
-def _turns(chunk: _Chunk) -> bool:
-    start = _PNG_TURNING.get(chunk.name)
-    if start is None or chunk.data[: len(start)] != start:
-        return False
-    if chunk.name != b"zTXt":
-        return len(chunk.data) <= _LONGEST_TEXT
-    try:
-        return len(zlib.decompressobj().decompress(chunk.data[len(start) :], _LONGEST_TEXT + 1)) <= _LONGEST_TEXT
-    except zlib.error:
-        return False
-
-
-def _joined(chunks: list[_Chunk]) -> bytes:
-    return b"".join([_PNG_SIGNATURE, *(chunk.whole for chunk in chunks)])
-
-
-def _check_end(image: PngImageFile, chunks: list[_Chunk]) -> None:
-    """Refuse pixels that end early, whose rest is black: where the last row is not, nothing need be inflated again."""
-    last = image.crop((0, image.height - 1, image.width, image.height))
-    if "interlace" not in image.info and np.asarray(last).any():
-        return
-    promised = _promised_bytes(chunks[0].data)
-    inflate, held = zlib.decompressobj(), 0
-    for chunk in chunks:
-        for start in range(0, len(chunk.data) if chunk.name == b"IDAT" and held < promised else 0, _PNG_BLOCK):
-            held += len(inflate.decompress(chunk.data[start : start + _PNG_BLOCK]))
-            if held >= promised:
-                return
-    raise ImageError(f"the pixels end early, after {held} of {promised} bytes: make it anew")
-
-
-def _promised_bytes(header: memoryview) -> int:
-    """How many bytes the pixels are, with a filter's number before each row."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    passes = _PNG_PASSES if interlaced else ((0, 0, 1, 1),)
-    sizes = [(math.ceil((height - y) / down), math.ceil((width - x) / right)) for y, x, down, right in passes]
-    bits = depth * _PNG_CHANNELS[colour]
-    return sum(rows * (1 + math.ceil(columns * bits / 8)) for rows, columns in sizes if rows > 0 and columns > 0)
-
-
-def _decode_deep(chunks: list[_Chunk]) -> Array:
-    pixels = _joined([chunk for chunk in chunks if chunk.name in _PNG_PIXELS])  # OpenCV would turn by the others
-    array = cv2.imdecode(np.frombuffer(pixels, np.uint8), cv2.IMREAD_UNCHANGED)
+        array = None if is_deep or _ends_black(image) else _array(image)
+    del image
     if array is None:
-        raise ImageError("the pixels of this PNG are damaged: make it anew")
+        array = _decode_png(file)
+        array = _keyed(array, key) if array.shape[2] == 1 else array
+    return upright(array, orientation)
+
+
+def _ends_black(image: Image.Image) -> bool:
+    """Tell whether the pixels may end early: interlaced, or zeros in the last row."""
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    return "interlace" in image.info or not np.asarray(last).any()
+
+
+def _decode_png(file: BinaryIO) -> Array:
+    file.seek(0)
+    array = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise ImageError("the pixels of this PNG are damaged or end early: make it anew")
     if array.ndim == 2:
         return array[..., np.newaxis]
     order = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    for start in range(0, len(array), _PNG_ROWS):  # so that two whole arrays are never held
-        array[start : start + _PNG_ROWS] = cv2.cvtColor(array[start : start + _PNG_ROWS], order)
+    for top in range(0, len(array), _ROWS):  # so that two whole arrays are never held
+        array[top : top + _ROWS] = cv2.cvtColor(array[top : top + _ROWS], order)
     return array
 
 
 def _keyed(array: Array, key: object) -> Array:
-    """Make the one colour that a 16-bit file calls transparent, if any, an alpha channel."""
+    """Make the one grey that the file calls transparent, if any, an alpha channel."""
     if key is None:
         return array
     visible = (array != np.array(key)).any(axis=2, keepdims=True)
@@ -199,14 +131,21 @@ def from_pil(image: Image.Image) -> Array:
         ImageError: for NaN and infinity.
     """
     image.load()  # which turns a TIFF file, and then it has no orientation any more
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    return upright(_array(image), image.getexif().get(_ORIENTATION, 1))
+
+
+def _array(image: Image.Image) -> Array:
+    """Return the pixels of an image that is loaded: a few rows at a time, as Pillow copies what it converts twice."""
     if image.mode[0] in "IF":
-        return upright(_keyed(kept(np.asarray(image))[..., np.newaxis], image.info.get("transparency")), orientation)
-    if image.mode == "La":  # grey multiplied by its alpha, which Pillow turns into nothing else
-        image = image.convert("LA")
+        return _keyed(kept(np.asarray(image))[..., np.newaxis], image.info.get("transparency"))
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
-    array = np.array(image if image.mode == mode else image.convert(mode))
-    return upright(array[..., np.newaxis] if mode == "L" else array, orientation)
+    array = np.empty((image.height, image.width, len(mode)), np.uint8)
+    for top in range(0, image.height, _ROWS):
+        rows = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+        if rows.mode == "La":  # grey multiplied by its alpha, which Pillow turns into nothing else
+            rows = rows.convert("LA")
+        array[top : top + _ROWS] = np.asarray(rows.convert(mode)).reshape(-1, image.width, len(mode))
+    return array
 
 
 def to_pil(array: Array) -> Image.Image:
