@@ -4,15 +4,14 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks import ours, reference
-from benchmarks.measure import Apart, Call, Memory, alternate, launches, peak_memory, ratio, seconds_of, spread
-from benchmarks.report import Bar, chart, conditions, milliseconds, table, write_json
+from benchmarks import measure, ours, reference
+from benchmarks.measure import Apart, Call, launches, ratio, seconds_of, spread
+from benchmarks.report import conditions, measured_cells, table, write_json
 from benchmarks.roofline import Peaks, flops, has_bf16, higher, peaks
 from pix2pix.errors import UserError
 from pix2pix.runtime import Runtime
@@ -64,9 +63,7 @@ def compare(name: str, variants: Sequence[str], place: Place, asked: argparse.Na
     """Measure a case, its variants in turn, each in a process of its own; yield a record of each."""
     case, device = CASES[name], place.device
     sides = {variant: Apart(build, variant, case, place) for variant in (REFERENCE, *variants)}
-    memory = {variant: side.run(peak_memory) for variant, side in sides.items()}
-    timed = {variant: partial(side.run, seconds_of, device) for variant, side in sides.items()}
-    seconds = alternate(timed, asked.rounds, warm_up=asked.warm_up)
+    seconds, memory = measure.compare(sides, device, asked.rounds, warm_up=asked.warm_up)
     work = sides[REFERENCE].run(flops)
     errors = {} if case.training else _errors(variants, case, place)
     for variant, measured in seconds.items():
@@ -104,17 +101,12 @@ def _hours(call: Call, steps: int, device: torch.device) -> float:
 
 def row(record: Mapping[str, Any], limits: Mapping[str, Peaks]) -> list[str]:
     """Return a record as a line of the table."""
-    times, faster = record["spread"], record["ratio"]
     peak = limits[arithmetic(record["variant"])].conv
-    memory = Memory(**record["memory"]) if record["memory"] else None
+    *times, memory = measured_cells(record)
     return [
-        record["case"],
-        record["variant"],
-        milliseconds(times["median"]),
-        f"{milliseconds(times['lower'])} - {milliseconds(times['upper'])}",
-        f"{faster['medians']:.2f} / {faster['rounds']:.2f} / {faster['least']:.2f}",
-        f"{100 * record['flops'] / times['median'] / peak:.0f} %",
-        f"{memory.peak / 1e9:.2f} / {memory.growth / 1e9:.2f}" if memory else "",
+        *(record["case"], record["variant"], *times),
+        f"{100 * record['flops'] / record['spread']['median'] / peak:.0f} %",
+        memory,
         f"{record['error']:.1e}" if record["error"] is not None else "",
         *(f"{record['launches'][name]}" for name in ("kernels", "calls") if record["launches"]),
         *([f"{record['hours_of_facades']:.1f} h"] if record["hours_of_facades"] else []),
@@ -134,8 +126,8 @@ def arithmetic(variant: str) -> str:
 HEAD = ("case", "variant", "ms", "quartiles", "ratio: medians / rounds / least", "of the peak", "GB: peak / growth")
 
 
-def measure(asked: argparse.Namespace, place: Place) -> None:
-    """Run what was asked, print a table line for each record, and keep JSON and plot up to date after every case.
+def measure_cases(asked: argparse.Namespace, place: Place) -> None:
+    """Run what was asked, print a table line for each record, and keep the JSON file up to date after every case.
 
     Peaks are measured anew before every case and the highest counts, since other processes may lower one of them.
     """
@@ -155,23 +147,9 @@ def measure(asked: argparse.Namespace, place: Place) -> None:
         if asked.json:
             found = {kind: limit._asdict() for kind, limit in limits.items()}
             write_json(asked.json, surroundings | {"peaks": found, "results": records})
-        if asked.plot:
-            asked.plot.write_text(plot(records), encoding="utf-8")
     for kind, limit in limits.items():
         gemm, conv, copy = (figure / 1e9 for figure in limit)
         print(f"peaks, {kind}: GEMM {gemm:.0f} GFLOP/s, convolution {conv:.0f} GFLOP/s, copy {copy:.1f} GB/s")
-
-
-def plot(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the ratios of all but the reference as an SVG file."""
-    return chart(
-        "times as fast as the reference (median of the rounds, quartiles)",
-        [
-            Bar(f"{one['case']} {one['variant']}", *(one["ratio"][name] for name in ("rounds", "lower", "upper")))
-            for one in records
-            if one["variant"] != REFERENCE
-        ],
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -186,13 +164,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, help="also time so many steps on end and extrapolate to 80,000")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--json", type=Path, help="file for all figures and their conditions")
-    parser.add_argument("--plot", type=Path, help="SVG file for a bar chart of the ratios")
     asked = parser.parse_args(argv)
     try:
         directory, device = reference.checked(asked.reference.resolve()), Runtime(asked.device).device
         with tempfile.TemporaryDirectory() as folder:
             run = asked.run or ours.write_random_run(Path(folder) / "random")
-            measure(asked, Place(directory, run, device))
+            measure_cases(asked, Place(directory, run, device))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

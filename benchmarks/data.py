@@ -7,11 +7,11 @@ take turns, so that what else the machine does meets all of them.
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.measure import alternate, ratio, spread
 from benchmarks.report import conditions, write_json
 from pix2pix.data.augment import Augment, resized
 from pix2pix.data.batches import training_batches
@@ -86,30 +87,21 @@ def taking(batches: Iterator[Any]) -> Variant:
     return lambda count: list(islice((len(item) for item in batches), count))
 
 
-def alternate(variants: dict[str, Variant], rounds: int, pairs: int, batch: int) -> dict[str, list[float]]:
-    """Pairs per second of each variant in each round; the order moves on by one from round to round."""
-    names = list(variants)
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for variant in variants.values():
-        variant(2)
-    for number in range(rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            count = max(pairs // batch, 1) * (10 if "ours, cache" in name else 1)  # as long as the slow ones, roughly
-            began = time.perf_counter()
-            variants[name](count)
-            found[name].append(count * batch / (time.perf_counter() - began))
-    return found
+def seconds_per_pair(name: str, variant: Variant, pairs: int, batch: int) -> float:
+    """Return the seconds that a variant takes for a pair; a cache loads ten times as many, to take as long."""
+    count = max(pairs // batch, 1) * (10 if "ours, cache" in name else 1)
+    began = time.perf_counter()
+    variant(count)
+    return (time.perf_counter() - began) / (count * batch)
 
 
-def summary(found: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Medians, quartiles, and the median of the ratios to the reference, round by round."""
-    base = found["reference"]
+def summary(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Return pairs per second (median, quartiles) and the ratio to the reference, the median of the rounds' ratios."""
     table = {}
-    for name, speeds in found.items():
-        low, middle, high = statistics.quantiles(speeds, n=4, method="inclusive")
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(speeds, base, strict=True))
-        table[name] = {"median": middle, "q1": low, "q3": high, "ms": 1000 / middle, "ratio": ratio}
+    for name, own in seconds.items():
+        _, low, middle, high = spread([1 / each for each in own])
+        faster = ratio(seconds["reference"], own).rounds
+        table[name] = {"median": middle, "q1": low, "q3": high, "ms": 1000 / middle, "ratio": faster}
     return table
 
 
@@ -143,13 +135,16 @@ def main() -> None:
         variants = {"reference": reference(arguments.reference, arguments.dataroot, batch)}
         variants["ours, first epoch"] = cold(pairs, batch, room, sides)
         variants |= {name: ours(pairs, batch, cache) for name, cache in caches.items()}
-        table = summary(alternate(variants, arguments.rounds, arguments.pairs, batch))
+        timed = {
+            name: partial(seconds_per_pair, name, variant, arguments.pairs, batch) for name, variant in variants.items()
+        }
+        table = summary(alternate(timed, arguments.rounds, warm_up=1))
         results[f"batch {batch}"] = table
         print(f"\nbatch {batch}: {LOAD} -> {CROP}, {len(pairs)} pairs, medians of {arguments.rounds} turns")
         print(f"{'':24}{'pairs/s':>9}  {'quartiles':>15}{'ms/pair':>9}{'ratio':>7}")
         for name, row in table.items():
-            spread = f"{row['q1']:.0f} to {row['q3']:.0f}"
-            print(f"{name:24}{row['median']:9.0f}  {spread:>15}{row['ms']:9.2f}{row['ratio']:7.2f}")
+            quartiles = f"{row['q1']:.0f} to {row['q3']:.0f}"
+            print(f"{name:24}{row['median']:9.0f}  {quartiles:>15}{row['ms']:9.2f}{row['ratio']:7.2f}")
     if arguments.json:
         write_json(arguments.json, results)
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks import measure
 from benchmarks.gatys import picture
-from benchmarks.measure import Apart, Call, alternate, peak_memory, ratio, seconds_of, spread
-from benchmarks.report import conditions, milliseconds, table, write_json
+from benchmarks.measure import Apart, Call, ratio, spread
+from benchmarks.report import conditions, measured_cells, table, write_json
 from pix2pix.errors import UserError
 from pix2pix.layers import AdaIN, channel_statistics
 from pix2pix.methods.adain import Adain
@@ -87,9 +88,7 @@ def compare(size: int, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     task = Task(picture(None, 0, size), picture(None, 1, size), asked.weights, asked.device)
     device = Runtime(asked.device).device
     sides = {name: Apart(build, name, task) for name in SIDES}
-    memory = {name: side.run(peak_memory) for name, side in sides.items()}
-    timed = {name: partial(side.run, seconds_of, device) for name, side in sides.items()}
-    seconds = alternate(timed, asked.rounds)
+    seconds, memory = measure.compare(sides, device, asked.rounds)
     for side in sides.values():
         side.close()
     seconds[GATYS] = [asked.iterations * measured for measured in seconds[GATYS]]
@@ -104,15 +103,9 @@ def compare(size: int, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def row(record: Mapping[str, Any]) -> list[str]:
     """Return a record as a line of the table."""
-    times, faster, memory, iterations = (record[name] for name in ("spread", "ratio", "memory", "iterations"))
-    return [
-        str(record["size"]),
-        record["method"] + (f", {iterations} iterations" if iterations > 1 else ""),
-        milliseconds(times["median"]),
-        f"{milliseconds(times['lower'])} - {milliseconds(times['upper'])}",
-        f"{faster['medians']:.1f} / {faster['rounds']:.1f} / {faster['least']:.1f}",
-        f"{memory['peak'] / 1e9:.2f} / {memory['growth'] / 1e9:.2f}" if memory else "",
-    ]
+    method, iterations = record["method"], record["iterations"]
+    named = f"{method}, {iterations} iterations" if iterations > 1 else method
+    return [str(record["size"]), named, *measured_cells(record, digits=1)]
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

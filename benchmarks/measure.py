@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -106,6 +107,15 @@ def alternate(timed: Mapping[str, Callable[[], float]], rounds: int, *, warm_up:
             if number >= 0:
                 seconds[name].append(measured)
     return seconds
+
+
+def compare(
+    sides: Mapping[str, Apart], device: torch.device, rounds: int, *, warm_up: int = 2
+) -> tuple[dict[str, list[float]], dict[str, Memory | None]]:
+    """Return the seconds of each side, one per round, and the memory that it needs."""
+    memory = {name: side.run(peak_memory) for name, side in sides.items()}
+    timed = {name: partial(side.run, seconds_of, device) for name, side in sides.items()}
+    return alternate(timed, rounds, warm_up=warm_up), memory
 
 
 def spread(seconds: Sequence[float]) -> Spread:

@@ -59,16 +59,17 @@ def runtime(run: RunOptions) -> Runtime:
     return Runtime(run.device, run.precision, speedups(run.fast), compiled=run.compile)
 
 
-def write_random_run(folder: Path) -> Path:
-    """Write the run of an untrained U-Net 256 with BatchNorm, whose running statistics are those of a facade."""
-    given = {"dataroot": "datasets", "name": folder.name, "norm": "batch", "statistics": "running", "device": "cpu"}
-    options = from_dict(Pix2PixOptions, given)
+def write_random_run(folder: Path, norm: str = "batch") -> Path:
+    """Write the run of an untrained U-Net 256; running statistics of BatchNorm are those of a facade."""
+    given = {"dataroot": "datasets", "name": folder.name, "norm": norm, "device": "cpu"}
+    options = from_dict(Pix2PixOptions, given | ({"statistics": "running"} if norm == "batch" else {}))
     method = Pix2Pix(options, CODEC, Runtime("cpu"))
     for module in method.generator.modules():
         if isinstance(module, Norm):
             module.momentum = 1.0
-    with torch.no_grad(), switched(method.generator, statistics="batch", dropout=False):
-        method.generator(facades(1, 256, torch.device("cpu")).source)
+    if norm == "batch":
+        with torch.no_grad(), switched(method.generator, statistics="batch", dropout=False):
+            method.generator(facades(1, 256, torch.device("cpu")).source)
     method.networks, method.optimizers = {"G": method.generator}, {}
     folder.mkdir(parents=True, exist_ok=True)
     save(method, options, Progress(step=1), folder, best=False)

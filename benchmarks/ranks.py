@@ -16,16 +16,15 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
-from benchmarks.report import conditions, write_json
+from benchmarks.ours import CODEC
+from benchmarks.report import conditions, table, write_json
 from pix2pix import ranks
 from pix2pix.data.records import Pair
-from pix2pix.images import Codec, Encoding
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.options import Pix2PixOptions, from_dict
 from pix2pix.runtime import Runtime
 
 WARM_UP = 2  # steps
-PHOTOS = Codec(Encoding("photo", 3), Encoding("photo", 3))
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
         for count, batch_size in shapes:
             seconds[count, batch_size] += measured(count, batch_size, given)
     report = summary(seconds, given)
-    print(table(report))
+    print(show(report))
     if given.json:
         write_json(given.json, report)
 
@@ -80,7 +79,7 @@ def run(rank: int, count: int, port: int, batch_size: int, given: argparse.Names
         {"data": data, "network": network, "train": {"batch_size": batch_size}, "run": {"name": "x", "device": "cpu"}},
     )
     with ranks.joined():
-        method = Pix2Pix(options, PHOTOS, Runtime("cpu"))
+        method = Pix2Pix(options, CODEC, Runtime("cpu"))
         images = torch.rand(2, batch_size, 3, given.size, given.size) * 2 - 1
         seconds = []
         for _ in range(WARM_UP + given.steps):
@@ -113,22 +112,19 @@ def summary(seconds: dict[tuple[int, int], list[float]], given: argparse.Namespa
     }
 
 
-def table(report: dict[str, Any]) -> str:
-    """Return the report as lines."""
-    lines = [
-        f"{report['generator']}, ngf {report['ngf']}, {report['cores']} cores, load {report['load_average'][0]:.1f}"
-    ]
-    lines += ["processes  batch each  threads each  seconds per step (quartiles)    pairs/s"]
+def show(report: dict[str, Any]) -> str:
+    """Return the report as a Markdown table, with the efficiencies below it."""
+    rows = []
     for row in report["rows"]:
         (low, high), pairs = row["quartiles"], row["processes"] * row["batch_size"]
-        lines.append(
-            f"{row['processes']:9d}  {row['batch_size']:10d}  {row['threads']:12d}  "
-            f"{row['seconds']:.3f} ({low:.3f} to {high:.3f})  {pairs / row['seconds']:16.2f}"
-        )
+        shape = [str(row[name]) for name in ("processes", "batch_size")]
+        rows.append([*shape, f"{row['seconds']:.3f}", f"{low:.3f} - {high:.3f}", f"{pairs / row['seconds']:.2f}"])
     efficiency = report["efficiency"]
-    lines += [f"efficiency of each of two: {efficiency['at_equal_step']:.2f} for a step of the same pairs, "
-              f"{efficiency['at_equal_batch']:.2f} for the same batch each"]  # fmt: skip
-    return "\n".join(lines)
+    return (
+        f"{table(['processes', 'pairs each', 'seconds a step', 'quartiles', 'pairs/s'], rows)}\n\n"
+        f"efficiency of each of two: {efficiency['at_equal_step']:.2f} for a step of the same pairs, "
+        f"{efficiency['at_equal_batch']:.2f} for the same batch each"
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""What surrounds a measurement: its conditions, the JSON file, a table and a bar chart."""
+"""What surrounds a measurement: its conditions, the JSON file and a table."""
 
-import html
 import json
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -55,31 +54,12 @@ def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:,.{max(0, 2 - len(str(int(1000 * seconds))) + 1)}f}"
 
 
-class Bar(NamedTuple):
-    """A bar of the chart, from 0 to `value`; `low` and `high` are the ends of its whisker."""
-
-    label: str
-    value: float
-    low: float
-    high: float
-
-
-def chart(title: str, bars: Sequence[Bar]) -> str:
-    """Return a bar chart as an SVG file: a bar a line, all on one scale, each with its value and whisker."""
-    scale = 360 / max(bar.high for bar in bars)
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{40 + 24 * len(bars)}" '
-        'font-family="sans-serif" font-size="13">',
-        f'<rect width="100%" height="100%" fill="#fff"/><text x="10" y="22" font-weight="bold">{html.escape(title)}'
-        "</text>",
+def measured_cells(record: Mapping[str, Any], *, digits: int = 2) -> list[str]:
+    """Return the median, quartiles (ms), ratios and memory (GB) of a record as cells of a table."""
+    times, faster, memory = record["spread"], record["ratio"], record["memory"]
+    return [
+        milliseconds(times["median"]),
+        f"{milliseconds(times['lower'])} - {milliseconds(times['upper'])}",
+        " / ".join(f"{faster[name]:.{digits}f}" for name in ("medians", "rounds", "least")),
+        f"{memory['peak'] / 1e9:.2f} / {memory['growth'] / 1e9:.2f}" if memory else "",
     ]
-    for row, bar in enumerate(bars):
-        y = 36 + 24 * row
-        left, right = 180 + scale * bar.low, 180 + scale * bar.high
-        lines += [
-            f'<text x="170" y="{y + 13}" text-anchor="end">{html.escape(bar.label)}</text>',
-            f'<rect x="180" y="{y}" width="{scale * bar.value:.1f}" height="18" fill="#7aa6d6"/>',
-            f'<path d="M{left:.1f} {y + 9}H{right:.1f}" stroke="#234" stroke-width="2"/>',
-            f'<text x="{right + 8:.1f}" y="{y + 13}">{bar.value:.2f}</text>',
-        ]
-    return "\n".join([*lines, "</svg>\n"])

@@ -21,13 +21,10 @@ import torch
 from torch import Tensor
 
 import pix2pix
+from benchmarks import ours
 from benchmarks.measure import Apart, Call, Memory, peak_memory, seconds_of
 from benchmarks.report import conditions, write_json
-from pix2pix.images import Array, Codec, Encoding, find_images, read, resize_nearest
-from pix2pix.methods.pix2pix import Pix2Pix
-from pix2pix.options import Pix2PixOptions, from_dict
-from pix2pix.runtime import Runtime
-from pix2pix.training import Progress, save
+from pix2pix.images import Array, find_images, read, resize_nearest
 
 SMALL_TILE = 256
 
@@ -46,15 +43,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--check", type=int, nargs="*", default=[1024, 2048], help="sizes to compare with the whole at")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     return parser.parse_args()
-
-
-def random_run(folder: Path) -> Path:
-    """Save a run of random weights that has not trained a step, and return its folder."""
-    options = from_dict(Pix2PixOptions, {"dataroot": "none", "name": "random", "norm": "instance", "device": "cpu"})
-    codec = Codec(Encoding("photo", 3), Encoding("photo", 3))
-    folder.mkdir()
-    save(Pix2Pix(options, codec, Runtime("cpu")), options, Progress(step=1), folder, best=True)
-    return folder
 
 
 def sources(folder: Path, direction: str) -> list[Array]:
@@ -134,7 +122,7 @@ def main() -> int:
     tile = options.tile if options.tile in ("auto", "off") else int(options.tile)
     choices = {"device": options.device, "precision": options.precision}
     with tempfile.TemporaryDirectory() as place:
-        run = random_run(Path(place) / "run") if options.random else options.run
+        run = ours.write_random_run(Path(place) / "run", "instance") if options.random else options.run
         direction = pix2pix.load(run, device="cpu").description["direction"]
         images = sources(options.images, direction) if options.images else []
         file = Path(place) / "large.npy"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks.measure import Apart, Memory, Ratio, Spread, alternate, peak_memory, ratio, seconds_of, spread
-from benchmarks.roofline import Peaks, flops, has_bf16, higher, least_time, peaks
+from benchmarks.roofline import flops
 from pix2pix.networks.generators import build_generator
 from pix2pix.networks.patchgan import PatchGAN
 
@@ -111,24 +111,3 @@ def test_flops_of_the_networks_at_256_are_the_sums_over_their_layers():
         x, pair = torch.empty(1, 3, 256, 256), torch.empty(1, 6, 256, 256)
     assert flops(lambda: g(x)) == pytest.approx(convolutions(g, x), rel=1e-3) == pytest.approx(12.1e9, rel=0.01)
     assert flops(lambda: d(pair)) == pytest.approx(convolutions(d, pair), rel=1e-3) == pytest.approx(6.39e9, rel=0.01)
-
-
-def test_least_time_is_of_three_runs_at_least():
-    ran = []
-    assert least_time(lambda: ran.append(1), lambda: None, seconds=0) < 1
-    assert len(ran) == 3
-
-
-def test_of_two_measurements_of_the_peaks_the_higher_figures_count():
-    assert higher(Peaks(1, 5, 3), Peaks(2, 4, 3)) == Peaks(2, 5, 3)
-
-
-@pytest.mark.slow
-def test_the_peaks_of_this_processor_are_more_than_a_tenth_of_a_gigaflop_per_second():
-    assert min(peaks(CPU, torch.float32)) > 1e8
-
-
-def test_a_processor_without_avx512_has_no_bfloat16(monkeypatch):
-    for capability, native in (("AVX2", False), ("AVX512", True)):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
-        assert has_bf16(CPU) is native

@@ -1,9 +1,8 @@
 import json
-from xml.etree import ElementTree
 
 import torch
 
-from benchmarks.report import Bar, chart, conditions, milliseconds, table, write_json
+from benchmarks.report import conditions, measured_cells, milliseconds, table, write_json
 
 
 def test_a_table_is_markdown():
@@ -29,9 +28,12 @@ def test_conditions_are_plain_values_and_tell_the_machine(tmp_path):
     assert {"command", "commit", "cpu_capability"} <= told.keys()
 
 
-def test_the_bars_of_a_chart_are_as_long_as_their_values_on_one_scale():
-    picture = ElementTree.fromstring(chart("a < b", [Bar("one", 1, 0.5, 1.5), Bar("<three>", 3, 2.5, 4)]))
-    texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts == ["a < b", "one", "1.00", "<three>", "3.00"]
-    widths = [bar.attrib["width"] for bar in picture.iter("{http://www.w3.org/2000/svg}rect")][1:]
-    assert widths == ["90.0", "270.0"]
+def test_cells_of_a_record_are_median_quartiles_ratios_and_memory():
+    record = {
+        "spread": {"least": 0.1, "lower": 0.15, "median": 0.2, "upper": 0.25},
+        "ratio": {"medians": 2.0, "rounds": 2.5, "least": 3.0, "lower": 2.0, "upper": 3.0},
+        "memory": {"peak": 2e9, "growth": 1e9},
+    }
+    cells = ["200", "150 - 250", "2.00 / 2.50 / 3.00", "2.00 / 1.00"]
+    assert measured_cells(record) == cells
+    assert measured_cells(record | {"memory": None}, digits=1) == [*cells[:2], "2.0 / 2.5 / 3.0", ""]

@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import against_reference, gatys, inference, ours, soak
+from benchmarks import against_reference, data, feed_forward, gatys, ours, soak
 from benchmarks.soak import Sample, growth, sample
 
 ROOT = Path(ours.__file__).parent.parent
@@ -45,43 +46,24 @@ def stand_in(tmp_path):
     return models.parent
 
 
-@pytest.mark.parametrize("script", [against_reference, gatys, inference, soak])
-def test_help_tells_what_is_measured(script, capsys):
+@pytest.mark.parametrize("name", ["against_reference", "data", "feed_forward", "gatys", "ranks", "soak", "tiles"])
+def test_help_names_the_options(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit) as ended:
-        script.main(["--help"])
+        importlib.import_module(f"benchmarks.{name}").main()
     assert ended.value.code == 0
-    shown = capsys.readouterr().out
-    assert f"python -m {script.__name__}" in shown
-    assert " ".join(script.__doc__.split()) in " ".join(shown.split())
+    assert "--json" in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_checkout_of_the_reference_is_refused(tmp_path, capsys):
+def test_a_folder_that_is_no_checkout_of_the_reference_is_an_error(tmp_path, capsys):
     assert against_reference.main(["--reference", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == (
-        f"error: --reference {tmp_path} has no models/pix2pix_model.py; a checkout of "
-        "junyanz/pytorch-CycleGAN-and-pix2pix is needed, see benchmarks/README.md\n"
-    )
+    assert f"--reference {tmp_path}" in capsys.readouterr().err
 
 
-def test_a_run_that_does_not_exist_is_refused(tmp_path, capsys):
-    flags = ["--run", str(tmp_path / "none"), "--sizes", "256", "--batches", "1"]
-    assert inference.main(flags) == 2
-    assert capsys.readouterr().err.startswith("error: ")
-
-
-def test_a_line_of_the_table_tells_time_ratio_share_and_memory():
-    record = {
-        **{"case": "in_b1", "variant": "fp32", "flops": 2e9, "error": None, "launches": None},
-        "spread": {"least": 0.1, "lower": 0.15, "median": 0.2, "upper": 0.25},
-        "ratio": {"medians": 2.0, "rounds": 2.5, "least": 3.0, "lower": 2.0, "upper": 3.0},
-        "memory": {"peak": 2e9, "growth": 1e9},
-        "hours_of_facades": None,
-    }
-    limits = {"float32": against_reference.Peaks(gemm=50e9, conv=40e9, copy=1e9)}
-    assert against_reference.row(record, limits) == [
-        *("in_b1", "fp32", "200", "150 - 250", "2.00 / 2.50 / 3.00", "25 %", "2.00 / 1.00", "")
-    ]
-    assert "in_b1 fp32" in against_reference.plot([record])
+def test_the_ratio_of_loaders_is_the_median_of_those_within_each_round():
+    table = data.summary({"reference": [1, 1 / 2, 1 / 4], "ours": [0.1, 0.1, 0.1]})
+    assert table["reference"] == {"median": 2, "q1": 1.5, "q3": 3, "ms": 500, "ratio": 1}
+    assert (table["ours"]["median"], table["ours"]["ratio"]) == (10, pytest.approx(5))
 
 
 def test_the_error_is_a_share_of_the_exact_norm():
@@ -90,18 +72,12 @@ def test_the_error_is_a_share_of_the_exact_norm():
 
 @pytest.mark.slow
 def test_the_plain_loop_starts_from_the_same_loss_and_lowers_it_as_much():
-    task = gatys.Task(gatys.picture(None, 0, 32), gatys.picture(None, 1, 32), "random", 30, 100)
+    task = gatys.Task(gatys.picture(None, 0, 32), gatys.picture(None, 1, 32), "random", 40, 100)
     plain, fast = ([mark.loss for mark in gatys.build(side, task)()] for side in ("plain", "fast"))
-    assert len(plain) == len(fast) == 30
+    assert len(plain) == len(fast) == 40
     assert fast[0] == pytest.approx(plain[0], rel=1e-4)
     assert fast[-1] == pytest.approx(plain[-1], rel=0.05)
     assert plain[-1] < 0.1 * plain[0]
-
-
-@pytest.mark.slow
-def test_weights_to_paint_with_that_do_not_exist_are_refused(tmp_path, capsys):
-    assert gatys.main(["--weights", str(tmp_path / "none.pth"), "--size", "32"]) == 2
-    assert capsys.readouterr().err.startswith("error: ")
 
 
 def samples(*values):
@@ -115,8 +91,8 @@ def test_growth_compares_the_end_with_the_steps_after_the_warm_up():
     assert growth(grown, "rss") == pytest.approx(0.1)
 
 
-def test_too_few_samples_are_told():
-    with pytest.raises(ValueError, match="1 samples of 100 steps are too few; sample more often"):
+def test_too_few_samples_are_an_error():
+    with pytest.raises(ValueError, match="1 samples"):
         growth([Sample(100, 1, 1, 1)], "rss")
 
 
@@ -138,37 +114,34 @@ def test_a_process_is_looked_at_while_it_runs_and_not_after_its_end(tmp_path):
 
 @pytest.mark.slow
 def test_both_sides_are_measured_and_told(stand_in, tmp_path):
-    files = ("--json", tmp_path / "found.json", "--plot", tmp_path / "found.svg")
+    file = tmp_path / "found.json"
     flags = ("--cases", "in_b1", "translate_256", "--rounds", 1, "--warm_up", 0, "--steps", 1, "--device", "cpu")
-    command = [sys.executable, "-m", "benchmarks.against_reference", "--reference", stand_in, *flags, *files]
+    command = [sys.executable, "-m", "benchmarks.against_reference", "--reference", stand_in, *flags, "--json", file]
     done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = json.loads(file.read_text())
     assert [(one["case"], one["variant"]) for one in found["results"]] == [
         (case, variant) for case in ("in_b1", "translate_256") for variant in ("reference", "fp32")
     ]
     assert found["results"][0]["flops"] == 2 * (2 * 3 * 3 * 256 * 256)
     assert found["results"][1]["hours_of_facades"] > 0
     assert found["results"][3]["error"] < 1e-3
-    assert (tmp_path / "found.svg").read_text().startswith("<svg")
     assert "| in_b1 | fp32 | " in done.stdout
 
 
 @pytest.mark.slow
-def test_both_paintings_are_measured_and_told(tmp_path, capsys):
-    flags = ("--size", 48, "--iterations", 3, "--rounds", 1, "--json", tmp_path / "found.json")
-    assert gatys.main(list(map(str, flags))) == 0
+@pytest.mark.parametrize(
+    ("script", "flags", "sides"),
+    [
+        (gatys, ("--size", 48, "--iterations", 3), ["plain", "unaided", "fast"]),
+        (feed_forward, ("--sizes", 32, "--iterations", 7, "--device", "cpu"), list(feed_forward.SIDES)),
+    ],
+)
+def test_every_side_of_a_painting_is_measured(script, flags, sides, tmp_path):
+    assert script.main(list(map(str, (*flags, "--rounds", 1, "--json", tmp_path / "found.json")))) == 0
     found = json.loads((tmp_path / "found.json").read_text())["results"]
-    assert [one["side"] for one in found] == ["plain", "unaided", "fast"]
-    assert "| fast | " in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_translation_is_measured_by_size(tmp_path):
-    flags = ("--random", "--sizes", 256, "--batches", 1, 2, "--rounds", 1, "--json", tmp_path / "found.json")
-    assert inference.main(list(map(str, flags))) == 0
-    found = json.loads((tmp_path / "found.json").read_text())["results"]
-    assert [(one["size"], one["batch"]) for one in found] == [(256, 1), (256, 2)]
+    assert [one.get("side") or one["method"] for one in found] == sides
+    assert all(one["seconds"][0] > 0 for one in found)
 
 
 @pytest.mark.slow
