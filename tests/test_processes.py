@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,17 +13,20 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked from one that has imported torch")
 
-# Imports once, then runs `train` in a fresh process group for each line of arguments; tells its number, then its end.
+# Imports once, then runs `train` in a fresh process group for each line, of a file for its errors and of arguments;
+# tells its number, then its end.
 NURSERY = """
 import json, os, sys
 import torch, pix2pix.data.augment, pix2pix.data.batches, pix2pix.methods, pix2pix.monitor, pix2pix.training
 from pix2pix.cli import main
 torch.set_num_threads(1)
 for line in sys.stdin:
+    errors, *words = json.loads(line)
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
-        status = main(["train", *json.loads(line)])
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+        status = main(["train", *words])
         sys.stdout.flush()
         os._exit(status)
     print("began", child, flush=True)
@@ -34,9 +38,9 @@ LONG = ("--steps", 100_000, "--save_every", 1, "--val_every", 100_000)
 class Training:
     """A training in a process of its own."""
 
-    def __init__(self, nursery, folder, words):
-        self.nursery, self.folder, self.status = nursery, folder, None
-        nursery.stdin.write(json.dumps(words) + "\n")
+    def __init__(self, nursery, folder, errors, words):
+        self.nursery, self.folder, self.errors, self.status = nursery, folder, errors, None
+        nursery.stdin.write(json.dumps([str(errors), *words]) + "\n")
         nursery.stdin.flush()
         self.pid = self._told("began")
 
@@ -44,6 +48,9 @@ class Training:
         """Wait until the log tells of a step; step 0 is the run's beginning."""
         wait_until((self.folder / "options.yaml").exists)
         wait_until(lambda: logged_steps(self.folder) >= step)
+
+    def workers(self):
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def end(self):
         """Wait for the end; return the exit status, negative if a signal killed it."""
@@ -62,7 +69,7 @@ class Training:
         return int(number)
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -88,7 +95,7 @@ def start(nursery, tiny):
     begun = []
 
     def begin(*flags):
-        begun.append(Training(nursery, tiny.folder(), tiny.words("run", *flags)))
+        begun.append(Training(nursery, tiny.folder(), tiny.home / "stderr.txt", tiny.words("run", *flags)))
         return begun[0]
 
     yield begin
@@ -135,6 +142,40 @@ def test_a_trainer_killed_beside_two_live_workers_is_resumed_at_once(start, tiny
     assert group_exists(training.pid), "the workers live"
     assert tiny.resume("run", "--steps", step + 1) == 0
     assert tiny.content()["step"] == step + 1
+
+
+def assert_ends_in_one_line(training, *words):
+    began = time.monotonic()
+    assert training.end() == 1
+    assert time.monotonic() - began < 10
+    *before, last = training.errors.read_text().splitlines()
+    assert last.startswith("error: ")
+    assert all(word in last for word in words)
+    assert not any(line.startswith(("error: ", "Traceback")) for line in before)
+    assert not group_exists(training.pid)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found in /proc")
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))])
+def test_a_worker_killed_at_any_moment_ends_the_training_in_one_line(start, tiny, number):
+    chance = random.Random(number)
+    training = start(*LONG, "--num_workers", 2, "--cache", "off")
+    training.wait_for_step(chance.randint(2, 20))
+    time.sleep(chance.uniform(0, 0.05))
+    os.kill(chance.choice(training.workers()), signal.SIGKILL)
+    assert_ends_in_one_line(training, "a worker process", "--num_workers")
+    assert tiny.resume("run", "--steps", max(tiny.steps()) + 1) == 0
+
+
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
+def test_a_disk_that_answers_no_more_ends_the_training_in_one_line(start, tiny, number):
+    """A pipe that nobody writes to stands for a file of such a disk."""
+    data = Path(shutil.copytree(tiny.data, tiny.home / "data"))
+    training = start(*LONG, "--dataroot", data, "--num_workers", 2, "--cache", "off", "--loader_timeout", 3)
+    training.wait_for_step(3)
+    os.mkfifo(data / "pipe")
+    (data / "pipe").replace(data / "train" / f"{number}.png")
+    assert_ends_in_one_line(training, "--loader_timeout 3 s", "--dataroot")
 
 
 @pytest.mark.parametrize(

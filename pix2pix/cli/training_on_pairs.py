@@ -93,6 +93,7 @@ class TrainingOnPairs:
             shown=progress.shown,
             **part,
             num_workers=given.num_workers,
+            loader_timeout=given.loader_timeout,
             cache=cache,
             pinned=device.type == "cuda",
             say=say,

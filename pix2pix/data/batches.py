@@ -48,6 +48,7 @@ def training_batches(
     rank: int = 0,
     ranks: int = 1,
     num_workers: int = 0,
+    loader_timeout: float = 60,
     cache: Cache | DeviceCache | None = None,
     pinned: bool = False,
     say: Callable[[str], None] = lambda sentence: None,
@@ -62,7 +63,7 @@ def training_batches(
 
     Raises:
         UserError: on reaching an image that cannot be used, or images of unequal size in one batch.
-        LoaderError: if a worker dies or hangs.
+        LoaderError: a worker died, or gave no batch within `loader_timeout` seconds.
     """
     whole, mine = batch_size * ranks, slice(rank * batch_size, (rank + 1) * batch_size)
     offset = 0 if shown is None else shown - start_step * whole
@@ -72,18 +73,23 @@ def training_batches(
 
     reader = Resized(pairs, codec, preprocess, load_size, crop_size, cache if isinstance(cache, Cache) else None)
     if isinstance(cache, DeviceCache):
-        yield from _from_device(cache, reader, augment, multiple, order, start_step, num_workers)
+        yield from _from_device(cache, reader, augment, multiple, order, start_step, num_workers, loader_timeout)
     else:
         assembly = Assembly(reader, augment, multiple)
-        yield from _from_host(assembly, order(start_step), num_workers, pinned, say)
+        yield from _from_host(assembly, order(start_step), num_workers, loader_timeout, pinned, say)
 
 
 def _from_host(
-    assembly: Assembly, order: Iterator[list[Sample]], num_workers: int, pinned: bool, say: Callable[[str], None]
+    assembly: Assembly,
+    order: Iterator[list[Sample]],
+    num_workers: int,
+    timeout: float,
+    pinned: bool,
+    say: Callable[[str], None],
 ) -> Iterator[Pair]:
     """Batches that the loader makes; say once when the cache takes no more."""
     told, cache = False, assembly.resized.cache
-    with closing(loaded(assembly, order, num_workers)) as batches:
+    with closing(loaded(assembly, order, num_workers, timeout)) as batches:
         for batch in batches:
             if cache and cache.failed and not told:
                 told = True
@@ -99,6 +105,7 @@ def _from_device(
     order: Callable[[int], Iterator[list[Sample]]],
     step: int,
     num_workers: int,
+    timeout: float,
 ) -> Iterator[Pair]:
     """Batches made on the device, endless; workers load the pairs that are not there yet."""
 
@@ -111,7 +118,7 @@ def _from_device(
     if not cache.is_full:
         missing = ([sample for sample in batch if sample.pair not in cache] for batch in order(step))
         asked, awaited = itertools.tee(missing)  # loaders ask ahead, when more is missing than in the end
-        with closing(loaded(reader, asked, num_workers)) as read:
+        with closing(loaded(reader, asked, num_workers, timeout)) as read:
             for batch, samples_, raws in zip(order(step), awaited, read, strict=False):
                 for sample, raw in zip(samples_, raws, strict=True):
                     cache.put(sample.pair, raw)

@@ -1,13 +1,12 @@
 """Items of a data set in a given order, loaded by worker processes that die, hang and end in good order."""
 
 import multiprocessing
-import multiprocessing.connection
-import multiprocessing.process
 import signal
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import cv2
@@ -18,18 +17,19 @@ from pix2pix.errors import UserError
 
 Item = TypeVar("Item")
 
-_POLL_SECONDS = 5  # between looks at the workers while an item is awaited
-_PATIENCE = 12  # looks, then the workers are taken to hang
+_POLL_SECONDS = 1.0  # torch looks whether the workers live when it has waited so long for an item
 
 
 class LoaderError(UserError):
     """The worker processes that load images died or hang."""
 
+    exit_status = 1
+
 
 def loaded(
-    dataset: Dataset[Item | UserError], order: Iterable[Any], num_workers: int = 0
+    dataset: Dataset[Item | UserError], order: Iterable[Any], num_workers: int = 0, timeout: float = 60
 ) -> Generator[Item, None, None]:
-    """The items under these keys, one after the other; close() ends the workers.
+    """The items under these keys, one after the other; close() ends the workers. No item may take `timeout` seconds.
 
     Raises:
         UserError: an item is one: returned, as torch would wrap a raised one in a traceback's text.
@@ -42,19 +42,20 @@ def loaded(
         num_workers=num_workers,
         collate_fn=_as_it_is,
         worker_init_fn=_start_worker,
-        timeout=_POLL_SECONDS if num_workers else 0,
+        multiprocessing_context=("fork" if sys.platform == "linux" else "spawn") if num_workers else None,
+        timeout=min(timeout, _POLL_SECONDS) if num_workers else 0,
         generator=torch.Generator(),  # else starting would draw from the global one
     )
     children = multiprocessing.active_children()
     with _unchanged_signals():
         iterator = iter(loader)
     workers = [child for child in multiprocessing.active_children() if child not in children]
-    if workers:
-        event = iterator._workers_done_event  # type: ignore[attr-defined]
-        threading.Thread(target=_free_what_the_dead_held, args=(event, workers), daemon=True).start()
     try:
         while True:
-            item = _await(iterator)
+            item = _await(iterator, timeout)
+            if isinstance(item, LoaderError):
+                for worker in workers:
+                    worker.kill()  # torch would wait for each that hangs
             if isinstance(item, UserError):
                 raise item
             yield item
@@ -69,28 +70,19 @@ def _as_it_is(item: Item) -> Item:
     return item
 
 
-def _free_what_the_dead_held(event: Any, workers: list[multiprocessing.process.BaseProcess]) -> None:
-    """Wait for a worker's end, then release the lock of the event that all share, lest torch wait for it for ever.
-
-    A worker that is killed while it looks at the event takes the lock with it. Any other time there is none to release.
-    """
-    multiprocessing.connection.wait([worker.sentinel for worker in workers])
-    with suppress(ValueError):
-        event._cond.release()
-
-
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
     for number in (signal.SIGINT, signal.SIGTERM):  # they reach all processes: only the main one decides how to end
         signal.signal(number, signal.SIG_IGN)
 
 
-def _await(iterator: Iterator[Item | UserError]) -> Item | UserError:
+def _await(iterator: Iterator[Item | UserError], timeout: float) -> Item | UserError:
     """The next item; what torch says of dead or hanging workers becomes a LoaderError.
 
     It is returned, not raised, since a traceback would hold on to the iterator and with that to the workers.
     """
-    for _ in range(_PATIENCE):
+    end = time.monotonic() + timeout
+    while True:
         try:
             return next(iterator)
         except (RuntimeError, OSError, EOFError) as error:
@@ -104,18 +96,20 @@ def _await(iterator: Iterator[Item | UserError]) -> Item | UserError:
                 )
             if not str(error).startswith("DataLoader timed out"):
                 raise
-    return LoaderError(
-        f"no batch within {_POLL_SECONDS * _PATIENCE} s: see whether the disk of --dataroot answers, "
-        "or use --num_workers 0"
-    )
+        if time.monotonic() >= end:
+            return LoaderError(
+                f"no batch within --loader_timeout {timeout:g} s: see whether the disk of --dataroot answers, "
+                "give a longer one, or use --num_workers 0"
+            )
 
 
 @contextmanager
 def _unchanged_signals() -> Iterator[None]:
     """Take back the SIGCHLD handler that torch installs: by that, a worker's death would break off a training step."""
-    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+    number = getattr(signal, "SIGCHLD", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
         yield  # torch installs none here
         return
-    previous = signal.getsignal(signal.SIGCHLD)
+    previous = signal.getsignal(number)
     yield
-    signal.signal(signal.SIGCHLD, previous)
+    signal.signal(number, previous)

@@ -47,7 +47,7 @@ def photo_batches(
 
     Raises:
         UserError: on reaching a photograph that cannot be used.
-        LoaderError: if a worker dies or hangs.
+        LoaderError: a worker died, or gave no batch within `loader_timeout` seconds.
     """
     whole, mine = batch_size * ranks, slice(rank * batch_size, (rank + 1) * batch_size)
     offset = 0 if shown is None else shown - start_step * whole
@@ -60,7 +60,7 @@ def photo_batches(
 
     made = _Made(found.train, found.styles, data.load_size, data.crop_size, data.flip, seed)
     batches: Generator[Photos | ContentStyle, None, None]
-    batches = loaded(made, map(drawn, itertools.count(start_step)), data.num_workers)
+    batches = loaded(made, map(drawn, itertools.count(start_step)), data.num_workers, data.loader_timeout)
     with closing(batches):
         for batch in batches:
             yield _pinned(batch) if pinned else batch

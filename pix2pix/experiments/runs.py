@@ -12,7 +12,8 @@ from pix2pix.options.records import values
 
 FREE = frozenset(
     {
-        *("name", "checkpoints_dir", "device", "fast", "compile", "num_workers", "cache", "cache_gb", "max_pixels"),
+        *("name", "checkpoints_dir", "device", "fast", "compile", "num_workers", "loader_timeout"),
+        *("cache", "cache_gb", "max_pixels"),
         *("log_every", "val_every", "save_every", "keep", "best_metric", "stop_at", "resume", "overwrite", "dry_run"),
         *("check", "tile"),
     }

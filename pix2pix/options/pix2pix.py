@@ -60,6 +60,9 @@ class DataOptions(Record):
     skip_bad: Annotated[bool, MAY_CHANGE] = Field(False, description="leave faulty images out instead of refusing")
     check: Annotated[bool, MAY_CHANGE, SWITCH] = Field(True, description="read every pair once before the first step")
     num_workers: Annotated[int, MAY_CHANGE] = Field(2, ge=0, description="processes that load images; 0: the main one")
+    loader_timeout: Annotated[float, MAY_CHANGE] = Field(
+        60, gt=0, description="seconds that those processes have for a batch before the run ends with an error"
+    )
     cache: Annotated[Literal["auto", "ram", "disk", "off"], MAY_CHANGE] = Field(
         "auto", description="where resized pairs are kept; auto: on the GPU, in memory, or on disk, where they fit"
     )

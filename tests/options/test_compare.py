@@ -47,7 +47,8 @@ def test_a_change_that_contradicts_another_is_refused():
 def test_what_may_change_is_steps_loading_device_reporting_and_what_is_left_out():
     may_change = {name for name, leaf in leaves(Pix2PixOptions).items() if Mark.MAY_CHANGE in leaf.field.metadata}
     run = {name for name, leaf in leaves(Pix2PixOptions).items() if leaf.group == "run"}
-    others = {"steps", "sync_batchnorm", "num_workers", "cache", "cache_gb", "max_pixels", "skip_bad", "check", "tile"}
+    others = {"steps", "sync_batchnorm", "num_workers", "loader_timeout", "cache", "cache_gb", "max_pixels"}
+    others |= {"skip_bad", "check", "tile"}
     checked = {"weights", "style_image"}  # files, by their SHA-256
     assert may_change == others | checked | run - {"seed", "precision"}
 
