@@ -3,10 +3,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from pix2pix.convolution import Conv
-from pix2pix.convolution import frozen as room
 from pix2pix.convolution.frozen import CHANNELS, POSITIONS, can_filter, frozen_conv
 
-here = pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="this PyTorch or processor has no NNPACK")
+here = pytest.mark.skipif(
+    not torch.backends.nnpack.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX2",
+    reason="this PyTorch has no NNPACK, or the processor is of another kind",
+)
 
 
 def weights(outputs, inputs, seed=0):
@@ -137,8 +139,12 @@ def test_weights_that_learn_do_not_take_it(monkeypatch):
         assert taken(learning, torch.zeros(1, CHANNELS, SIDE, SIDE), monkeypatch) == 0
 
 
-def test_without_nnpack_pytorchs_own_convolution_is_taken(monkeypatch):
-    monkeypatch.setattr(room, "_is_available", lambda: False)
+@pytest.mark.parametrize(
+    ("owner", "name", "answer"),
+    [(torch.backends.nnpack, "is_available", False), (torch.backends.cpu, "get_cpu_capability", "AVX512")],
+)
+def test_without_nnpack_or_with_avx512_pytorchs_own_convolution_is_taken(owner, name, answer, monkeypatch):
+    monkeypatch.setattr(owner, name, lambda: answer)
     x = torch.randn(1, CHANNELS, SIDE, SIDE)
     own = layer()
     assert not can_filter(x, own.weight, own.bias, 1)
