@@ -1,7 +1,6 @@
 """PNG, JPEG and WebP files, and whatever else Pillow has open: as arrays at their own depth."""
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
@@ -22,9 +21,6 @@ _OPENERS: Mapping[str, Callable[[BinaryIO], Image.Image]] = {
 }
 _METADATA = 2**20  # what a file may hold beside its pixels
 _ROWS = 256  # that are converted at a time
-_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not those that stand among the data of pixels
-_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
-_MOST_SCANS = 50  # encoders make a dozen; each of a few bytes costs a pass over all pixels
 _ORIENTATION = 0x0112
 _MODES = {("uint8", 1): "L", ("uint8", 3): "RGB", ("uint8", 4): "RGBA"} | {
     ("uint16", 1): "I;16",
@@ -40,22 +36,12 @@ def read_picture(kind: str, file: BinaryIO, max_pixels: int) -> Array:
         ImageError: for more than max_pixels. Decoders raise whatever they like for damaged files.
     """
     check_bytes(os.fstat(file.fileno()).st_size - _METADATA, max_pixels)
-    if kind == "JPEG":
-        _check_scans(file.read())
-        file.seek(0)
     with _opened(kind, file) as image:
         check_size(image.height, image.width, 4, "uint8", max_pixels)
-        return from_pil(image)
-
-
-def _check_scans(content: bytes) -> None:
-    scans, marker = 0, _JPEG_MARKER.search(content, 2)
-    while marker and marker[0] != _JPEG_END:
-        scans += marker[0] == _JPEG_SCAN
-        if scans > _MOST_SCANS:
-            raise ImageError(f"a JPEG of more than {_MOST_SCANS} scans: save it anew")
-        length = int.from_bytes(content[marker.end() : marker.end() + 2], "big")
-        marker = _JPEG_MARKER.search(content, marker.end() + length)
+        image.load()
+        array, orientation = _array(image), image.getexif().get(_ORIENTATION, 1)
+    del image  # its pixels
+    return upright(array, orientation)
 
 
 def _opened(kind: str, file: BinaryIO) -> Image.Image:
@@ -87,7 +73,7 @@ def read_png(file: BinaryIO, max_pixels: int) -> Array:
         image.load()  # also for the metadata after the pixels
         key, orientation = image.info.get("transparency"), image.getexif().get(_ORIENTATION, 1)
         array = None if is_deep or _ends_black(image) else _array(image)
-    del image
+    del image  # its pixels
     if array is None:
         array = _decode_png(file)
         array = _keyed(array, key) if array.shape[2] == 1 else array

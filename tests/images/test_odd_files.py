@@ -147,12 +147,6 @@ def without_segment(jpeg, marker):
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big") :]
 
 
-def scans(count):
-    """A JPEG whose last scan is repeated."""
-    jpeg = pil(noise(16, 16, 3), "JPEG", progressive=True)
-    return jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * count + jpeg[-2:]
-
-
 def oriented(orientation, format_):
     tags = Image.Exif()
     tags[0x0112] = orientation
@@ -490,8 +484,6 @@ CASES = {
     ),
     "LZMA.tif": (lambda: tiff(deep(20, 40, 0), compression="lzma"), ok("uint16", (20, 40, 1))),
     "huge tile.tif": (lambda: tiled(2**15), "2147483648 bytes are more than 536870912"),
-    "many scans.jpg": (lambda: scans(10), ok("uint8", (16, 16, 3))),
-    "too many scans.jpg": (lambda: scans(60), "a JPEG of more than 50 scans: save it anew"),
     "268 Mpx.webp": (
         lambda: b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xfe\x3f\0" * 2,
         "more pixels than Pillow opens as WebP: make it smaller, or a PNG, and raise --max_pixels",
