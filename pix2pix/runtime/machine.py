@@ -30,8 +30,8 @@ class Runtime:
     `fast` names the speed-ups, none of which changes what is computed but for rounding; None takes `fastest`.
     - "memory": the C library keeps memory that is freed, rather than give it back and have it zeroed again (Linux)
     - "channels_last": images and weights lie in memory with their channels innermost
-    - "products": inner convolutions as matrix products, see convolution/products.py
-    - "minimal": wide convolutions of stride 1 with fewer multiplications, see convolution/minimal.py
+    - "products": inner convolutions as matrix products, see convolution.py
+    - "minimal": wide convolutions of stride 1 with fewer multiplications, see convolution.py
     - "one_pass": D judges real and fake pairs in one pass, where its norms keep images apart
     - "fold": translating with running statistics folds each norm into the convolution before it
     - "graph": a training step is recorded once and replayed as a CUDA graph

@@ -326,14 +326,14 @@ def steps(fast, dtype, norm, size, count):
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("size", [1, 2])
 def test_in_float64_what_is_fast_computes_the_same(norm, size, monkeypatch):
-    monkeypatch.setattr("pix2pix.convolution.modules.WIDE", 1)
+    monkeypatch.setattr("pix2pix.convolution.WIDE", 1)
     plain, fast = (steps(fast, torch.float64, norm, size, 1) for fast in ((), FAST))
     for expected, got in zip(plain[:2], fast[:2], strict=True):
         assert (got - expected).abs().max() < 1e-9
 
 
 def test_in_float32_what_is_fast_differs_by_rounding_alone(monkeypatch):
-    monkeypatch.setattr("pix2pix.convolution.modules.WIDE", 1)
+    monkeypatch.setattr("pix2pix.convolution.WIDE", 1)
     plain, fast = (steps(fast, torch.float32, "instance", 1, 1)[0] for fast in ((), FAST))
     assert (fast - plain).norm() < 1e-4 * plain.norm()
     plain_l1, fast_l1 = (steps(fast, torch.float32, "instance", 1, 50)[2] for fast in ((), FAST))
