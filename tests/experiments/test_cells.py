@@ -74,12 +74,8 @@ def test_the_command_line_wins_over_what_all_change_in_evaluating_too(grid):
     ],
 )
 def test_what_choices_differ_in_is_not_given_for_all(grid, flags, option, axis):
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(OptionError, match=f"^--{option}: .*{axis}"):
         grid(flags)
-    assert str(caught.value) == (
-        f"--{option}: it is what choices of {axis} differ in, and cannot be given for all; leave it out, or write an "
-        "experiment of your own"
-    )
 
 
 def test_an_option_of_features_is_given_to_the_runs_that_compare_features(grid):
@@ -89,57 +85,35 @@ def test_an_option_of_features_is_given_to_the_runs_that_compare_features(grid):
     assert layers == {"L1": None, "style": ("relu1_1",)}
 
 
-def test_an_option_that_no_run_reads_is_told(grid):
-    with pytest.raises(OptionError) as caught:
+def test_an_option_that_no_run_reads_is_an_error(grid):
+    with pytest.raises(OptionError, match="--content_layers: "):
         grid("--content_layers relu1_1")
-    message = "--content_layers: no run of this experiment has a loss that reads it; leave it out"
-    assert str(caught.value) == message
 
 
 LONG = "x" * 200
 
 
 @pytest.mark.parametrize(
-    ("grid_text", "message"),
+    ("grid_text", "named"),
     [
-        (
-            "{a: {b c: {}, b: {}}, d: {e: {}, c e: {}}}",
-            "grid: b c + e and b + c e would have one folder, b c e_0; choose other labels",
-        ),
-        ("{a: {GAN: {}, gan: {}}}", "grid: GAN and gan would have one folder, gan_0; choose other labels"),
-        (
-            "{a: {b: {evaluate: {statistics: running}}}}",
-            "b: --statistics running: only batch norm keeps running statistics; add --norm batch",
-        ),
-        (
-            "{a: {b: {evaluate: {segmenter_input: unit}}}}",
-            "b: --segmenter_input is that of --segmenter FILE.onnx: give such a file, or leave it out",
-        ),
-        (
-            "{a: {b: {target_kind: labels, evaluate: {segmenter: eyes}}}}",
-            "b: --segmenter looks at photos, and these outputs are label maps: leave it out",
-        ),
-        (
-            "{a: {b: {gan_mode: none, lambda_l1: 0}}}",
-            "b: nothing to learn: with --gan_mode none, --lambda_l1, --lambda_l2, --lambda_perceptual or "
-            "--lambda_style must be above 0",
-        ),
-        (
-            f"{{a: {{{LONG}: {{}}}}}}",
-            f"{LONG}: got 'ours_{LONG[:54]}... (209 characters); a folder name (no slash, no dash in front, no control "
-            "character, at most 200 bytes) is needed",
-        ),
+        ("{a: {b c: {}, b: {}}, d: {e: {}, c e: {}}}", ["b c + e", "b + c e", "b c e_0"]),
+        ("{a: {GAN: {}, gan: {}}}", ["GAN and gan", "gan_0"]),
+        ("{a: {b: {evaluate: {statistics: running}}}}", ["b: --statistics running", "--norm batch"]),
+        ("{a: {b: {evaluate: {segmenter_input: unit}}}}", ["b: --segmenter_input", "--segmenter FILE.onnx"]),
+        ("{a: {b: {target_kind: labels, evaluate: {segmenter: eyes}}}}", ["b: --segmenter"]),
+        ("{a: {b: {gan_mode: none, lambda_l1: 0}}}", ["b: ", "--gan_mode none", "--lambda_l1"]),
+        (f"{{a: {{{LONG}: {{}}}}}}", [f"{LONG}: got 'ours_", "200 bytes"]),
     ],
 )
-def test_a_grid_that_cannot_be_is_told(grid, tmp_path, grid_text, message):
+def test_a_grid_that_cannot_run_is_an_error_that_names_the_choice_and_the_option(grid, tmp_path, grid_text, named):
     with pytest.raises(OptionError) as caught:
         grid(text=f"base: base.yaml\ngrid: {grid_text}")
-    assert str(caught.value) == f"{tmp_path / 'ours.yaml'}: {message}"
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'ours.yaml'}: ")
+    assert [word for word in named if word not in message] == []
 
 
-def test_what_is_missing_is_told(grid, tmp_path):
+def test_a_missing_option_is_an_error_that_names_the_cell(grid, tmp_path):
     (tmp_path / "base.yaml").write_text("ngf: 8\n")
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(OptionError, match="L1 with: --dataroot is missing"):
         grid()
-    message = "L1 with: --dataroot is missing: the folder of pairs, or `generated` for the built-in data set"
-    assert str(caught.value) == f"{tmp_path / 'ours.yaml'}: {message}"

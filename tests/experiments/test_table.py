@@ -100,10 +100,9 @@ def test_a_report_has_a_table_pictures_and_colours(tmp_path):
     text = write_report(tmp_path / "report", "Objectives", ["objective"], results)
     made = {path.name for path in (tmp_path / "report").iterdir()}
     assert made == {"table.md", "experiment.json", "pictures.png", "colours.png"}
-    assert (tmp_path / "report" / "table.md").read_text(encoding="utf-8") == (
-        f"# Objectives\n\n{text}\n±: the standard deviation over the seeds. [ ]: of one seed, the 95 % interval "
-        "over the images.\n\nNot computed: FID: no weights.\n"
-    )
+    written = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
+    assert written.startswith(f"# Objectives\n\n{text}\n±: ")
+    assert "FID: no weights" in written
     row = read(tmp_path / "report" / "pictures.png")[-20]
     greys = [int(row[column, 0]) for column in np.flatnonzero(row[:, 0] != 255)]
     assert sorted(set(greys)) == [0, 50, 150]  # the source and the first seed of each choice; the target is white
