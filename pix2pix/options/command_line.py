@@ -100,7 +100,10 @@ def _known(record: type[Record]) -> dict[str, Leaf]:
 
 
 def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
-    """Return the flags as typed, each with its text; of a flag given twice the last one counts."""
+    """Return the flags as typed, each with its text; of a flag given twice the last one counts.
+
+    A loop of our own: argparse takes no value that begins with a dash, so that it would come after much the same loop.
+    """
     old, known = _old(record), _known(record)
     said: dict[str, str] = {}
     rest = deque(argv)

@@ -1,6 +1,6 @@
 """The options in words: --help, and the page docs/options.md."""
 
-import textwrap
+from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 
 from pix2pix.options import junyanz
@@ -55,16 +55,17 @@ _FURTHER: Mapping[type[Record], list[str]] = {
 
 def help_text(record: type[Record], program: str) -> str:
     """Return what --help shows: every option by group, with what it allows and its default."""
-    lines = [f"usage: {program} [PRESET.yaml] [--OPTION VALUE ...]", "", *textwrap.wrap(record.__doc__ or "", 100)]
+    usage = f"{program} [PRESET.yaml] [--OPTION VALUE ...]"
+    epilog = " ".join([*_FURTHER.get(record, ()), "--help shows this, --version the version."])
+    parser = ArgumentParser(usage=usage, description=record.__doc__, epilog=epilog, add_help=False)
     for title, members in _sections(record):
-        lines += ["", title]
+        name, _, purpose = title.partition(": ")
+        group = parser.add_argument_group(name, purpose or None)
         for leaf in members:
             default = _default(leaf) if leaf.field.is_required() else f"default: {_default(leaf)}"
             text = f"{leaf.field.description} [{allowed(leaf.field)}; {default}]"
-            first, *more = textwrap.wrap(text, 96)
-            lines += [f"  --{leaf.name:<17} {first}", *(" " * 22 + line for line in more)]
-    lines += ["", *_FURTHER.get(record, ()), "--help shows this, --version the version."]
-    return "\n".join(lines)
+            group.add_argument(f"--{leaf.name}", action="store_true", help=text.replace("%", "%%"))
+    return parser.format_help().rstrip()
 
 
 def options_page() -> str:

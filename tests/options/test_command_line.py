@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pix2pix import __version__, options
 from pix2pix.options import Answer, OptionError, Pix2PixOptions, parse, to_yaml
 from pix2pix.options.records import leaves
+from pix2pix.options.reference import PROGRAMS
 
 
 def train(*argv):
@@ -53,6 +54,8 @@ def test_of_an_option_given_twice_the_last_counts():
 
 def test_values_may_begin_with_a_dash():
     assert train("--gpu_ids", "-1").given == {"device": "cpu"}
+    assert train("--target_range", "-1,1").given == train("--target_range=-1,1").given == {"target_range": (-1, 1)}
+    assert train("--source_range", "-1e-3,.5").given == {"source_range": (-1e-3, 0.5)}
     parsed = parse(["--input=-a.png"], options.TestOptions, program="test.py")
     assert parsed.given == {"input": "-a.png"}
     assert parse(["--input", "-a.png"], options.TestOptions, program="test.py").given == {"input": "-a.png"}
@@ -60,31 +63,34 @@ def test_values_may_begin_with_a_dash():
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"),
+    ("argv", "words"),
     [
-        ("--lr fast", "--lr: got 'fast'; a number > 0 is needed"),
-        ("--lr -1", "--lr: got '-1'; a number > 0 is needed"),
-        ("--lr", "--lr: its value is missing; a number > 0 is needed"),
-        ("--lr --name a", "--lr: its value is missing; a number > 0 is needed"),
-        ("--netG", "--netG: its value is missing; `--generator`"),
-        ("--flip maybe", "--flip: got 'maybe'; true or false is needed"),
-        ("--no_flip=1", "--no_flip: got '1'; it takes no value"),
-        ("--lambda_l 1", "unknown option --lambda_l: did you mean --lambda_l1 or --lambda_l2?"),
-        ("--lambda_l=1", "unknown option --lambda_l: did you mean --lambda_l1 or --lambda_l2?"),
-        ("-lr 1", "unknown option -lr: did you mean --lr?"),
-        ("--batch-size 1", "unknown option --batch-size: did you mean --batch_size?"),
-        ("--batch_siz 1", "unknown option --batch_siz: did you mean --batch_size?"),
-        ("--zzzzzz 1", "unknown option --zzzzzz; --help lists all"),
-        ("--lr 1 p.yaml", "got 'p.yaml', which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"),
-        ("--lr 1 a=b", "got 'a=b', which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"),
-        ("--", "unknown option --; --help lists all"),
-        ("--data x", "unknown option --data: did you mean --dataroot or --max_dataset_size?"),
+        ("--lr fast", "--lr: 'fast' number > 0"),
+        ("--lr -1", "--lr: '-1' number > 0"),
+        ("--lr", "--lr: missing number > 0"),
+        ("--lr --name a", "--lr: missing"),
+        ("--netG", "--netG: missing --generator"),
+        ("--flip maybe", "--flip: 'maybe' true or false"),
+        ("--no_flip=1", "--no_flip: '1' no value"),
+        ("--lambda_l 1", "unknown --lambda_l: --lambda_l1 --lambda_l2"),
+        ("--lambda_l=1", "unknown --lambda_l: --lambda_l1 --lambda_l2"),
+        ("-lr 1", "unknown -lr: --lr?"),
+        ("--flip -lr 1", "unknown -lr: --lr?"),
+        ("--batch-size 1", "unknown --batch-size: --batch_size?"),
+        ("--data x", "unknown --data: --dataroot"),
+        ("--zzzzzz 1", "unknown --zzzzzz; --help"),
+        ("--", "unknown --; --help"),
+        ("--lr 1 p.yaml", "'p.yaml' [PRESET.yaml] --OPTION VALUE"),
+        ("--lr 1 a=b", "'a=b' [PRESET.yaml] --OPTION VALUE"),
+        ("--target_range -1 1", "'1' [PRESET.yaml] --OPTION VALUE"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_what_is_allowed(argv, message):
+def test_a_mistake_is_one_line_that_names_what_is_allowed(argv, words):
     with pytest.raises(OptionError) as error:
         train(*argv.split())
-    assert str(error.value) == message
+    message = str(error.value)
+    assert "\n" not in message
+    assert [word for word in words.split() if word not in message] == []
 
 
 def test_training_options_are_no_test_options():
@@ -94,7 +100,7 @@ def test_training_options_are_no_test_options():
 
 def test_pairs_and_single_images_are_not_mixed():
     parsed = parse(["--name", "a", "--dataroot", "x", "--input", "y"], options.TestOptions, program="test.py")
-    with pytest.raises(OptionError, match="--dataroot holds pairs and --input has none: give one of them"):
+    with pytest.raises(OptionError, match=r"--dataroot .*--input "):
         _ = parsed.options
 
 
@@ -104,7 +110,7 @@ def test_a_checkpoint_is_latest_best_or_a_step(text, epoch):
 
 
 def test_other_checkpoints_are_refused():
-    with pytest.raises(OptionError, match="--epoch: got '0'; latest, best or a step is needed"):
+    with pytest.raises(OptionError, match="--epoch: got '0'; latest, best"):
         parse(["--epoch", "0"], options.TestOptions, program="test.py")
 
 
@@ -115,19 +121,21 @@ def test_generated_data_has_options_of_its_own():
         parse(["--netG", "x"], options.GeneratedOptions, program="prepare")
 
 
-@pytest.mark.parametrize("record", [Pix2PixOptions, options.TestOptions, options.GeneratedOptions])
-def test_help_shows_every_option_with_its_default(record):
+@pytest.mark.parametrize("record", PROGRAMS.values())
+def test_help_shows_every_option_and_fits_the_terminal(record, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
     with pytest.raises(Answer) as answer:
         parse(["--nonsense", "--help"], record, program="python x.py")
     text = str(answer.value)
     assert text.startswith("usage: python x.py [PRESET.yaml] [--OPTION VALUE ...]\n")
-    assert all(f"  --{name} " in text for name in leaves(record))
-    assert max(map(len, text.splitlines())) <= 120
+    assert {f"--{name}" for name in leaves(record)} <= set(text.split())
+    assert max(map(len, text.splitlines())) <= 90
 
 
 def test_help_names_choices_and_limits():
-    with pytest.raises(Answer, match=r"\[vanilla, lsgan, hinge or none; default: vanilla\]"):
+    with pytest.raises(Answer) as answer:
         train("-h")
+    assert "[vanilla, lsgan, hinge or none; default: vanilla]" in " ".join(str(answer.value).split())
 
 
 def test_version_is_the_packages():
