@@ -9,7 +9,7 @@ from pix2pix.options.experiment import EVALUATION, REFUSED, SEEDS, ExperimentOpt
 from pix2pix.options.pix2pix import Pix2PixOptions
 from pix2pix.options.records import OptionError, flatten, groups, leaves, one_line, shown
 from pix2pix.options.removed_presets import load_preset
-from pix2pix.options.suggest import did_you_mean, nearest
+from pix2pix.options.suggest import did_you_mean
 from pix2pix.options.yaml_text import load_yaml
 
 SCALES = ("small", "paper")
@@ -162,8 +162,9 @@ def _evaluation(said: Mapping[str, object], source: str) -> dict[str, Any]:
     known = leaves(EvaluateOptions)
     for name in said:
         if name not in EVALUATION:
-            hint = f": did you mean {' or '.join(meant)}?" if (meant := nearest(name, EVALUATION)) else ""
-            raise OptionError(f"{source}: {shown(name)[1:-1]} is no option of evaluating to choose{hint}")
+            raise OptionError(
+                f"{source}: {shown(name)[1:-1]} is no option of evaluating to choose{did_you_mean(name, EVALUATION)}"
+            )
     return {name: known[name].check(value, f"{source}: {name}") for name, value in said.items()}
 
 

@@ -415,7 +415,7 @@ def test_a_colour_for_the_target_leaves_the_source():
 @pytest.mark.parametrize(
     ("asked", "codec", "message"),
     [
-        (Transform("Rotat"), PHOTOS, "albumentations 2.0.8 has no transform Rotat: did you mean Rotate?"),
+        (Transform("Rotat"), PHOTOS, "albumentations 2.0.8 has no transform Rotat: did you mean Rotate or SafeRotate?"),
         (
             Transform("Xyzzy"),
             PHOTOS,

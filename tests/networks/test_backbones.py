@@ -354,7 +354,7 @@ def test_bf16_autocast_gives_nearly_the_same_features():
 @pytest.mark.parametrize(
     ("backbone", "layers", "message"),
     [
-        ("vgg91", ["relu1_1"], r"--backbone vgg91: there is no such backbone: did you mean vgg19\?"),
+        ("vgg91", ["relu1_1"], "--backbone vgg91: .*did you mean .*vgg19"),
         ("alexnet", ["relu1_1"], "--backbone alexnet: there is no such backbone; allowed: vgg16, vgg19, resnet18, "),
         ("vgg16", ["relu6_1"], r"vgg16 has no layer relu6_1: did you mean .*\? allowed: conv1_1, relu1_1, conv1_2, "),
         ("resnet18", ["relu4_2x"], "resnet18 has no layer relu4_2x: allowed: stem, layer1.0, layer1.1, layer1, layer2"),

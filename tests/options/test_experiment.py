@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from pix2pix.options import Answer, ExperimentOptions, OptionError, parse_experiment, read_experiment, read_scale
@@ -79,102 +77,82 @@ def test_help_is_an_answer(word):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "named"),
     [
-        ("", "--file is missing: the experiment, such as options/experiments/objectives.yaml"),
-        ("a.yaml b.yaml", "got 'b.yaml', which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"),
-        ("a.yaml --seed 1", "--seed: an experiment has seeds, such as seeds 0,1,2; leave it out"),
-        ("a.yaml --continue_train", "--continue_train: an experiment resumes by itself what is unfinished; leave it "
-         "out"),
-        ("a.yaml --name=x", "--name: an experiment names its runs itself; leave it out"),
-        ("a.yaml --lamda_l1 1", "unknown option --lamda_l1: did you mean --lambda_l1 or --lambda_l2?"),
-        ("a.yaml --segmentr x", "unknown option --segmentr: did you mean --segmenter?"),
-        ("a.yaml --scal small", "unknown option --scal: did you mean --scale?"),
-        ("a.yaml --zzz 1", "unknown option --zzz; --help lists all"),
-        ("a.yaml --model johnson", "--model: got 'johnson'; pix2pix is needed"),
-        ("a.yaml --style_weight 3", "--style_weight is an option of --model johnson or conditional or adain: leave it "
-         "out, or choose that method"),
-        ("a.yaml --seeds 1,1", "--seeds: got '1,1'; a list of different whole numbers from 0 to 4294967295, such as "
-         "0,1,2, is needed"),
-        ("a.yaml --epoch 3", "--epoch: got '3'; --resume continues the latest checkpoint; leave it out"),
+        ("", "--file is missing"),
+        ("a.yaml b.yaml", "'b.yaml'"),
+        ("a.yaml --seed 1", "--seed: seeds 0,1,2"),
+        ("a.yaml --continue_train", "--continue_train: resumes"),
+        ("a.yaml --name=x", "--name: names"),
+        ("a.yaml --lamda_l1 1", "unknown --lamda_l1: --lambda_l1"),
+        ("a.yaml --segmentr x", "unknown --segmentr: --segmenter"),
+        ("a.yaml --scal small", "unknown --scal: --scale"),
+        ("a.yaml --zzz 1", "unknown --zzz; --help"),
+        ("a.yaml --model johnson", "--model: 'johnson' pix2pix"),
+        ("a.yaml --style_weight 3", "--style_weight --model johnson conditional adain"),
+        ("a.yaml --seeds 1,1", "--seeds: '1,1' different"),
+        ("a.yaml --epoch 3", "--epoch: '3' --resume"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_asked_is_told_in_one_line(words, message):
+)
+def test_a_mistake_on_the_command_line_is_one_line_that_names_the_option(words, named):
     with pytest.raises(OptionError) as caught:
         parse_experiment(words.split())
-    assert str(caught.value) == message
-
-
-AXES = "axes, each with its choices, such as {objective: {L1: {gan_mode: none}, L1+cGAN: {}}}"
-SEEDS = "a list of different whole numbers from 0 to 4294967295, such as 0,1,2, is needed"
-PRESET = "the preset that every run begins with, by its path from this file, such as ../facades.yaml"
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [word for word in named.split() if word not in message] == []
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "where"),
     [
-        ("base: base.yaml\n", f"grid is missing: {AXES}"),
-        ("grid: {a: {b: {}}}", f"base is missing: {PRESET}"),
-        ("base: [x]\ngrid: {a: {b: {}}}", f"base: got ['x']; {PRESET}, is needed"),
-        (GRID + "title: [x]", "title: got ['x']; what the experiment is called, is needed"),
+        ("base: base.yaml\n", "grid is missing: "),
+        ("grid: {a: {b: {}}}", "base is missing: "),
+        ("base: [x]\ngrid: {a: {b: {}}}", "base: got ['x']; "),
+        (GRID + "title: [x]", "title: got ['x']; "),
         ("bass: x\n", "unknown key bass: did you mean base?"),
-        ("zzz: x\n", "unknown key zzz; title, base, changes, grid, seeds are what an experiment has"),
-        (GRID + "seeds: [x]", f"seeds: got ['x']; {SEEDS}"),
-        (GRID + "seeds: []", f"seeds: got []; {SEEDS}"),
-        (GRID + "seeds:", f"seeds: got None; {SEEDS}"),
-        (GRID + "seeds: none", f"seeds: got 'none'; {SEEDS}"),
-        (GRID + "title: []", "title: got []; what the experiment is called, is needed"),
-        (GRID + "changes: {nfg: 1}", "changes: unknown option nfg: did you mean ngf?"),
+        ("zzz: x\n", "unknown key zzz; title, base, "),
+        (GRID + "seeds: [x]", "seeds: got ['x']; "),
+        (GRID + "seeds: []", "seeds: got []; "),
+        (GRID + "seeds:", "seeds: got None; "),
+        (GRID + "seeds: none", "seeds: got 'none'; "),
+        (GRID + "title: []", "title: got []; "),
+        (GRID + "changes: {nfg: 1}", "changes: unknown option nfg: did you mean ngf"),
+        ("base: base.yaml\ngrid: {}", "grid: got {}; "),
+        ("base: base.yaml\ngrid: {a: {}}", "grid: got {'a': {}}; "),
+        ("base: base.yaml\ngrid: [a]", "grid: got ['a']; "),
+        ("base: base.yaml\ngrid: {a: [b]}", "grid: got {'a': ['b']}; "),
+        *(
+            (f"base: base.yaml\ngrid: {{a: {{{choice}}}}}", f"grid: a: {where}")
+            for choice, where in (
+                ("b/c: {}", "label: got 'b/c'; a folder name "),
+                ("b: {lamda_l1: 1}", "b: unknown option lamda_l1: did you mean lambda_l1"),
+                ("b: {small: {nfg: 1}}", "b: small: unknown option nfg: did you mean ngf"),
+                ("b: {ngf: x}", "b: ngf: got 'x'; "),
+                ("b: {smal: {ngf: 1}}", "b: unknown section smal: did you mean small?"),
+                ("b: {zzz: {ngf: 1}}", "b: unknown section zzz; evaluate, paper, small "),
+                ("b: {small: 1}", "b: small: got '1'; "),
+                ("b: 1", "b: got '1'; "),
+                ("b: {seed: 1}", "b: seed: "),
+                ("b: {dry_run: true}", "b: dry_run: "),
+                ("b: {evaluate: {dropuot: on}}", "b: evaluate: dropuot "),
+                ("b: {evaluate: {dropout: no}}", "b: evaluate: dropout: got 'no'; on, off or none "),
+            )
+        ),
+        ("base: base.yaml\ngrid: {a: {b: {ngf: 1}}, c: {d: {ngf: 2}}}", "grid: c: ngf is changed by a too"),
     ],
 )
-def test_a_mistake_in_the_file_is_told_where_it_is(written, text, message):
+def test_a_mistake_in_the_file_says_where_it_is(written, text, where):
     file = written(text)
     with pytest.raises(OptionError) as caught:
         read_experiment(file)
-    assert str(caught.value) == f"{file}: {message}"
-
-
-@pytest.mark.parametrize(
-    ("grid", "message"),
-    [
-        ("{}", f": got {{}}; {AXES}, are needed"),
-        ("{a: {}}", f": got {{'a': {{}}}}; {AXES}, are needed"),
-        ("[a]", f": got ['a']; {AXES}, are needed"),
-        ("{a: [b]}", f": got {{'a': ['b']}}; {AXES}, are needed"),
-        (
-            "{a: {b/c: {}}}",
-            ": a: label: got 'b/c'; a folder name (no slash, no dash in front, no control character, at most 200 "
-            "bytes) is needed",
-        ),
-        ("{a: {b: {lamda_l1: 1}}}", ": a: b: unknown option lamda_l1: did you mean lambda_l1 or lambda_l2?"),
-        ("{a: {b: {small: {nfg: 1}}}}", ": a: b: small: unknown option nfg: did you mean ngf?"),
-        ("{a: {b: {ngf: x}}}", ": a: b: ngf: got 'x'; a whole number > 0 and <= 4096 is needed"),
-        ("{a: {b: {smal: {ngf: 1}}}}", ": a: b: unknown section smal: did you mean small?"),
-        ("{a: {b: {zzz: {ngf: 1}}}}", ": a: b: unknown section zzz; evaluate, paper, small are known"),
-        ("{a: {b: {small: 1}}}", ": a: b: small: got '1'; a mapping of options is needed"),
-        ("{a: {b: 1}}", ": a: b: got '1'; a mapping of options, such as {lambda_l1: 0}, is needed"),
-        ("{a: {b: {seed: 1}}}", ": a: b: seed: an experiment has seeds, such as seeds 0,1,2; leave it out"),
-        ("{a: {b: {dry_run: true}}}", ": a: b: dry_run: it is the same for all runs; leave it out"),
-        (
-            "{a: {b: {evaluate: {dropuot: on}}}}",
-            ": a: b: evaluate: dropuot is no option of evaluating to choose: did you mean dropout?",
-        ),
-        ("{a: {b: {evaluate: {dropout: no}}}}", ": a: b: evaluate: dropout: got 'no'; on, off or none is needed"),
-        ("{a: {b: {ngf: 1}}, c: {d: {ngf: 2}}}", ": c: ngf is changed by a too; keep it in one of the axes"),
-    ],
-)
-def test_a_mistake_in_the_grid_is_told_where_it_is(written, grid, message):
-    file = written(f"base: base.yaml\ngrid: {grid}")
-    with pytest.raises(OptionError) as caught:
-        read_experiment(file)
-    assert str(caught.value) == f"{file}: grid{message}"
+    assert str(caught.value).startswith(f"{file}: {where}")
 
 
 @pytest.mark.parametrize(
     ("base", "message"),
     [
         ("model: johnson\n", "is of johnson; experiments are of pix2pix alone"),
-        ("nfg: 1\n", "unknown option nfg: did you mean ngf?"),
+        ("nfg: 1\n", "unknown option nfg: did you mean ngf"),
         ("ngf: x\n", "ngf: got 'x'; a whole number > 0 and <= 4096 is needed"),
     ],
 )
@@ -185,22 +163,18 @@ def test_a_mistake_in_the_base_is_told(written, base, message):
     assert "base.yaml" in str(caught.value)
 
 
-def test_a_base_that_is_not_there_is_told(written):
+def test_a_base_that_is_not_there_is_named(written):
     file = written(GRID.replace("base.yaml", "gone.yaml"))
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(OptionError, match=r"ours\.yaml: base: .*gone\.yaml cannot be read: No such file"):
         read_experiment(file)
-    gone = Path(file).parent / "gone.yaml"
-    assert str(caught.value) == (
-        f"{file}: base: {gone} cannot be read: No such file or directory; a YAML file of options is needed"
-    )
 
 
-@pytest.mark.parametrize(("scale", "hint"), [("smal", ": did you mean small?"), ("huge", "; there is paper and small")])
-def test_a_scale_that_is_not_there_is_told(written, scale, hint):
-    file = written(GRID)
+@pytest.mark.parametrize(("scale", "hint"), [("smal", "did you mean small?"), ("huge", "there is paper and small")])
+def test_a_scale_that_is_not_there_is_named(written, scale, hint):
     with pytest.raises(OptionError) as caught:
-        read_scale(file, scale)
-    assert str(caught.value) == f"--scale: got '{scale}', and {Path(file).parent / 'scales'} has no such file{hint}"
+        read_scale(written(GRID), scale)
+    assert str(caught.value).startswith(f"--scale: got '{scale}'")
+    assert hint in str(caught.value)
 
 
 def test_every_option_of_the_experiment_is_its_own():
