@@ -103,34 +103,23 @@ def _run(arguments: list[str]) -> int:
     if command == "evaluate":
         return _evaluate(arguments[1:])
     if command == "check":
-        from pix2pix.cli.check import check
+        from pix2pix.cli.check import check as run
+    elif command == "prepare":
+        from pix2pix.cli.prepare import prepare as run
+    elif command == "activations":
+        from pix2pix.cli.activations import activations as run
+    elif command == "import":
+        from pix2pix.cli.importing import import_network as run
+    elif command == "experiment":
+        from pix2pix.cli.experiment import experiment as run
+    elif command == "env":
+        from pix2pix.cli.env import env as run
+    else:
+        from pix2pix.options.suggest import did_you_mean
 
-        return check(arguments[1:])
-    if command == "prepare":
-        from pix2pix.cli.prepare import prepare
-
-        return prepare(arguments[1:])
-    if command == "activations":
-        from pix2pix.cli.activations import activations
-
-        return activations(arguments[1:])
-    if command == "import":
-        from pix2pix.cli.importing import import_network
-
-        return import_network(arguments[1:])
-    if command == "experiment":
-        from pix2pix.cli.experiment import experiment
-
-        return experiment(arguments[1:])
-    if command == "env":
-        from pix2pix.cli.env import env
-
-        return env(arguments[1:])
-    from pix2pix.options.suggest import did_you_mean
-
-    raise UserError(
-        f"unknown command {command!r}{did_you_mean(command, COMMANDS) or '; allowed: ' + ', '.join(COMMANDS)}"
-    )
+        hint = did_you_mean(command, COMMANDS) or f"; allowed: {', '.join(COMMANDS)}"
+        raise UserError(f"unknown command {command!r}{hint}")
+    return run(arguments[1:])
 
 
 def _test(arguments: list[str]) -> int:
