@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 
 from pix2pix.images.arrays import Array, kept, kept_as
-from pix2pix.images.compressions import bytes_of_a_part, check_compression, check_part, decoding
-from pix2pix.images.refusals import MAX_PIXELS, ImageError, check_bytes, shown
+from pix2pix.images.compressions import check_compression, check_part, decoding
+from pix2pix.images.refusals import MAX_PIXELS, ImageError, shown
 from pix2pix.images.tiff import check_colours, grey_or_colour, laid_out, opened
 
 _CACHE = 2**27  # bytes of decoded strips and tiles: a band of windows across an image reads the same ones again
@@ -40,8 +40,8 @@ class LargeTiff:
             if page.tags.valueof(_ORIENTATION, 1) != 1 or _PREMULTIPLIED in page.extrasamples[:1]:
                 raise ImageError("is too large to be turned or freed of its alpha: store it as it is seen")
             check_colours(page)
-            check_compression(page)
-            check_bytes(0 if self._contiguous else bytes_of_a_part(page), max_pixels)
+            if not self._contiguous:
+                check_compression(page, max_pixels)
             self.dtype = kept_as(page.dtype)
             self._decode = page.decode
         self._parts: OrderedDict[int, Array] = OrderedDict()
@@ -54,22 +54,15 @@ class LargeTiff:
             ImageError: that cannot be done.
         """
         with _told(self.path), self.path.open("rb") as file:
-            array = (self._rows if self._contiguous else self._joined)(file, *window)
+            array = self._mapped(window) if self._contiguous else self._joined(file, *window)
             return grey_or_colour(kept(array), self._page)
 
-    def _rows(self, file: BinaryIO, rows: slice, columns: slice) -> Array:
+    def _mapped(self, window: tuple[slice, slice]) -> Array:
         """Read from pixels that lie in the file one after the other."""
         page = self._page
-        channels = page.samplesperpixel
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
-        start = page.dataoffsets[0]
-        width = columns.stop - columns.start
-        array = np.empty((rows.stop - rows.start, width, channels), dtype)
-        for number, row in enumerate(range(rows.start, rows.stop)):
-            file.seek(start + (row * page.imagewidth + columns.start) * channels * dtype.itemsize)
-            data = file.read(width * channels * dtype.itemsize)
-            array[number] = np.frombuffer(data, dtype).reshape(width, channels)
-        return array
+        shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+        return np.array(np.memmap(self.path, dtype, "r", page.dataoffsets[0], shape)[window])
 
     def _joined(self, file: BinaryIO, rows: slice, columns: slice) -> Array:
         """Put a window together from strips or tiles."""
@@ -94,8 +87,6 @@ class LargeTiff:
         if number not in self._parts:
             page = self._page
             offset, count = page.dataoffsets[number], page.databytecounts[number]
-            if count == 0 or offset + count > os.fstat(file.fileno()).st_size:
-                raise ImageError("is cut off, or a part of the image is missing: make it anew")
             check_part(file, page, offset, count)
             file.seek(offset)
             with decoding():

@@ -26,11 +26,6 @@ def shown(path: str | os.PathLike[str]) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def max_bytes(max_pixels: int) -> int:
-    """How many bytes the decoded image may take, and the file of one that is read whole."""
-    return _BYTES_A_PIXEL * max_pixels
-
-
 def check_size(height: int, width: int, channels: int, dtype: DTypeLike, max_pixels: int) -> None:
     """Refuse what a header promises, before anything is decoded.
 
@@ -53,8 +48,9 @@ def check_bytes(size: int, max_pixels: int) -> None:
     Raises:
         ImageError: for more than 8 times max_pixels.
     """
-    if size > max_bytes(max_pixels):
+    limit = _BYTES_A_PIXEL * max_pixels
+    if size > limit:
         raise TooLargeError(
-            f"{size} bytes are more than {max_bytes(max_pixels)}, {_BYTES_A_PIXEL} for each of {max_pixels} pixels: "
+            f"{size} bytes are more than {limit}, {_BYTES_A_PIXEL} for each of {max_pixels} pixels: "
             "make it smaller, or raise --max_pixels"
         )
