@@ -1,12 +1,12 @@
 """Normalisation by statistics that are named: of the batch, of each image, or of the training run."""
 
+from functools import cache
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.nn.modules._functions import SyncBatchNorm
+from torch.func import functional_call
 
 Statistics = Literal["batch", "image", "running"]
 NormKind = Literal["batch", "instance", "none"]
@@ -78,11 +78,16 @@ def synchronise(network: nn.Module) -> None:
 def _over_all_processes(
     x: Tensor, weight: Tensor, bias: Tensor, means: Tensor, variances: Tensor, eps: float, momentum: float
 ) -> Tensor:
-    """Do what nn.SyncBatchNorm does in training."""
-    group = dist.group.WORLD
-    assert group is not None
-    output: Tensor = SyncBatchNorm.apply(x, weight, bias, means, variances, eps, momentum, group, group.size())
+    """Normalise as nn.SyncBatchNorm does in training, and move the averages."""
+    own = {"weight": weight, "bias": bias, "running_mean": means, "running_var": variances}
+    output: Tensor = functional_call(_sync_batch_norm(len(weight), eps, momentum), own, x)
     return output
+
+
+@cache
+def _sync_batch_norm(channels: int, eps: float, momentum: float) -> nn.SyncBatchNorm:
+    """Build a layer without weights of its own, which would otherwise have other names in checkpoints."""
+    return nn.SyncBatchNorm(channels, eps, momentum, device="meta")
 
 
 @torch.no_grad()

@@ -93,5 +93,8 @@ def _shorten(optimizer: Optimizer, image: Tensor, before: Tensor, longest: float
     factor = longest / max(move.abs().mean().item(), longest)
     if factor < 1:
         image.copy_(before + factor * move)
-        if isinstance(optimizer, LBFGS):
-            optimizer.state[image]["t"] *= factor  # what it takes for the length of its last step
+        # What L-BFGS takes for the length of its last step; it has no other way to tell it. Left alone, the next steps
+        # are all too long: 60 iterations at 96 pixels ended with 1.10 in place of 0.86 of the loss.
+        state = optimizer.state[image]
+        if "t" in state:
+            state["t"] *= factor

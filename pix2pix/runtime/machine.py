@@ -96,9 +96,7 @@ class Runtime:
             # in place: the names of its weights stay; and drawing dropout as without, and as tiles do
             module.compile(options={"fallback_random": True})
             if is_frozen:
-                from torch._inductor import config  # takes a second
-
-                config.freezing = True  # read when a network is first called, where options of its own do not reach
+                _lay_out_weights_for_good()
         return module
 
     @property
@@ -126,9 +124,7 @@ class Runtime:
         is_recorded = "graph" in self.fast
         rate = torch.tensor(lr, device=self.device) if is_recorded else lr
         weights = [weight for weight in network.parameters() if weight.requires_grad]
-        optimizer = Adam(weights, lr=rate, betas=betas, fused=True, capturable=is_recorded)
-        optimizer._warned_capturable_if_run_uncaptured = True  # steps before the recording are no mistake
-        return optimizer
+        return Adam(weights, lr=rate, betas=betas, fused=True, capturable=is_recorded)
 
     def update(self, optimizer: Optimizer, loss: Tensor, name: str) -> Tensor:
         """Differentiate `loss` by the optimiser's own weights only, step, and return the gradients' norm, a scalar.
@@ -168,6 +164,20 @@ def _try_compiling(device: torch.device) -> None:
             f"--compile: PyTorch cannot compile here ({cause}); install what is missing "
             "(for a CPU a C++ compiler such as g++), or leave --compile out"
         ) from error
+
+
+def _lay_out_weights_for_good() -> None:
+    """Let compiled networks treat their weights as constants in inference, where this PyTorch can.
+
+    This is read when a network is first called. It is not a public name, but torch.compile's own options do not reach
+    there: `options={"freezing": True}` leaves the weights as they are (tried with PyTorch 2.14).
+    """
+    try:
+        from torch._inductor import config  # takes a second
+
+        config.freezing = True
+    except (ImportError, AttributeError):
+        pass  # slower, and the same result
 
 
 def _resolved(device: str) -> torch.device:

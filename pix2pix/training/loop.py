@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pix2pix import ranks
 from pix2pix.errors import UserError
@@ -131,4 +132,5 @@ def _set_rate(method: Method[Any], step: int, total: int) -> float:
 
 @torch.no_grad()
 def _average(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
-    torch._foreach_lerp_([ema[name] for name in weights], list(weights.values()), 1 - decay)
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average([ema[name] for name in weights], list(weights.values()), 0)

@@ -29,17 +29,28 @@ def test_batch_norms_are_synchronised_and_no_others():
     assert [layer.synchronised for layer in network[:2]] == [True, False]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_synchronised_norm_of_one_process_is_batch_norm():
-    x = torch.randn(4, 3, 5, 5, device="cuda") * 2 + 1
-    norms = [Norm(3, "batch").cuda() for _ in range(2)]
-    synchronise(norms[1])
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    """A device, on CUDA with a group of one process."""
+    if request.param == "cpu":
+        yield request.param
+        return
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
     dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    yield request.param
+    dist.destroy_process_group()
+
+
+def test_a_synchronised_norm_of_one_process_is_batch_norm(device):
+    x = torch.randn(4, 3, 5, 5, device=device) * 2 + 1
+    norms = [Norm(3, "batch").to(device) for _ in range(2)]
+    synchronise(norms[1])
     inputs = [x.clone().requires_grad_() for _ in norms]
     for norm, own in zip(norms, inputs, strict=True):
         norm(own).pow(3).sum().backward()
-    dist.destroy_process_group()
     torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
+    assert list(norms[1].state_dict()) == list(norms[0].state_dict())
     for name, value in norms[0].state_dict().items():
         torch.testing.assert_close(norms[1].state_dict()[name], value)
 

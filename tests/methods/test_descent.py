@@ -38,6 +38,15 @@ def test_no_step_of_lbfgs_goes_far():
     assert all((a - b).abs().mean() < 0.1 + 1e-6 for a, b in pairwise(seen))
 
 
+def test_lbfgs_learns_the_curvature_from_shortened_steps():
+    """Two gradients of a parabola and the true step between them give its lowest point."""
+    descent, losses = descended(lambda x: (x - 0.4).square().mean(), 20, optimizer="lbfgs")
+    steps = math.ceil(0.4 / 0.03)
+    assert losses[steps - 1] > 1e-5
+    assert losses[steps + 2] < 1e-10
+    assert torch.allclose(descent.best, torch.full((1, 3, 4, 4), 0.4), atol=1e-5)
+
+
 def test_a_loss_that_runs_away_begins_anew_from_the_best_image():
     calls = []
 
