@@ -1,8 +1,10 @@
 """`python -m pix2pix activations`: in which backbones do a few activations drown all others?"""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +46,15 @@ def activations(argv: Sequence[str]) -> int:
         print(_table(profiles[-1]), flush=True)
     with _written(out):
         (out / _FILES[0]).write_text(_numbers(options, list(pictures), profiles), encoding="utf-8")
-        draw(profiles, [out / name for name in _FILES[1:]], f"Activations by {weights} weights, means over {many}")
-    print(f"\nnumbers and plot: {', '.join(shown(out / name) for name in _FILES)}")
+        for name in _FILES[1:]:
+            (out / name).unlink(missing_ok=True)  # of an earlier run
+        if is_plotted := find_spec("matplotlib") is not None:
+            draw(profiles, [out / name for name in _FILES[1:]], f"Activations by {weights} weights, means over {many}")
+    if is_plotted:
+        print(f"\nnumbers and plot: {', '.join(shown(out / name) for name in _FILES)}")
+    else:
+        print(f"\nnumbers: {shown(out / _FILES[0])}")
+        print("no plot: matplotlib is not installed: pip install -e '.[evaluate]'", file=sys.stderr)
     return 0
 
 

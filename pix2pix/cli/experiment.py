@@ -4,6 +4,7 @@ import gc
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ def experiment(argv: Sequence[str]) -> int:
     except OSError as error:
         raise UserError(f"the table cannot be written to {folder}: {error.strerror or error}") from error
     print(written, end="")
+    if all(result.metrics["histograms"] for result in results) and find_spec("matplotlib") is None:
+        _say("no colours.png: matplotlib is not installed: pip install -e '.[evaluate]'")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ _LONGEST = 256  # pixels of the longer side of a tile
 def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequence[Result]) -> str:
     """Write table.md, experiment.json, pictures.png and colours.png, and return the table as Markdown.
 
-    There are no pictures.png where the choices translate different images, and no colours.png of label maps.
+    There are no pictures.png where the choices translate different images, and no colours.png of label maps,
+    nor where Matplotlib is not installed.
 
     Raises:
         OSError: a file cannot be written.
@@ -35,7 +37,7 @@ def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequenc
         (folder / name).unlink(missing_ok=True)  # of an earlier report
     if rows := _pictures(firsts):
         write(folder / "pictures.png", captioned_grid(rows))
-    if all(result.metrics["histograms"] for result in firsts):
+    if all(result.metrics["histograms"] for result in firsts) and find_spec("matplotlib"):
         draw_colours(folder / "colours.png", firsts, title)
     runs = [
         {"labels": list(result.cell.labels), "seed": result.cell.seed, "run": result.run, "metrics": result.metrics}

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -45,6 +46,16 @@ def test_backbones_are_compared_in_a_table_numbers_and_a_plot(photos, tmp_path, 
         for name, value in stage[kind].items()
     ]
     assert read(out / "activations.png").std() > 5
+
+
+def test_without_matplotlib_there_are_the_numbers_and_a_line_that_says_why_no_plot(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    (tmp_path / "activations.png").touch()  # of an earlier run
+    assert activations("--backbone", "resnet18", "--layers", "stem", "--count", 1, "--out", tmp_path) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == f"numbers: {tmp_path}/activations.json"
+    assert "pip install -e '.[evaluate]'" in told.err
+    assert [file.name for file in tmp_path.iterdir()] == ["activations.json"]
 
 
 def test_generated_images_and_the_same_seed_give_the_same_numbers(tmp_path, capsys, monkeypatch):

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import signal
+import sys
 import time
 
 import pytest
@@ -82,7 +83,9 @@ def files(folder):
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_an_experiment_is_trained_evaluated_and_tabulated_and_then_there_is_nothing_to_do(place, tiny, capsys):
+def test_an_experiment_is_trained_evaluated_and_tabulated_and_then_there_is_nothing_to_do(
+    place, tiny, capsys, monkeypatch
+):
     assert main(place.words()) == 0
     told = capsys.readouterr()
     assert "1 of 2: L1, seed 0: training\n" in told.err
@@ -98,6 +101,9 @@ def test_an_experiment_is_trained_evaluated_and_tabulated_and_then_there_is_noth
         for number, label in enumerate(("L1", "L1+cGAN"), start=1)
     )
     assert files(tiny.home / "checkpoints") | files(tiny.home / "out" / "ours_paper" / "L1_0") == before
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(place.words()) == 0
+    assert capsys.readouterr().err.endswith("matplotlib is not installed: pip install -e '.[evaluate]'\n")
 
 
 def test_a_finished_run_keeps_its_networks_alone_and_translates_as_before(place, tiny, error):

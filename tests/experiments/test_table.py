@@ -1,4 +1,5 @@
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,14 @@ def test_label_maps_have_no_colours(tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "colours.png").touch()  # of another experiment of this name
     write_report(tmp_path / "report", "t", ["o"], [result("L1", 0, {}, folder, histograms=None)])
+    assert not (tmp_path / "report" / "colours.png").exists()
+
+
+def test_without_matplotlib_there_are_no_colours(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    folder = cell_folder(tmp_path / "cell", "1")
+    write_report(tmp_path / "report", "t", ["o"], [result("L1", 0, {}, folder, histograms=HISTOGRAMS)])
+    assert {"table.md", "pictures.png"} < {file.name for file in (tmp_path / "report").iterdir()}
     assert not (tmp_path / "report" / "colours.png").exists()
 
 
