@@ -36,16 +36,18 @@ def test_the_help_of_a_command_lists_its_options(capsys, command):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "got", "hint"),
     [
-        (["trian"], "unknown command 'trian': did you mean train?"),
-        (["serve-all"], f"unknown command 'serve-all'; allowed: {', '.join(COMMANDS)}"),
-        (["train", "--nmae", "x"], "unknown option --nmae: did you mean --name?"),
-        (["env", "--name"], "env takes no options, got '--name'"),
+        (["trian"], "'trian'", "did you mean train?"),
+        (["serve-all"], "'serve-all'", ", ".join(COMMANDS)),
+        (["train", "--nmae", "x"], "--nmae", "did you mean --name?"),
+        (["env", "--name"], "'--name'", "no options"),
     ],
 )
-def test_a_mistyped_word_is_told_in_one_line(error, arguments, message):
-    assert error(2, main, arguments) == message
+def test_a_mistyped_word_is_answered_in_one_line(error, arguments, got, hint):
+    message = error(2, main, arguments)
+    assert got in message
+    assert hint in message
 
 
 def test_env_prints_what_a_bug_report_needs(capsys):
@@ -67,24 +69,6 @@ def test_env_may_be_cut_short_by_head(monkeypatch):
         (UserError("got a cat; a dog is needed"), 2, "error: got a cat; a dog is needed\n"),
         (NonFiniteError("step 3: loss/G is nan"), 1, "error: step 3: loss/G is nan\n"),
         (KeyboardInterrupt(), 130, ""),
-        (
-            RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore"),
-            1,
-            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
-            "(CUDA out of memory. Tried to allocate 9 GiB.)\n",
-        ),
-        (
-            cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes"),
-            1,
-            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
-            "(OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes)\n",
-        ),
-        (
-            MemoryError(),
-            1,
-            "error: out of memory; lower --crop_size, --batch_size, --ngf or --num_workers, or use smaller images "
-            "(MemoryError)\n",
-        ),
     ],
 )
 def test_what_ends_a_command_decides_the_exit_status(monkeypatch, capsys, problem, status, message):
@@ -94,6 +78,24 @@ def test_what_ends_a_command_decides_the_exit_status(monkeypatch, capsys, proble
     monkeypatch.setattr("pix2pix.cli.train.train", command)
     assert main(["train"]) == status
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    ("problem", "cause"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore"), "CUDA out of memory. Tried"),
+        (cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed"), "Insufficient memory"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_out_of_memory_is_one_line_that_names_what_to_lower(monkeypatch, error, problem, cause):
+    def command(arguments):
+        raise problem
+
+    monkeypatch.setattr("pix2pix.cli.train.train", command)
+    message = error(1, main, ["train"])
+    assert message.startswith("out of memory; lower --crop_size, --batch_size, ")
+    assert cause in message
 
 
 def test_a_mistake_of_the_program_shows_its_traceback(monkeypatch):

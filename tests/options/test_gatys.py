@@ -82,44 +82,31 @@ def test_each_optimiser_has_a_learning_rate_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("line", "named"),
     [
-        (("--style_weights", "1,2"), "--style_weights: got 2 for 1 --style; give one for each, in their order"),
-        (("--content_masks", "m.png,n.png"), "--content_masks: got 2 for 1 --style; give one for each, in their order"),
-        (("--style_masks", "m.png,n.png"), "--style_masks: got 2 for 1 --style; give one for each, in their order"),
-        (("--style", "b.jpg,c.jpg", "--style_weights", "0,0"), "--style_weights are all 0: one at least must be above"),
+        ("--style_weights 1,2", "--style_weights: got 2 for 1 --style"),
+        ("--content_masks m.png,n.png", "--content_masks: got 2 for 1 --style"),
+        ("--style_masks m.png,n.png", "--style_masks: got 2 for 1 --style"),
+        ("--style b.jpg,c.jpg --style_weights 0,0", "--style_weights"),
+        ("--content_weight 0 --style_weight 0", "--content_weight or --style_weight"),
+        ("--iterations 2 --scales 3", "--iterations 2 .*--scales 3"),
+        ("--reconstructions --style b.jpg,c.jpg", "--reconstructions .*leave masks and further styles out"),
         (
-            ("--content_weight", "0", "--style_weight", "0"),
-            "nothing to paint: --content_weight or --style_weight must be above 0",
+            "--reconstructions --style_layers relu1_1,relu2_1 --style_layer_weights 1,2",
+            "--reconstructions .*leave --style_layer_weights out",
         ),
-        (("--iterations", "2", "--scales", "3"), "--iterations 2 are too few for --scales 3: each needs one"),
-        (
-            ("--reconstructions", "--style", "b.jpg,c.jpg"),
-            "--reconstructions is of one content and one style: leave masks and further styles out",
-        ),
-        (
-            ("--reconstructions", "--style_layers", "relu1_1,relu2_1", "--style_layer_weights", "1,2"),
-            "--reconstructions shows all style layers alike: leave --style_layer_weights out",
-        ),
-        (
-            ("--mmd_kernel", "rbf"),
-            "--mmd_kernel is of --style_loss mmd: choose that, or leave --mmd_kernel out",
-        ),
-        (
-            ("--temperature", "2"),
-            "--temperature is that of --smoothing: add that, or leave --temperature out",
-        ),
-        (
-            ("--backbone", "resnet50", "--rescale_on", "photos"),
-            "--rescale_on is for rescaled layers: add --rescaled true, or leave --rescale_on out",
-        ),
-        (("--style", "b.jpg,,c.jpg"), "--style: got 'b.jpg,,c.jpg'; a path is needed"),
-        (("--alpha", "1"), "unknown option --alpha; --help lists all"),
-        (("--optimizer", "sgd"), "--optimizer: got 'sgd'; lbfgs or adam is needed"),
+        ("--mmd_kernel rbf", "--mmd_kernel .*--style_loss mmd"),
+        ("--temperature 2", "--temperature .*--smoothing"),
+        ("--backbone resnet50 --rescale_on photos", "--rescale_on .*--rescaled true"),
+        ("--style b.jpg,,c.jpg", "--style: got 'b.jpg,,c.jpg'; a path"),
+        ("--alpha 1", "unknown option --alpha"),
+        ("--optimizer sgd", "--optimizer: got 'sgd'; lbfgs or adam"),
     ],
 )
-def test_what_contradicts_itself_is_told_in_one_line(arguments, message):
-    assert refused(*PICTURES, *arguments) == message
+def test_a_contradiction_is_one_line_that_names_the_options(line, named):
+    message = refused(*PICTURES, *line.split())
+    assert re.match(f".*{named}", message)
+    assert "\n" not in message
 
 
 def test_what_goes_together_is_taken():
@@ -134,27 +121,12 @@ def test_what_goes_together_is_taken():
 def test_a_comma_in_a_name_of_a_list_is_refused(tmp_path):
     preset = tmp_path / "odd.yaml"
     preset.write_text('content: a.jpg\nstyle: ["b,c.jpg"]\n')
-    assert refused(str(preset)).endswith(
-        "style: got ['b,c.jpg']; a path, or a list of them such as a.jpg,b.jpg is needed"
-    )
+    assert "odd.yaml: style: got ['b,c.jpg']" in refused(str(preset))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ("--style", "b.jpg"),
-            "--content is missing: the picture to paint, or a folder of such pictures; --input is the same",
-        ),
-        (
-            ("--content", "a.jpg"),
-            "--style is missing: the picture in whose manner; several such are blended, and each of a folder gives a "
-            "painting",
-        ),
-    ],
-)
-def test_a_picture_that_is_missing_is_named(arguments, message):
-    assert refused(*arguments) == message
+@pytest.mark.parametrize(("given", "missing"), [(PICTURES[2:], "--content"), (PICTURES[:2], "--style")])
+def test_a_picture_that_is_missing_is_named(given, missing):
+    assert refused(*given).startswith(f"{missing} is missing: ")
 
 
 @pytest.mark.parametrize(
@@ -179,36 +151,22 @@ def test_the_model_says_whose_options_are_read(arguments, record):
     assert painter(arguments) is record
 
 
-def test_an_unknown_model_is_told_which_there_are(tmp_path):
+def test_an_unknown_model_is_answered_with_those_there_are(tmp_path):
     (tmp_path / "p.yaml").write_text("model: swg\n")
-    with pytest.raises(OptionError) as typed:
+    allowed = ".*pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed"
+    with pytest.raises(OptionError, match=f"^--model: got 'gatis'; {allowed}: did you mean gatys"):
         painter(["--model", "gatis"])
-    assert (
-        str(typed.value)
-        == "--model: got 'gatis'; pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed: "
-        "did you mean gatys?"
-    )
-    with pytest.raises(
-        OptionError,
-        match=r"^--model: got ''; pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed$",
-    ):
+    with pytest.raises(OptionError, match=f"^--model: got ''; {allowed}"):
         painter(["--model"])
-    with pytest.raises(OptionError) as written:
+    with pytest.raises(OptionError, match=f"p.yaml: model: got 'swg'; {allowed}: did you mean swag"):
         painter([str(tmp_path / "p.yaml")])
-    assert str(written.value).endswith(
-        "p.yaml: model: got 'swg'; pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed: "
-        "did you mean swag?"
-    )
 
 
-def test_who_wants_to_train_them_is_told_what_to_type():
-    with pytest.raises(OptionError) as typed:
+def test_to_train_them_is_refused_with_the_command_to_type():
+    with pytest.raises(OptionError, match=r"^--model: swag .*python test\.py --model swag --content "):
         trained(["--model", "swag", "--dataroot", "x"])
-    words = "paints one picture, and there is nothing to train; type python test.py"
-    assert str(typed.value) == f"--model: swag {words} --model swag --content PICTURE --style PICTURE"
-    with pytest.raises(OptionError) as written:
+    with pytest.raises(OptionError, match=r"model: gatys .*python test\.py options/gatys\.yaml --content "):
         trained(["options/gatys.yaml"])
-    assert str(written.value).endswith(f"gatys {words} options/gatys.yaml --content PICTURE --style PICTURE")
 
 
 @pytest.mark.parametrize("name", ["gatys", "swag"])

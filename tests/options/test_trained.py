@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from pix2pix.options import (
@@ -71,13 +73,11 @@ def test_whoever_opens_the_run_tells_what_is_wrong_with_it(text, tmp_path):
 
 
 def test_an_unknown_method_is_refused_naming_those_there_are():
-    with pytest.raises(OptionError) as refused:
+    allowed = "pix2pix, johnson, conditional, adain or segmenter"
+    with pytest.raises(OptionError, match=f"^--model: got 'jonson'; {allowed} .*did you mean johnson"):
         trained(["--model", "jonson"])
-    allowed = "pix2pix, johnson, conditional, adain or segmenter is needed"
-    assert str(refused.value) == f"--model: got 'jonson'; {allowed}: did you mean johnson?"
-    with pytest.raises(OptionError) as refused:
+    with pytest.raises(OptionError, match=f"^the checkpoint's options: model: got 3; {allowed}"):
         stored_options({"model": 3}, "the checkpoint's options")
-    assert str(refused.value) == f"the checkpoint's options: model: got 3; {allowed}"
 
 
 @pytest.mark.parametrize("model", NEEDED)
@@ -134,64 +134,55 @@ def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
 
 
 @pytest.mark.parametrize(
-    ("model", "line", "message"),
+    ("model", "line", "named"),
     [
-        ("johnson", "--style_weight 0 --content_weight 0", "nothing to learn: --content_weight or --style_weight"),
-        ("johnson", "--statistics running", "--statistics running: only batch norm keeps running statistics"),
-        ("johnson", "--sync_batchnorm", "--sync_batchnorm: there is no batch norm to synchronise; add --norm batch"),
-        ("johnson", "--norm none", "--norm: got 'none'; instance or batch is needed"),
-        (
-            "johnson",
-            "--best_metric val/l1",
-            "--best_metric: got 'val/l1'; val/loss, val/content or val/style is needed",
-        ),
-        ("johnson", "--n_epochs 3", "--n_epochs: not offered here: --steps says how long it is trained"),
-        ("johnson", "--direction=BtoA", "--direction is an option of --model pix2pix or segmenter: leave it out, or"),
-        ("adain", "--style_image s.jpg", "--style_image is an option of --model pix2pix or johnson: leave it out"),
-        ("pix2pix", "--styles s", "--styles is an option of --model conditional or adain: leave it out, or choose"),
-        ("conditional", "--add_style s.jpg", "--styles begins a network, --add_style gives one a further style"),
-        ("adain", "--backbone vgg16", "--backbone: got 'vgg16'; vgg19 is needed"),
-        ("adain", "--padding zeros", "--padding: got 'zeros'; reflection is needed"),
-        ("adain", "--rescaled false", "--rescaled: the decoder of adain mirrors one encoder"),
-        ("adain", "--pooling average", "--pooling: got 'average'; max is needed"),
-        (
-            "segmenter",
-            "--lambda_l1 1",
-            "--lambda_l1 is an option of --model pix2pix: leave it out, or choose that method",
-        ),
+        ("johnson", "--style_weight 0 --content_weight 0", "--content_weight or --style_weight"),
+        ("johnson", "--statistics running", "--statistics running: .*batch"),
+        ("johnson", "--sync_batchnorm", "--sync_batchnorm: .*--norm batch"),
+        ("johnson", "--norm none", "--norm: got 'none'; instance or batch"),
+        ("johnson", "--best_metric val/l1", "--best_metric: got 'val/l1'; val/loss, val/content or val/style"),
+        ("johnson", "--n_epochs 3", "--n_epochs: .*--steps"),
+        ("johnson", "--direction=BtoA", "--direction .*--model pix2pix or segmenter"),
+        ("adain", "--style_image s.jpg", "--style_image .*--model pix2pix or johnson"),
+        ("pix2pix", "--styles s", "--styles .*--model conditional or adain"),
+        ("conditional", "--add_style s.jpg", "--styles .*--add_style"),
+        ("adain", "--backbone vgg16", "--backbone: got 'vgg16'; vgg19"),
+        ("adain", "--padding zeros", "--padding: got 'zeros'; reflection"),
+        ("adain", "--rescaled false", "--rescaled: .*adain"),
+        ("adain", "--pooling average", "--pooling: got 'average'; max"),
+        ("adain", "--smoothing", "--smoothing: .*adain"),
+        ("adain", "--content_layers relu3_1", "--content_layers: .*adain"),
+        ("segmenter", "--lambda_l1 1", "--lambda_l1 .*--model pix2pix"),
         ("segmenter", "--netD basic", "unknown option --netD"),
-        ("segmenter", "--norm auto", "--norm: got 'auto'; batch, instance or none is needed"),
-        ("segmenter", "--dropout on", "--dropout is an option of --model pix2pix: leave it out, or choose that method"),
-        ("segmenter", "--target_kind photo", "--target_kind: got 'photo'; labels is needed"),
-        ("segmenter", "--best_metric val/l1", "--best_metric: got 'val/l1'; val/pixel_accuracy or val/loss is needed"),
-        ("segmenter", "--norm instance --statistics running", "--statistics running: only batch norm keeps running"),
-        ("segmenter", "--norm none --sync_batchnorm", "--sync_batchnorm: there is no batch norm to synchronise; add"),
-        ("adain", "--smoothing", "--smoothing: the decoder of adain mirrors one encoder"),
-        ("adain", "--content_layers relu3_1", "--content_layers: the decoder of adain mirrors one encoder"),
+        ("segmenter", "--norm auto", "--norm: got 'auto'; batch, instance or none"),
+        ("segmenter", "--dropout on", "--dropout .*--model pix2pix"),
+        ("segmenter", "--target_kind photo", "--target_kind: got 'photo'; labels"),
+        ("segmenter", "--best_metric val/l1", "--best_metric: got 'val/l1'; val/pixel_accuracy or val/loss"),
+        ("segmenter", "--norm instance --statistics running", "--statistics running: .*batch"),
+        ("segmenter", "--norm none --sync_batchnorm", "--sync_batchnorm: .*--norm batch"),
     ],
 )
-def test_what_a_method_lacks_is_refused_in_one_line(model, line, message):
-    said = refusal(model, line)
-    assert said.startswith(message)
-    assert "\n" not in said
+def test_what_a_method_lacks_is_refused_in_one_line(model, line, named):
+    message = refusal(model, line)
+    assert re.match(f".*{named}", message)
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "named"),
     [
-        ("", "no style to learn: give --styles FOLDER, or --add_style PICTURE with --init_from RUN"),
-        ("--add_style s.jpg", "--add_style: whose network is to get it? add --init_from, the folder of a run"),
-        ("--init_from r", "--init_from is the run that gets one more style: add --add_style PICTURE"),
+        ("", "--styles .*--add_style .*--init_from"),
+        ("--add_style s.jpg", "--init_from"),
+        ("--init_from r", "--add_style"),
     ],
 )
-def test_conditional_needs_styles_or_one_more_for_a_run(line, message):
-    with pytest.raises(OptionError) as refused:
+def test_conditional_needs_styles_or_one_more_for_a_run(line, named):
+    with pytest.raises(OptionError, match=named):
         parse(f"--dataroot d --name a {line}".split(), ConditionalOptions, program="train.py").options  # noqa: B018
-    assert str(refused.value) == message
 
 
 def test_johnson_needs_a_style():
-    with pytest.raises(OptionError, match=r"^--style_image is missing: the picture in whose manner"):
+    with pytest.raises(OptionError, match=r"^--style_image is missing: "):
         parse(["--dataroot", "d", "--name", "a"], JohnsonOptions, program="train.py").options  # noqa: B018
 
 
@@ -214,22 +205,16 @@ def test_a_resumed_run_may_be_longer_and_keeps_all_else():
     stored = options("johnson")
     resumed = check_resume(stored, {"steps": 9, "style_image": "moved.jpg", "model": "johnson"})
     assert (resumed.train.steps, resumed.loss.style_image, resumed.network) == (9, "moved.jpg", stored.network)
-    with pytest.raises(
-        OptionError, match=r"^--resume continues the run as it was: ngf is 32 there, got 8; leave it out"
-    ):
+    with pytest.raises(OptionError, match=r"^--resume .*: ngf is 32 there, got 8"):
         check_resume(stored, {"ngf": 8})
 
 
 @pytest.mark.parametrize("check", [check_resume, check_claims])
 def test_a_run_of_another_method_is_told_apart(check):
-    advice = "leave {} out" + (", or start a new --name" if check is check_resume else ": the checkpoint knows")
-    with pytest.raises(OptionError) as refused:
+    with pytest.raises(OptionError, match=r"^--model: the run is of johnson, got 'pix2pix'; .*leave --model out"):
         check(options("johnson"), {"model": "pix2pix"})
-    assert str(refused.value) == f"--model: the run is of johnson, got 'pix2pix'; {advice.format('--model')}"
-    with pytest.raises(OptionError) as refused:
+    with pytest.raises(OptionError, match=r"^--direction: the run is of johnson.*leave --direction out"):
         check(options("johnson"), {"direction": "BtoA"})
-    told = "--direction: the run is of johnson, which has no such option"
-    assert str(refused.value) == f"{told}; {advice.format('--direction')}"
 
 
 def test_what_a_checkpoint_knows_may_be_typed_again_at_test():
