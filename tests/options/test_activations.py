@@ -43,11 +43,7 @@ def test_the_study_of_swag_needs_no_options():
         ("--images a b", "got 'b', which follows no option"),
         ("--count 0", "--count: got '0'; a whole number > 0 is needed"),
         ("--layers layer1 layer1", "each layer once is needed, and layer1 is named twice"),
-        (
-            "--backbone vgg19 resnet50 --weights vgg.safetensors",
-            "^--weights vgg.safetensors is a file of one backbone, and --backbone names 2: name one, or give --weights "
-            "random or imagenet$",
-        ),
+        ("--backbone vgg19 resnet50 --weights vgg.safetensors", "^--weights vgg.safetensors .*--backbone names 2"),
     ],
 )
 def test_what_cannot_be_meant_is_told_in_one_line(line, message):

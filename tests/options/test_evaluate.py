@@ -19,8 +19,9 @@ def test_a_name_or_a_folder_is_enough():
 
 
 def test_one_of_them_is_needed():
-    said = "--name says which run to evaluate, --results which folder: give one of them"
-    assert refusal() == refusal("--name", "a", "--results", "b") == said
+    for message in (refusal(), refusal("--name", "a", "--results", "b")):
+        assert message.startswith("--name ")
+        assert "--results " in message
 
 
 @pytest.mark.parametrize(
@@ -32,28 +33,25 @@ def test_one_of_them_is_needed():
     ],
 )
 def test_options_of_translating_are_not_for_what_is_translated_already(option, value):
-    assert refusal("--results", "a", f"--{option}", value) == (
-        f"--{option} is about translating, and --results is translated already: leave it out"
-    )
+    message = refusal("--results", "a", f"--{option}", value)
+    assert message.startswith(f"--{option} ")
+    assert "--results is translated already" in message
 
 
 @pytest.mark.parametrize("option", ["truth", "labels"])
 def test_a_run_has_its_own_truth_and_labels(option):
-    assert refusal("--name", "a", f"--{option}", "b") == (
-        f"--{option} is of --results, and a run has its own: leave it out"
-    )
+    assert refusal("--name", "a", f"--{option}", "b").startswith(f"--{option} is of --results")
 
 
 def test_labels_are_for_a_segmenter():
     words = ("--results", "a", "--truth", "b", "--labels", "c")
-    assert refusal(*words) == "--labels is what --segmenter is scored against: give that too, or leave it out"
+    assert refusal(*words).startswith("--labels is what --segmenter ")
     assert parsed(*words, "--segmenter", "d").labels == "c"
 
 
 def test_how_photos_are_fed_is_for_onnx_files():
-    assert refusal("--name", "a", "--segmenter", "run", "--segmenter_input", "unit") == (
-        "--segmenter_input is that of --segmenter FILE.onnx: give such a file, or leave it out"
-    )
+    message = refusal("--name", "a", "--segmenter", "run", "--segmenter_input", "unit")
+    assert message.startswith("--segmenter_input is that of --segmenter FILE.onnx")
     assert (
         parsed("--name", "a", "--segmenter", "x.onnx", "--segmenter_input", "unit").segmentation.segmenter == "x.onnx"
     )
@@ -63,9 +61,7 @@ def test_classes_to_ignore_are_a_list():
     options = parsed("--name", "a", "--palette", "cityscapes", "--ignore", "sky", "traffic light")
     assert options.segmentation.ignore == ("sky", "traffic light")
     assert as_dict(options)["segmentation"]["ignore"] == "sky,traffic light"
-    assert refusal("--name", "a", "--ignore", "sky,,car") == (
-        "--ignore: got 'sky,,car'; a list of class names such as sky,car is needed"
-    )
+    assert refusal("--name", "a", "--ignore", "sky,,car").startswith("--ignore: got 'sky,,car'; a list of class names")
 
 
 def test_what_was_asked_does_not_tell_where_things_lie():
