@@ -52,51 +52,6 @@ def test_jpeg_keeps_channels_and_nearly_the_values(tmp_path, suffix, channels):
     assert np.abs(copy.astype(int) - image).mean() < 3
 
 
-@pytest.mark.parametrize(
-    ("mode", "settings", "shape"),
-    [
-        ("1", {}, (4, 6, 1)),
-        ("L", {}, (4, 6, 1)),
-        ("L", {"transparency": 0}, (4, 6, 4)),
-        ("LA", {}, (4, 6, 4)),
-        ("RGB", {}, (4, 6, 3)),
-        ("RGB", {"transparency": (0, 0, 0)}, (4, 6, 4)),
-        ("RGBA", {}, (4, 6, 4)),
-        ("P", {}, (4, 6, 3)),
-        ("P", {"transparency": 0}, (4, 6, 4)),
-    ],
-)
-def test_png_modes_become_1_3_or_4_channels(tmp_path, mode, settings, shape):
-    Image.new(mode, (6, 4)).save(tmp_path / "a.png", **settings)
-    assert read(tmp_path / "a.png").shape == shape
-
-
-def test_a_palette_is_replaced_by_its_colours(tmp_path):
-    image = Image.new("P", (2, 1))
-    image.putpalette([10, 20, 30, 200, 100, 50])
-    image.putpixel((1, 0), 1)
-    image.save(tmp_path / "a.png")
-    assert read(tmp_path / "a.png").tolist() == [[[10, 20, 30], [200, 100, 50]]]
-
-
-def test_cmyk_becomes_rgb(tmp_path):
-    Image.new("CMYK", (6, 4), (0, 0, 0, 0)).save(tmp_path / "a.jpg")
-    assert read(tmp_path / "a.jpg").tolist() == np.full((4, 6, 3), 255).tolist()
-
-
-@pytest.mark.parametrize("suffix", [".png", ".webp"])
-def test_an_animation_gives_its_first_frame(tmp_path, suffix):
-    frames = [Image.new("RGB", (6, 4), colour) for colour in ("#ff0000", "#00ff00")]
-    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], lossless=True)
-    assert read(tmp_path / f"a{suffix}")[0, 0].tolist() == [255, 0, 0]
-
-
-def test_the_content_decides_on_the_format_not_the_suffix(tmp_path):
-    image = noise(5, 7, 3)
-    write(tmp_path / "a.png", image)
-    assert np.array_equal(read((tmp_path / "a.png").rename(tmp_path / "a.jpg")), image)
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
 def test_exif_orientation_is_applied_as_opencv_applies_it(tmp_path, orientation, suffix):

@@ -1,12 +1,9 @@
 import errno
 import io
-import json
 import lzma
 import os
 import pickle
 import struct
-import subprocess
-import sys
 import zlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +17,7 @@ from PIL import Image
 
 from pix2pix.images import DTYPES, ImageError, read
 
-ROOT = Path(__file__).parents[2]
-NOT_AN_IMAGE = "not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away"
+NOT_AN_IMAGE = "not a PNG, JPEG, WebP, TIFF or NPY image"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 CORNER = np.zeros((8, 16, 3), np.uint8)  # white in its upper left corner
@@ -147,12 +143,6 @@ def without_segment(jpeg, marker):
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big") :]
 
 
-def oriented(orientation, format_):
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    return pil(CORNER, format_, exif=tags, quality=100)
-
-
 def deep_oriented(orientation):
     return deep_png(CORNER.astype(np.uint16) * 257, 2, chunk(b"eXIf", exif(orientation)))
 
@@ -227,7 +217,7 @@ CASES = {
     "cut.tif": (lambda: pil(noise(64, 64, 3), "TIFF")[:3000], ""),
     "cut deep.tif": (lambda: tiff(FIVE, planarconfig="separate", **GREY)[:900], ""),
     "cut zlib.tif": (lambda: flipped(tiff(deep(64, 64, 0), compression="zlib"), 1500), ""),
-    "cut.npy": (lambda: npy(noise(64, 64, 3))[:3000], "is cut off: it holds less than (64, 64, 3) of uint8"),
+    "cut.npy": (lambda: npy(noise(64, 64, 3))[:3000], "is cut off"),
     "cut header.npy": (lambda: npy(noise(4, 4, 3))[:40], ""),
     "really a png.jpg": (lambda: pil(noise(5, 7, 3), "PNG"), ok("uint8", (5, 7, 3))),
     "really an npy.tif": (lambda: npy(noise(5, 7, 3)), ok("uint8", (5, 7, 3))),
@@ -272,6 +262,10 @@ CASES = {
     "P transparent.png": (lambda: palette(transparency=1), at("uint8", (4, 6, 4), [200, 100, 50, 0])),
     "LA.png": (lambda: pil(Image.new("LA", (6, 4), (9, 77)), "PNG"), at("uint8", (4, 6, 4), [9, 9, 9, 77])),
     "L key.png": (lambda: pil(Image.new("L", (6, 4), 9), "PNG", transparency=9), at("uint8", (4, 6, 4), [9, 9, 9, 0])),
+    "RGB key.png": (
+        lambda: pil(Image.new("RGB", (6, 4), (1, 2, 3)), "PNG", transparency=(1, 2, 3)),
+        at("uint8", (4, 6, 4), [1, 2, 3, 0]),
+    ),
     "RGBA.png": (lambda: pil(Image.new("RGBA", (6, 4), (1, 2, 3, 4)), "PNG"), at("uint8", (4, 6, 4), [1, 2, 3, 4])),
     "L.jpg": (lambda: pil(Image.new("L", (6, 4), 128), "JPEG"), at("uint8", (4, 6, 1), [128])),
     "progressive.jpg": (lambda: pil(noise(32, 48, 3), "JPEG", progressive=True), ok("uint8", (32, 48, 3))),
@@ -296,8 +290,6 @@ CASES = {
         lambda: tiff(FIVE[:, :1].repeat(3000, axis=0), planarconfig="contig", **GREY),
         ok("float32", (18000, 1, 5)),
     ),
-    **{f"{i} turned.jpg": (lambda i=i: oriented(i, "JPEG"), ("uint8", *corner(i))) for i in range(1, 9)},
-    **{f"{i} turned.png": (lambda i=i: oriented(i, "PNG"), ("uint8", *corner(i))) for i in range(1, 9)},
     **{f"{i} turned deep.png": (lambda i=i: deep_oriented(i), ("uint16", *corner(i, 65535))) for i in range(1, 9)},
     # 16-bit PNG
     "I;16.png": (lambda: pil(deep(5, 7, 0), "PNG"), at("uint16", (5, 7, 1), deep(5, 7, 0)[:1, 0].tolist())),
@@ -401,7 +393,7 @@ CASES = {
     },
     "three pages.tif": (
         lambda: pages(*[(deep(8, 9, 0), {})] * 3),
-        "3 pages of one size, where one image a file is needed",
+        "3 pages of one size",
     ),
     "three pages 8.tif": (lambda: pages(*[(noise(8, 9, 3), RGB)] * 3), "3 pages of one size"),
     "stack.tif": (lambda: tiff(noise(5, 8, 9)), "5 pages of one size"),
@@ -430,10 +422,10 @@ CASES = {
     "int64.npy": (lambda: npy(np.full((4, 6), -7)), at("int32", (4, 6, 1), [-7])),
     "uint64.npy": (lambda: npy(np.full((4, 6), 2**32 - 1, np.uint64)), at("uint32", (4, 6, 1), [2**32 - 1])),
     "float16.npy": (lambda: npy(np.full((4, 6), 0.5, np.float16)), at("float32", (4, 6, 1), [0.5])),
-    "large int64.npy": (lambda: npy(np.full((4, 6), 2**31)), "which int32 cannot: convert it to float32"),
+    "large int64.npy": (lambda: npy(np.full((4, 6), 2**31)), "convert it to float32"),
     "NaN.npy": (lambda: npy(np.full((4, 6), np.nan)), "holds NaN or infinite values"),
     "infinite.npy": (lambda: npy(np.full((4, 6), -np.inf, np.float32)), "holds NaN or infinite values"),
-    "too large.npy": (lambda: npy(np.full((4, 6), 1e300)), "holds NaN or infinite values, or larger ones than float32"),
+    "too large.npy": (lambda: npy(np.full((4, 6), 1e300)), "holds NaN or infinite"),
     "objects.npy": (lambda: npy(np.array([[None, {}]])), "holds values of type object"),
     "records.npy": (lambda: npy(np.zeros((4, 6), "u1,f4")), "holds values of type [('f0', 'u1'), ('f1', '<f4')]"),
     "text.npy": (lambda: npy(np.full((4, 6), "a")), "holds values of type <U1"),
@@ -442,28 +434,28 @@ CASES = {
     "four axes.npy": (lambda: npy(noise(4, 9, 9)[None]), "an array of shape (1, 4, 9, 9), where (H, W) or (H, W, C)"),
     "one axis.npy": (lambda: npy(np.zeros(9)), "an array of shape (9,), where (H, W) or (H, W, C) is needed"),
     "no pixels.npy": (lambda: npy(np.zeros((0, 6, 3))), "0x6 with 3 channels has no values"),
-    "eval.npy": (lambda: npy_header("{'descr': f(), 'shape': (4, 4)}"), "its header is damaged: make it anew with num"),
-    "nested.npy": (lambda: npy_header("(" * 110), "its header is damaged: make it anew with numpy.save"),
+    "eval.npy": (lambda: npy_header("{'descr': f(), 'shape': (4, 4)}"), "its header is damaged"),
+    "nested.npy": (lambda: npy_header("(" * 110), "its header is damaged"),
     "long header.npy": (
         lambda: b"\x93NUMPY\2\0" + struct.pack("<I", 2**31),
-        "a header of 2147483648 bytes, where a hundred do: make it anew with numpy.save",
+        "a header of 2147483648 bytes",
     ),
     "version 3.npy": (lambda: b"\x93NUMPY\x03\x00" + npy(noise(4, 4, 3))[8:], "NPY version (3, 0) is for records"),
     # bombs and claims
     "100 Mpx.png": (
         lambda: bomb(10_000),
-        "10000x10000 are more than 67108864 pixels: make it smaller, or raise --max_pixels",
+        "10000x10000 are more than 67108864 pixels",
     ),
     "400 Mpx.png": (
         lambda: bomb(20_000),
-        "20000x20000 are more than 67108864 pixels: make it smaller, or raise --max_pixels",
+        "20000x20000 are more than 67108864 pixels",
     ),
     "zTXt bomb.png": (lambda: text_bomb(b"zTXt", b"Comment\0\0"), "too large"),
     "iTXt bomb.png": (lambda: text_bomb(b"iTXt", b"Comment\0\1\0\0\0"), "too large"),
     "iCCP bomb.png": (lambda: text_bomb(b"iCCP", b"profile\0\0"), "too large"),
     "exif bomb.png": (lambda: text_bomb(b"zTXt", b"Raw profile type exif\0\0"), "too large"),
     "strip bomb.tif": (lambda: compressed(8, inflating(60 * 2**20)), "inflates to more"),
-    "long strip.tif": (lambda: compressed(8, inflating(2**30)), "many more bytes"),
+    "long PackBits bomb.tif": (lambda: compressed(32773, b"\x81\0" * 4_000_000), "many more bytes"),
     "PackBits bomb.tif": (lambda: compressed(32773, b"\x81\0" * 30_000), "inflates to more"),
     "PackBits.tif": (
         lambda: compressed(32773, b"\x80" + (b"\x81\1\x7f" + b"\1" * 128) * 6 + b"\xc1\1"),
@@ -481,20 +473,20 @@ CASES = {
     "huge tile.tif": (lambda: tiled(2**15), "2147483648 bytes are more than 536870912"),
     "268 Mpx.webp": (
         lambda: b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xfe\x3f\0" * 2,
-        "more pixels than Pillow opens as WebP: make it smaller, or a PNG, and raise --max_pixels",
+        "more pixels than Pillow opens",
     ),
-    "claim.tif": (lambda: raw_tiff(grey_tags(**HUGE)), "is cut off, or a part of the image is missing"),
+    "claim.tif": (lambda: raw_tiff(grey_tags(**HUGE)), "is cut off"),
     "claim 8.tif": (lambda: raw_tiff(grey_tags(**HUGE | {"bits": 8})), ""),
     "left out.tif": (lambda: raw_tiff(grey_tags(**HUGE | {"count": 0})), ""),
     "larger claim.tif": (lambda: raw_tiff(grey_tags(**HUGE | {"height": 8193})), "raise --max_pixels"),
     "larger claim 8.tif": (lambda: raw_tiff(grey_tags(**HUGE | {"height": 8193, "bits": 8})), "raise --max_pixels"),
     "claim.npy": (
         lambda: npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (8192, 8192), }"),
-        "is cut off: it holds less than (8192, 8192) of float32, which its header promises",
+        "is cut off",
     ),
     "deep claim.npy": (
         lambda: npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (8192, 8192, 20), }"),
-        "5368709120 bytes are more than 536870912, 8 for each of 67108864 pixels: make it smaller, or raise",
+        "5368709120 bytes are more than 536870912",
     ),
     "absurd claim.npy": (
         lambda: npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999999, 9999999999), }"),
@@ -544,9 +536,7 @@ def test_odd_files_become_the_documented_array_or_are_refused_by_name(tmp_path, 
 @pytest.mark.parametrize("number", [34926, 50000])
 def test_zstandard_needs_another_package(tmp_path, number):
     (tmp_path / "a.tif").write_bytes(compressed(number, bytes(9)))
-    assert outcome_of(tmp_path / "a.tif").endswith(
-        "a compression that needs another package (zstd): pip install imagecodecs"
-    )
+    assert outcome_of(tmp_path / "a.tif").endswith("pip install imagecodecs")
 
 
 def test_lack_of_memory_is_not_called_damage(tmp_path, monkeypatch):
@@ -555,7 +545,7 @@ def test_lack_of_memory_is_not_called_damage(tmp_path, monkeypatch):
 
     (tmp_path / "a.npy").write_bytes(npy(FIVE))
     monkeypatch.setattr(np, "empty", full)
-    assert outcome_of(tmp_path / "a.npy") == f"{tmp_path}/a.npy: needs more memory than there is: make it smaller"
+    assert "a.npy: needs more memory" in outcome_of(tmp_path / "a.npy")
 
 
 def test_a_disk_that_fails_is_named(tmp_path, monkeypatch):
@@ -582,9 +572,7 @@ def test_interlaced_pixels_are_read_or_end_early(tmp_path, seed):
 
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "x.png")
-    assert (
-        outcome_of(tmp_path / "x.png") == f"{tmp_path}/x.png: a pipe or a device, where a file is needed: take it away"
-    )
+    assert "x.png: a pipe or a device" in outcome_of(tmp_path / "x.png")
 
 
 def test_folders_and_links_to_nowhere_are_refused(tmp_path):
@@ -597,7 +585,7 @@ def test_folders_and_links_to_nowhere_are_refused(tmp_path):
 def test_names_with_nul_and_newline_make_one_line(tmp_path):
     path = tmp_path / "a\nb.png"
     path.write_bytes(b"")
-    assert outcome_of(path) == f"{str(path)!r}: {NOT_AN_IMAGE}"
+    assert outcome_of(path).startswith(f"{str(path)!r}: {NOT_AN_IMAGE}")
     assert outcome_of("a\0.png") == r"'a\x00.png': embedded null byte"
 
 
@@ -620,41 +608,30 @@ def test_a_file_larger_than_its_pixels_can_be_is_refused_unread(tmp_path):
     with (tmp_path / "a.webp").open("wb") as file:
         file.write(b"RIFF\0\0\0\0WEBP")
         file.truncate(2**32)
-    assert outcome_of(tmp_path / "a.webp").endswith(
-        "8 for each of 67108864 pixels: make it smaller, or raise --max_pixels"
-    )
+    assert "raise --max_pixels" in outcome_of(tmp_path / "a.webp")
 
 
-# Reads the files of a folder; prints the slowest reading and the most memory that the process held. It asks the kernel
-# for its own peak: getrusage also counts that of the process which started it.
-READ_ALL = """
-import json, pathlib, sys, time
-from pix2pix.images import ImageError, read
-slowest = [0, ""]
-for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-    start = time.perf_counter()
-    try:
-        read(path)
-    except ImageError:
-        pass
-    slowest = max(slowest, [time.perf_counter() - start, path.name])
-peak = [line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-print(json.dumps([*slowest, int(peak[0].split()[1]) * 1024]))
-"""
+BOMBS = {
+    name: build for name, (build, _) in CASES.items() if any(word in name for word in ("bomb", "Mpx", "claim"))
+} | {
+    "large bomb.tif": lambda: compressed(8, inflating(2**29), 400, 1000),
+    "large LZMA bomb.tif": lambda: compressed(34925, lzma.compress(bytes(2**27), preset=0)),
+}
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to tell a process's peak of memory")
-@pytest.mark.slow
-def test_all_of_them_together_are_quick_and_small(tmp_path):
-    for name, (build, _) in CASES.items():
-        (tmp_path / name).write_bytes(build())
-    command = [sys.executable, "-c", READ_ALL, str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    seconds, name, peak = json.loads(done.stdout)
-    assert seconds < 5, name
-    assert peak < 10**9
+def memory(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux to tell the peak of memory")
+@pytest.mark.parametrize("name", BOMBS)
+def test_no_bomb_takes_more_memory_than_8_bytes_a_pixel_and_100_megabytes(tmp_path, name):
+    (tmp_path / name).write_bytes(BOMBS[name]())
+    Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is measured anew
+    before = memory("VmRSS")
+    outcome_of(tmp_path / name, max_pixels=10**6)
+    assert memory("VmHWM") - before < 8 * 10**6 + 10**8
 
 
 SOUND = [
@@ -707,14 +684,8 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path_factory, da
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=2000)
 @given(data=st.data())
-def test_a_thousand_damaged_files_are_read_or_refused(tmp_path_factory, data):
-    an_array_or_an_image_error(tmp_path_factory.getbasetemp(), damaged(data))
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=1000)
-@given(data=st.data())
-def test_a_thousand_random_files_are_read_or_refused(tmp_path_factory, data):
-    an_array_or_an_image_error(tmp_path_factory.getbasetemp(), prefixed(data))
+def test_two_thousand_damaged_and_random_files_are_read_or_refused(tmp_path_factory, data):
+    content = damaged(data) if data.draw(st.booleans()) else prefixed(data)
+    an_array_or_an_image_error(tmp_path_factory.getbasetemp(), content)
