@@ -25,6 +25,6 @@ def backward(loss: Tensor, weights: Sequence[Tensor]) -> Tensor:
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors]).div_(count())
     with collective():
         dist.all_reduce(flat)
-    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+    for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
     return mean
