@@ -3,6 +3,8 @@
 All lies in one file that has no name: it goes with the last process that has it open, however that ends. Processes
 share it by fork, or by pickling while one is spawned. Pairs are written by calls, not through the mapping: where a disk
 is full, a call fails with an error, which ends the keeping, and a write through the mapping would kill the process.
+Windows has no such call, nor that sharing, but it allocates the whole file at once: there, one process writes through
+the mapping.
 """
 
 import mmap
@@ -46,8 +48,8 @@ class Cache:
         head = _aligned(8 * (2 + 4 * count))
         self._open(_nameless(folder), multiprocessing.Lock(), count, head + capacity, sides)
         os.ftruncate(self._file, head + capacity)  # takes no room yet
-        _write(self._file, np.zeros(head, np.uint8), 0)
         self._map()
+        self._write(np.zeros(head, np.uint8), 0)
         self._state[_USED] = head
 
     def _open(self, file: int, lock: Any, count: int, size: int, sides: tuple[Format, Format]) -> None:
@@ -90,12 +92,21 @@ class Cache:
             return
         try:
             for image in images:
-                _write(self._file, image, offset)
+                self._write(image, offset)
                 offset += _aligned(image.nbytes)
         except OSError:
             self._state[_FAILED] = 1
             return
         self._table[index, _READY] = 1  # last: who sees it sees the images too
+
+    def _write(self, image: Array, offset: int) -> None:
+        rest = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
+        if not hasattr(os, "pwrite"):
+            self._memory[offset : offset + rest.size] = rest.data
+            return
+        while rest.size:
+            written = os.pwrite(self._file, rest.data, offset)
+            rest, offset = rest[written:], offset + written
 
     def _reserved(self, index: int, raw: RawPair) -> int | None:
         """The place of a pair: that of its first writer, so that a second one writes the same there."""
@@ -110,6 +121,11 @@ class Cache:
             return int(row[_OFFSET]) if row[_OFFSET] and tuple(row[_HEIGHT:_READY]) == shape else None
         finally:
             self._lock.release()
+
+
+def is_shareable() -> bool:
+    """Tell whether several processes can have the same cache."""
+    return hasattr(reduction, "DupFd")
 
 
 def pair_bytes(raw: RawPair) -> int:
@@ -135,13 +151,6 @@ def _nameless(folder: Path | None) -> int:
         return os.memfd_create("pix2pix")
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.dup(file.fileno())
-
-
-def _write(file: int, image: Array, offset: int) -> None:
-    rest = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
-    while rest.size:
-        written = os.pwrite(file, rest.data, offset)
-        rest, offset = rest[written:], offset + written
 
 
 def _aligned(size: int) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from pix2pix import ranks
-from pix2pix.data.cache import Cache, formats, pair_bytes
+from pix2pix.data.cache import Cache, formats, is_shareable, pair_bytes
 from pix2pix.data.on_device import DeviceCache
 from pix2pix.data.records import RawPair
 from pix2pix.images import Codec, shown
@@ -42,6 +42,8 @@ def open_cache(
     on_host = data.augment or any(encoding.table is None for encoding in codec)
     if is_auto and one_size and not on_host and _fits_on(device, needed):
         return Caching(DeviceCache(count, first, codec, device), f"{held} of the GPU's memory")
+    if data.num_workers and not is_shareable():
+        return Caching(None, "off, as processes cannot share one on this system; --num_workers 0 has one")
     if data.cache == "disk" or (is_auto and one_size and needed > budget):
         folder = folder or Path(tempfile.gettempdir())
         free = shutil.disk_usage(folder).free

@@ -66,6 +66,14 @@ def test_a_file_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
     assert said == ("off, as the system refuses 400 pairs in 0.59 GiB of disk, until the training ends: File too large")
 
 
+def test_where_processes_cannot_share_a_cache_only_one_process_has_it(monkeypatch):
+    monkeypatch.setattr(caching, "is_shareable", lambda: False)
+    cache, said = choose()
+    assert cache is None
+    assert "--num_workers 0" in said
+    assert isinstance(choose(num_workers=0).cache, Cache)
+
+
 def test_a_gpu_with_room_keeps_all_unless_something_is_left_to_the_host(monkeypatch):
     monkeypatch.setattr(caching, "_fits_on", lambda device, needed: True)
     cache, said = choose()
