@@ -51,9 +51,9 @@ def test_a_high_temperature_makes_even():
 
 
 def test_what_cannot_be_measured_is_told():
-    with pytest.raises(UserError, match=r"^there are no images to measure activations on: one at least is needed$"):
+    with pytest.raises(UserError, match="no images"):
         measure(Shows(), [], RUNTIME)
-    with pytest.raises(UserError, match=r"^shows: image has activations that are NaN or infinite: choose other --we"):
+    with pytest.raises(UserError, match=r"shows: image.*--weights"):
         measure(Shows(), [torch.full((1, 1, 2, 2), torch.inf)], RUNTIME)
 
 

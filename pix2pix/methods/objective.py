@@ -27,7 +27,7 @@ Features = Mapping[str, Tensor]
 Units = Mapping[str, Tensor]  # by layer: the loss between two pictures that have nothing to do with each other
 
 _EXAMPLES = 4  # generated pictures that rescaling and units are measured on where there are no others
-_SIDE = 256
+EXAMPLE_SIDE = 256
 
 
 class Style(NamedTuple):
@@ -156,7 +156,7 @@ def style_layers_of(options: FeatureOptions) -> tuple[str, ...]:
 
 @torch.no_grad()
 def general_units(
-    objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE), pictures: Tensor | None = None
+    objective: Objective, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE_SIDE), pictures: Tensor | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the units of content and style for images yet unknown: means over pairs of pictures (N, 3, H, W).
 
@@ -173,7 +173,7 @@ def general_units(
 
 
 @torch.no_grad()
-def example_features(objective: Objective, size: tuple[int, int] = (_SIDE, _SIDE)) -> dict[str, Tensor]:
+def example_features(objective: Objective, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE_SIDE)) -> dict[str, Tensor]:
     """Return the features of a few generated pictures, of `size` at most: what is trained on crops needs no larger."""
     return objective.features(objective.runtime.place(_examples(None, size)))
 
@@ -196,16 +196,16 @@ def of_another(features: Features) -> dict[str, Tensor]:
     return {layer: x.roll(1, dims=0) for layer, x in features.items()}
 
 
-def _examples(folder: str | None, size: tuple[int, int] = (_SIDE, _SIDE)) -> Tensor:
+def _examples(folder: str | None, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE_SIDE)) -> Tensor:
     """Return images (N, 3, H, W) in [-1, 1]: generated ones, or the first of a folder, squeezed to one size."""
     if folder is None:
-        height, width = (min(max(side, SMALLEST), _SIDE) for side in size)
+        height, width = (min(max(side, SMALLEST), EXAMPLE_SIDE) for side in size)
         return torch.stack([images.to_tensor(generate(0, index, (height, width))[0]) for index in range(_EXAMPLES)])
     files = images.find_images(Path(folder))[: 4 * _EXAMPLES]
     if not files:
         raise UserError(f"--rescale_on {images.shown(Path(folder))}: no images there; a folder of pictures is needed")
     pictures = [images.read_rgb(file)[None] for file in files]
-    return torch.cat([F.interpolate(x, (_SIDE, _SIDE), mode="bicubic", antialias=True) for x in pictures])
+    return torch.cat([F.interpolate(x, (EXAMPLE_SIDE, EXAMPLE_SIDE), mode="bicubic", antialias=True) for x in pictures])
 
 
 def _sized(mask: Tensor | None, features: Tensor) -> Tensor | None:

@@ -9,7 +9,8 @@ from pix2pix.images import write
 
 LAYERS = ("--content_layers", "relu1_2", "--style_layers", "relu1_1,relu1_2")
 BOTH = ("--lambda_perceptual", 2, "--lambda_style", 3, "--rescaled", "false", *LAYERS)
-RANDOM = (*BOTH, "--weights", "random")
+CLOCK = ("--steps", 4, "--val_every", 2)
+RANDOM = (*BOTH, "--weights", "random", *CLOCK)
 
 
 def write_weights(path, seed):
@@ -31,7 +32,7 @@ def test_both_losses_are_told_logged_and_kept(tiny):
         "style (mean_std, each target's) of relu1_1, relu1_2\n"
     )
     assert said in log
-    assert re.search(r"step 1/8 .* perceptual \d\.\d+  style \d\.\d+", log)
+    assert re.search(r"step 1/4 .* perceptual \d\.\d+  style \d\.\d+", log)
     content = tiny.content()
     assert content["networks"].keys() == {"G", "D"}
     assert content["description"]["features"]["weights"] == "random, seed 0"
@@ -39,7 +40,7 @@ def test_both_losses_are_told_logged_and_kept(tiny):
 
 
 def test_without_them_a_run_knows_nothing_of_features(tiny):
-    assert tiny.train() == 0
+    assert tiny.train("run", *CLOCK) == 0
     assert "features" not in tiny.content()["description"]
     assert "features" not in (tiny.folder() / "train.log").read_text()
     assert not any("loss/style" in line or "loss/perceptual" in line for line in tiny.metrics())
@@ -57,14 +58,11 @@ def test_a_run_cut_and_resumed_equals_one_that_was_not(tiny):
 def test_a_run_is_resumed_with_the_same_weights_alone_and_translates_without_any(tiny, error):
     file = tiny.home / "vgg.pth"
     then = write_weights(file, 1)
-    assert tiny.train("run", *BOTH, "--weights", file, "--stop_at", 3) == 0
+    assert tiny.train("run", *BOTH, "--weights", file, *CLOCK, "--stop_at", 3) == 0
     now = write_weights(file, 2)
-    assert error(2, tiny.resume) == (
-        f"--weights: the SHA-256 is {now}, and was {then} when the run began: "
-        "give that file, or begin anew with --overwrite"
-    )
+    assert re.search(f"--weights.*{now}.*{then}", error(2, tiny.resume))
     file.unlink()
-    assert error(2, tiny.resume).startswith(f"--weights {file}: it cannot be read (No such file or directory); give a ")
+    assert error(2, tiny.resume).startswith(f"--weights {file}")
     assert tiny.test() == 0
     write_weights(file, 1)
     assert tiny.resume("run", "--weights", file.rename(tiny.home / "moved.pth")) == 0
@@ -76,27 +74,27 @@ def test_a_run_is_resumed_with_the_same_style_image_alone(tiny, error):
     assert tiny.train("run", *RANDOM, "--style_image", file, "--stop_at", 3) == 0
     assert f"style (gram, that of {file}) of relu1_1, relu1_2" in (tiny.folder() / "train.log").read_text()
     write(file, np.full((20, 30, 3), 10, np.uint8))
-    assert error(2, tiny.resume).startswith("--style_image: the SHA-256 is ")
+    assert error(2, tiny.resume).startswith("--style_image")
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flags", "names"),
     [
-        (("--weights", "nowhere.pth"), "--weights nowhere.pth: it cannot be read (No such file or directory); give a "),
-        (("--style_layers", "relu1_9"), "vgg19 has no layer relu1_9"),
-        (("--backbone", "vgg18"), "--backbone: got 'vgg18'; vgg16, vgg19, "),
-        (("--style_image", "nowhere.jpg"), "--style_image nowhere.jpg: "),
-        (("--lambda_style", 0), "--style_layers is of a loss that is left out: add --lambda_style, or leave "),
-        (("--style_layers", "relu5_1"), "vgg19 needs images of 16x16 at least for "),
+        (("--weights", "nowhere.pth"), "--weights nowhere.pth"),
+        (("--style_layers", "relu1_9"), "vgg19.*relu1_9"),
+        (("--backbone", "vgg18"), "--backbone.*'vgg18'.*vgg16, vgg19"),
+        (("--style_image", "nowhere.jpg"), "--style_image nowhere.jpg"),
+        (("--lambda_style", 0), "--style_layers.*--lambda_style"),
+        (("--style_layers", "relu5_1"), "vgg19.*16x16.*relu5_1"),
     ],
 )
-def test_what_is_missing_is_told_before_any_pair_is_read(tiny, error, flags, message):
+def test_what_is_missing_is_told_before_any_pair_is_read(tiny, error, flags, names):
     words = ("--dataroot", "nowhere", "--crop_size", 8, "--load_size", 8)
-    assert error(2, tiny.train, "run", *RANDOM, *words, *flags).startswith(message)
+    assert re.search(names, error(2, tiny.train, "run", *RANDOM, *words, *flags))
     assert not tiny.folder().exists() or not list(tiny.folder().glob("options.yaml"))
 
 
 def test_a_lambda_may_not_change_when_a_run_is_resumed(tiny, error):
     assert tiny.train("run", *RANDOM, "--stop_at", 2) == 0
     line = error(2, tiny.resume, "run", "--lambda_style", 5)
-    assert line.startswith("--resume continues the run as it was: lambda_style is 3 there, got 5; ")
+    assert re.search("--resume.*lambda_style is 3.*got 5", line)

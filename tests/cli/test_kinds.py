@@ -10,7 +10,7 @@ from pix2pix.data.generated import generate
 from pix2pix.images import read, write
 from pix2pix.palettes import PALETTES
 
-FAST = ("--steps", 20, "--val_every", 10, "--save_every", 20)
+FAST = ("--steps", 4, "--val_every", 2, "--save_every", 4)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def results(runs, part, phase="test_latest"):
 
 def trained(runs, *flags):
     assert runs.train("run", *FAST, *flags) == 0
-    assert {line["step"] for line in runs.metrics() if "val/l1" in line} == {10, 20}
+    assert {line["step"] for line in runs.metrics() if "val/l1" in line} == {2, 4}
     assert runs.test("run", "--preprocess", "none") == 0
     return results(runs, "output")
 
@@ -130,7 +130,7 @@ def grey_of(image):
 
 def test_a_resumed_run_keeps_what_was_measured_at_its_start(make):
     runs = make(lambda n: smooth(n, 2, 0, 10), lambda n: smooth(n, 1), (".npy", ".npy"))
-    assert runs.train("run", "--stop_at", 4) == 0
+    assert runs.train("run", "--stop_at", 2) == 0
     before = runs.content()["description"]
     for path in (runs.data / "trainA").iterdir():
         write(path, read(path) * 9)

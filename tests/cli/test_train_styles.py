@@ -1,5 +1,6 @@
 """Training of the style methods: on a few small pictures, with tiny networks and random weights of the backbone."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,15 +52,32 @@ class Studio:
         return checkpoint.read(checkpoint.resolve(self.folder(name), "latest"))
 
 
-@pytest.fixture
-def studio(tmp_path, monkeypatch):
-    monkeypatch.setattr("pix2pix.methods.objective._SIDE", 64)  # of the pictures that a VGG is rescaled by
+@pytest.fixture(autouse=True)
+def _small_examples(monkeypatch):
+    """Rescale a VGG by small pictures."""
+    monkeypatch.setattr("pix2pix.methods.objective.EXAMPLE_SIDE", 32)
+
+
+def write_pictures(root):
     random = np.random.default_rng(0)
     for folder, names in {"photos": "uvwxyz", "styles": "abc"}.items():
         for number, name in enumerate(names):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            write(tmp_path / folder / f"{name}.png", random.integers(0, 256, (36 + number, 44, 3), dtype=np.uint8))
-    return Studio(tmp_path)
+            (root / folder).mkdir(exist_ok=True)
+            write(root / folder / f"{name}.png", random.integers(0, 256, (36 + number, 44, 3), dtype=np.uint8))
+    return Studio(root)
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return write_pictures(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run of johnson that was stopped at step 2; tests that share it leave it as it is."""
+    studio = write_pictures(tmp_path_factory.mktemp("stopped"))
+    assert studio.begin("johnson", "run", "--stop_at", 2) == 0
+    return studio
 
 
 def same(one, other):
@@ -91,12 +109,12 @@ def test_a_run_tells_what_it_learns_from_and_what_to_type_next(studio, capsys, m
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_cut_and_resumed_equals_one_that_was_not(studio, method):
-    flags = ("--ema", 0.9)
+    flags = ("--ema", 0.9) if method != "adain" else ("--ema", 0.9, "--steps", 2, "--val_every", 9)  # of large files
     assert studio.begin(method, "whole", *flags) == 0
     assert studio.begin(method, "cut", *flags, "--stop_at", 1) == 0
     assert studio.resume("cut") == 0
     whole, cut = studio.content("whole"), studio.content("cut")
-    assert cut["step"] == 3
+    assert cut["step"] == whole["step"] == (2 if method == "adain" else 3)
     for name, weights in whole["networks"].items():
         assert same(weights, cut["networks"][name])
     assert same(whole["ema"], cut["ema"])
@@ -122,38 +140,29 @@ def test_batch_norm_learns_otherwise_than_instance_norm(studio, capsys):
 
 def test_a_run_that_exists_is_replaced_only_when_told(studio, error):
     studio.begin("johnson", "run", "--steps", 1)
-    assert error(2, studio.begin, "conditional").startswith(f"{studio.folder()} holds a run already; continue it with ")
+    assert error(2, studio.begin, "conditional").startswith(str(studio.folder()))
     assert studio.begin("conditional", "run", "--overwrite", "--steps", 1) == 0
     assert studio.content()["options"]["model"] == "conditional"
 
 
 @pytest.mark.parametrize(
-    ("flags", "line"),
+    ("flags", "names"),
     [
-        (
-            ("--ngf", 8),
-            "--resume continues the run as it was: ngf is 4 there, got 8; leave it out or start a new --name",
-        ),
-        (("--model", "adain"), "--model: the run is of johnson, got 'adain'; leave --model out, or start a new --name"),
-        (
-            ("--direction", "BtoA"),
-            "--direction is an option of --model pix2pix or segmenter: leave it out, or choose that method",
-        ),
-        (("--steps", 1), "--steps 1 lies behind: the run is at step 2; give more, or leave it out"),
+        (("--ngf", 8), "--resume.*ngf is 4.*got 8"),
+        (("--model", "adain"), "--model.*johnson.*'adain'"),
+        (("--direction", "BtoA"), "--direction.*--model pix2pix or segmenter"),
+        (("--steps", 1), "--steps 1.*step 2"),
     ],
 )
-def test_a_resumed_run_stays_the_run_that_it_was(studio, error, flags, line):
-    studio.begin("johnson", "run", "--stop_at", 2)
-    assert error(2, studio.resume, "run", *flags) == line
+def test_a_resumed_run_stays_the_run_that_it_was(stopped, error, flags, names):
+    assert re.search(names, error(2, stopped.resume, "run", *flags))
 
 
 def test_the_checkpoint_knows_the_method_where_the_options_are_lost(studio, error):
     studio.begin("johnson", "run", "--stop_at", 2)
     (studio.folder() / "options.yaml").unlink()
     line = error(2, studio.resume, "run", "--direction", "BtoA")
-    assert line == (
-        "--direction: the run is of johnson, which has no such option; leave --direction out, or start a new --name"
-    )
+    assert re.search("--direction.*johnson", line)
     assert studio.resume() == 0
     assert studio.content()["step"] == 3
 
@@ -162,9 +171,7 @@ def test_a_run_goes_on_with_the_same_style_wherever_it_lies(studio, error):
     studio.begin("johnson", "run", "--stop_at", 1)
     moved = (studio.root / "styles" / "a.png").rename(studio.root / "moved.png")
     assert studio.resume("run", "--style_image", moved, "--stop_at", 2) == 0
-    assert error(2, studio.resume, "run", "--style_image", studio.root / "styles" / "b.png").startswith(
-        "--style_image: the SHA-256 is "
-    )
+    assert "--style_image" in error(2, studio.resume, "run", "--style_image", studio.root / "styles" / "b.png")
 
 
 def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
@@ -174,7 +181,7 @@ def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
         path.write_bytes(b"no picture")
     line = error(2, studio.resume)
     assert line.startswith(str(studio.root / "photos"))
-    assert line.endswith("; or leave it out by --resume --skip_bad")
+    assert "--resume --skip_bad" in line
     assert studio.resume("run", "--skip_bad") == 0
     told = capsys.readouterr().err
     assert all(f"left out: {path}" in told for path in bad)
@@ -187,11 +194,11 @@ def test_a_changed_number_of_images_is_told(studio, capsys):
     write(studio.root / "photos" / "zz.png", np.zeros((40, 40, 3), np.uint8))
     capsys.readouterr()
     assert studio.resume() == 0
-    assert "the data has changed: 5 training photos then, 6 now, and another order\n" in capsys.readouterr().err
+    assert re.search("data has changed: 5 .*6 now", capsys.readouterr().err)
     content = {"description": {"photos": 5, "paintings": 3}, "processes": 2}
     paintings, processes = changes(content, {"photos": 5, "paintings": 2}, 1)
-    assert paintings == "the data has changed: 3 training paintings then, 2 now, and another order"
-    assert processes.endswith("2 then, 1 now; a step has 1/2 of the photos that it had, in the same order")
+    assert re.search("3 .*paintings.* 2 now", paintings)
+    assert re.search("2 then, 1 now.*1/2 of the photos", processes)
 
 
 def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
@@ -209,32 +216,24 @@ def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
 
 
 @pytest.mark.parametrize(
-    ("method", "flags", "line"),
+    ("method", "flags", "names"),
     [
-        ("johnson", ("--style_image", "ROOT/none.png"), "--style_image ROOT/none.png: "),
-        ("johnson", ("--dataroot", "ROOT/nowhere"), "--dataroot ROOT/nowhere is no folder: a folder tree of photos is"),
-        ("johnson", ("--load_size", 30), "crop_size 32x32 is larger than load_size 30, the shorter side of a photo: "),
-        ("johnson", ("--styles", "ROOT/styles"), "--styles is an option of --model conditional or adain: leave it out"),
-        ("conditional", ("--styles", "ROOT/empty"), "--styles ROOT/empty: no images there; a folder of pictures is"),
-        ("conditional", ("--add_style", "x.png"), "--styles begins a network, --add_style gives one a further style: "),
-        ("conditional", ("--norm", "batch"), "--norm is an option of --model pix2pix or johnson or segmenter: leave"),
-        ("adain", ("--styles", "ROOT/empty"), "--styles ROOT/empty: no photos: files ending in "),
-        (
-            "adain",
-            ("--style_image", "ROOT/a.png"),
-            "--style_image is an option of --model pix2pix or johnson: leave it",
-        ),
-        (
-            "adain",
-            ("--ngf", 8),
-            "--ngf is an option of --model pix2pix or johnson or conditional or segmenter: leave it out",
-        ),
+        ("johnson", ("--style_image", "ROOT/none.png"), "--style_image ROOT/none.png"),
+        ("johnson", ("--dataroot", "ROOT/nowhere"), "--dataroot ROOT/nowhere"),
+        ("johnson", ("--load_size", 30), "crop_size 32x32.*load_size 30"),
+        ("johnson", ("--styles", "ROOT/styles"), "--styles.*--model conditional or adain"),
+        ("conditional", ("--styles", "ROOT/empty"), "--styles ROOT/empty"),
+        ("conditional", ("--add_style", "x.png"), "--styles.*--add_style"),
+        ("conditional", ("--norm", "batch"), "--norm.*--model pix2pix or johnson or segmenter"),
+        ("adain", ("--styles", "ROOT/empty"), "--styles ROOT/empty"),
+        ("adain", ("--style_image", "ROOT/a.png"), "--style_image.*--model pix2pix or johnson"),
+        ("adain", ("--ngf", 8), "--ngf.*--model pix2pix or johnson or conditional or segmenter"),
     ],
 )
-def test_wrong_use_is_told_in_one_line_and_leaves_no_run(studio, error, method, flags, line):
+def test_wrong_use_is_told_in_one_line_and_leaves_no_run(studio, error, method, flags, names):
     (studio.root / "empty").mkdir()
     flags = [str(flag).replace("ROOT", str(studio.root)) for flag in flags]
-    assert error(2, studio.begin, method, "run", *flags).startswith(line.replace("ROOT", str(studio.root)))
+    assert re.search(names.replace("ROOT", str(studio.root)), error(2, studio.begin, method, "run", *flags))
     assert not (studio.folder() / "options.yaml").exists()
 
 
@@ -244,6 +243,6 @@ def test_one_more_style_is_for_a_run_of_this_method(studio, error):
     place = words.index("--styles")
     del words[place : place + 2]
     line = error(2, main, ["train", *words, "--init_from", str(studio.folder("single"))])
-    assert line.endswith("a run of --model conditional is needed, not of johnson")
+    assert re.search("--model conditional.*johnson", line)
     line = error(2, main, ["train", *words, "--init_from", str(studio.folder("more"))])
-    assert line == f"--init_from {studio.folder('more')} is the run itself: choose another --name"
+    assert re.search(f"--init_from {studio.folder('more')}.*--name", line)

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -230,28 +231,22 @@ def refused(call, *arguments):
 
 def test_what_the_images_are_not_is_refused():
     labels = Codec(PHOTO, Encoding("labels", 3, palette=((0, 0, 0), (255, 255, 255))))
-    assert refused(scorer_of, SegmentationOptions(segmenter="x"), labels, NOTHING) == (
-        "--segmenter looks at photos, and these outputs are label maps: leave it out"
-    )
-    assert refused(scorer_of, SegmentationOptions(ignore=("sky",)), None, NOTHING) == (
-        "--ignore names classes, and there are none: give --segmenter or --palette too"
+    assert re.search("--segmenter.*label maps", refused(scorer_of, SegmentationOptions(segmenter="x"), labels, NOTHING))
+    assert re.search(
+        "--ignore.*--segmenter.*--palette", refused(scorer_of, SegmentationOptions(ignore=("sky",)), None, NOTHING)
     )
 
 
 def test_a_segmenter_needs_label_maps(pictures):
     judged = scorer(instruments=NOTHING._replace(segmenter=Judge()), segmenter="judge")
-    assert refused(evaluate, pictures((random((12, 12, 3), 0),) * 2), judged) == (
-        "--segmenter is scored against label maps: give their folder by --labels"
-    )
+    assert re.search("--segmenter.*--labels", refused(evaluate, pictures((random((12, 12, 3), 0),) * 2), judged))
 
 
 def test_partners_of_other_sizes_are_refused(pictures):
     made = pictures((random((12, 12, 3), 0), random((12, 13, 3), 0)))
-    assert "are 12x12 and 12x13 (height x width)" in refused(evaluate, made, scorer())
+    assert re.search("12x12.*12x13", refused(evaluate, made, scorer()))
 
 
 def test_a_truth_of_another_depth_than_the_run_has_is_named(pictures):
     made = pictures((random((12, 12, 3), 0), random((12, 12, 3), 0, np.uint16)))
-    assert refused(evaluate, made, scorer(Codec(PHOTO, PHOTO))) == (
-        f"{made[0].truth}: is of uint16, where the training has uint8: convert it"
-    )
+    assert re.search(f"{made[0].truth}.*uint16.*uint8", refused(evaluate, made, scorer(Codec(PHOTO, PHOTO))))

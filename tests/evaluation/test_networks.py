@@ -1,4 +1,5 @@
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -114,24 +115,18 @@ def test_a_file_of_another_network_is_not_inception(fault, inception_tensors, tm
     torch.save(tensors, path)
     with pytest.raises(UserError) as caught:
         inception_2015(path, "cpu")
-    assert str(caught.value) == (
-        f"--inception {path}: it is not the Inception network of 2015 that FID is defined by ({words}); "
-        "give pt_inception-2015-12-05-6726825d.pth"
-    )
+    assert re.search(f"--inception {path}.*2015.*{re.escape(words)}", str(caught.value))
 
 
 def test_an_inception_file_that_is_not_there_says_so(tmp_path):
     with pytest.raises(UserError) as caught:
         inception_2015(tmp_path / "none.pth", "cpu")
-    assert str(caught.value) == (
-        f"--inception {tmp_path}/none.pth: it cannot be read (No such file or directory); "
-        "give a .safetensors or .pth file"
-    )
+    assert re.search(rf"--inception {tmp_path}/none\.pth", str(caught.value))
 
 
 def test_without_torch_fidelity_there_is_no_inception(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(UserError, match=r"FID and KID need torch-fidelity.*pip install -e '.\[evaluate\]'"):
+    with pytest.raises(UserError, match=r"FID.*torch-fidelity.*\.\[evaluate\]"):
         inception_2015(tmp_path / "any.pth", "cpu")
 
 
@@ -210,23 +205,20 @@ def test_without_torchmetrics_there_is_no_lpips(spec, monkeypatch, tmp_path):
     monkeypatch.setattr(networks, "find_spec", lambda _: Elsewhere() if spec else None)
     with pytest.raises(UserError) as caught:
         lpips_network("vgg16", "random", None, "cpu")
-    assert str(caught.value) == ("LPIPS needs torchmetrics and its file vgg.pth: pip install -e '.[evaluate]'")
+    assert re.search(r"LPIPS.*vgg\.pth.*\.\[evaluate\]", str(caught.value))
 
 
 def test_faults_of_weights_name_the_option_that_gave_them(tmp_path):
     path = tmp_path / "w.pth"
-    start = f"{path}: it cannot be read (No such file or directory); give a .safetensors or .pth file"
     with pytest.raises(UserError) as caught:
         lpips_network("vgg16", str(path), None, "cpu")
-    assert str(caught.value) == f"--lpips_weights {start}, or use imagenet or random"
+    assert re.search(f"--lpips_weights {path}", str(caught.value))
     with pytest.raises(UserError) as caught:
         backbone_features("vgg19", "relu4_1", str(path), None, "cpu")
-    assert str(caught.value) == f"--distance_weights {start}, or use imagenet or random"
-    with pytest.raises(
-        UserError, match="--distance_flavour caffe is about a file of weights, and --distance_weights is"
-    ):
+    assert re.search(f"--distance_weights {path}", str(caught.value))
+    with pytest.raises(UserError, match=r"--distance_flavour.*--distance_weights"):
         backbone_features("vgg19", "relu4_1", "random", "caffe", "cpu")
-    with pytest.raises(UserError, match="--distance_backbone vgg20: there is no such backbone"):
+    with pytest.raises(UserError, match=r"--distance_backbone.*vgg20"):
         backbone_features("vgg20", "relu4_1", "random", None, "cpu")
 
 

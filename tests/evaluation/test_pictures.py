@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,29 +44,24 @@ def test_results_by_test_py_tell_where_everything_is(tmp_path):
 def test_other_results_need_a_truth(tmp_path):
     results = fill(tmp_path / "a", "1.png")
     assert folders(results, results, None) == Folders(results, results, None)
-    assert said(folders, results, None, None) == (
-        f"--results {results} has no folder `output` by test.py: give --truth FOLDER"
-    )
+    assert re.search(f"--results {results}.*`output`.*--truth", said(folders, results, None, None))
 
 
 def test_of_several_samples_one_has_to_be_chosen(tmp_path):
     for sample in (1, 2):
         fill(tmp_path / f"output_{sample}", "1.png")
-    assert said(folders, tmp_path, None, None) == (
-        f"--results {tmp_path} has no folder `output` by test.py: give one of its folders, such as "
-        f"--results {tmp_path / 'output_1'}, with --truth FOLDER"
+    assert re.search(
+        f"--results {tmp_path}.*`output`.*--results {tmp_path / 'output_1'}", said(folders, tmp_path, None, None)
     )
 
 
 def test_folders_that_are_not_there_are_named(tmp_path):
     results, nothing = fill(tmp_path / "a", "1.png"), tmp_path / "b"
-    assert said(folders, nothing, None, None) == f"--results {nothing} is no folder; a folder of translations is needed"
-    assert said(folders, results, nothing, None) == f"--truth {nothing} is no folder; a folder of images is needed"
-    assert said(folders, results, results, nothing) == f"--labels {nothing} is no folder; a folder of images is needed"
+    assert re.search(f"--results {nothing}", said(folders, nothing, None, None))
+    assert re.search(f"--truth {nothing}", said(folders, results, nothing, None))
+    assert re.search(f"--labels {nothing}", said(folders, results, results, nothing))
     fill(tmp_path / "c" / "output", "1.png")
-    assert said(folders, tmp_path / "c", None, None) == (
-        f"--results {tmp_path / 'c'} has no targets: give the true images by --truth FOLDER"
-    )
+    assert re.search(f"--results {tmp_path / 'c'}.*--truth", said(folders, tmp_path / "c", None, None))
 
 
 @pytest.mark.parametrize(("more", "others"), [([], ""), (["3.png", "4.png"], " (and 2 more)")])
@@ -80,17 +76,11 @@ def test_an_image_without_a_partner_is_named(tmp_path, more, others):
 def test_two_files_of_one_name_and_an_empty_folder_are_refused(tmp_path):
     twice, empty = fill(tmp_path / "a", "1.png", "1.jpg"), tmp_path / "b"
     empty.mkdir()
-    assert said(find_pictures, Folders(twice, twice, None)) == (
-        f"{twice / '1.jpg'} and {twice / '1.png'} have one name; take one of them away"
-    )
-    assert said(find_pictures, Folders(empty, empty, None)) == (
-        f"{empty} holds no images; a folder of translations is needed"
-    )
+    assert re.search(f"{twice / '1.jpg'}.*{twice / '1.png'}", said(find_pictures, Folders(twice, twice, None)))
+    assert re.search(f"{empty}.*no images", said(find_pictures, Folders(empty, empty, None)))
 
 
 def test_partners_of_other_sizes_are_refused():
     picture = Picture("1", Path("a/1.png"), Path("b/1.png"), None)
     check_sizes(picture, [(4, 6), (4, 6)])
-    assert said(check_sizes, picture, [(4, 6), (4, 5)]) == (
-        "a/1.png and its partners are 4x6 and 4x5 (height x width); one size is needed"
-    )
+    assert re.search(r"a/1\.png.*4x6.*4x5", said(check_sizes, picture, [(4, 6), (4, 5)]))

@@ -148,7 +148,7 @@ def test_validating_shows_photographs_of_any_size_painted_as_they_would_be(metho
 
 
 def test_crops_too_small_for_the_encoder_are_refused():
-    with pytest.raises(UserError, match="--crop_size 8x40 is too small for the layers, which need 16x16"):
+    with pytest.raises(UserError, match=r"--crop_size.*8x40.*16x16"):
         Adain(options(load_size=40, crop_size="8x40", rescaled=True), Runtime("cpu"))
 
 
@@ -159,7 +159,7 @@ def test_a_run_that_is_resumed_keeps_its_units(method):
 
 
 def test_no_style_is_refused(method):
-    with pytest.raises(UserError, match="adain paints in the style of a picture: give one by --style"):
+    with pytest.raises(UserError, match=r"adain.*--style"):
         method.translate(picture())
 
 

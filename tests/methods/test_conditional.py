@@ -149,16 +149,16 @@ def test_where_no_mask_is_the_blend_of_all_is(method):
 
 def test_masks_of_another_number_or_size_are_refused(method):
     ones = torch.ones(1, 1, 32, 32)
-    with pytest.raises(UserError, match="got 1 masks for 2 styles: give one for each"):
+    with pytest.raises(UserError, match=r"1 masks.* 2 styles"):
         method.translate(picture(), styles=Styles(numbers=[0, 1], masks=[ones]))
-    with pytest.raises(UserError, match="a mask is 32x32 and the content 16x32: both need one size"):
+    with pytest.raises(UserError, match=r"32x32.*16x32"):
         method.translate(picture(size=(16, 32)), styles=Styles(numbers=[0], masks=[ones]))
 
 
 def test_a_style_that_is_missing_is_refused(method):
-    with pytest.raises(UserError, match="no style is given: name one or more of dots, lines, waves"):
+    with pytest.raises(UserError, match="dots, lines, waves"):
         method.translate(picture())
-    with pytest.raises(UserError, match="style 4: the styles have the numbers 1 to 3"):
+    with pytest.raises(UserError, match=r"4.*1 to 3"):
         method.translate(picture(), styles=only(3))
 
 
@@ -208,7 +208,7 @@ def test_restored_it_needs_no_files_and_paints_the_same(options, method):
 
 def test_a_run_of_another_network_gets_no_style(tmp_path, options, run):
     added = str(saved(tmp_path / "stars.png", 9))
-    with pytest.raises(UserError, match="its network has --ngf 4, --blocks 1, --output tanh: give the same"):
+    with pytest.raises(UserError, match=r"--ngf.*4.*--blocks"):
         Conditional(options(add_style=added, init_from=str(run), ngf=8), Runtime("cpu"))
 
 
@@ -219,19 +219,17 @@ def test_a_run_of_another_method_gets_no_style(tmp_path, options, run):
     content["options"] = johnson | {"model": "johnson", "loss": {"style_image": "s.png"}}
     checkpoint.write(checkpoint.path_of(run, 3), content)
     added = str(saved(tmp_path / "stars.png", 9))
-    with pytest.raises(UserError, match="a run of --model conditional is needed, not of johnson"):
+    with pytest.raises(UserError, match=r"--model.*conditional.*johnson"):
         Conditional(options(add_style=added, init_from=str(run)), Runtime("cpu"))
 
 
 def test_a_style_goes_by_one_name(tmp_path, options, run):
     again = str(saved(tmp_path / "waves.png", 9))
-    with pytest.raises(UserError, match="--add_style: there is a style waves already: rename the picture"):
+    with pytest.raises(UserError, match=r"--add_style.*waves"):
         Conditional(options(add_style=again, init_from=str(run)), Runtime("cpu"))
     for name in ("dots.png", "dots.jpg"):
         saved(tmp_path / "twice" / name, 4)
-    with pytest.raises(
-        UserError, match="--styles: two pictures are named dots, and styles go by their names: rename one"
-    ):
+    with pytest.raises(UserError, match=r"--styles.*dots"):
         Conditional(options(styles=str(tmp_path / "twice")), Runtime("cpu"))
 
 
@@ -241,12 +239,12 @@ def test_a_run_does_not_get_a_style_from_itself_whichever_way_it_is_named(option
     (folder / "x").mkdir(parents=True)
     (folder / "link").symlink_to(folder / "x")
     given = options(add_style="new.png", init_from=str(folder / way), checkpoints_dir=str(folder))
-    with pytest.raises(UserError, match=r"is the run itself: choose another --name$"):
+    with pytest.raises(UserError, match=r"run itself.*--name"):
         conditional._former(given)
 
 
 def test_a_run_that_there_is_not_gets_no_style(options):
-    with pytest.raises(UserError, match=r"^--init_from many: no such folder; a run is needed: checkpoints/NAME"):
+    with pytest.raises(UserError, match="--init_from many"):
         conditional._former(options(add_style="new.png", init_from="many"))
 
 

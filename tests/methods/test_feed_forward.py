@@ -93,19 +93,19 @@ def test_another_backbone_has_its_own_layers(paintings):
 
 
 def test_a_crop_too_small_for_the_layers_is_told_at_once(paintings):
-    with pytest.raises(UserError, match="--crop_size 16x16 is too small for the layers, which need 32x32"):
+    with pytest.raises(UserError, match=r"--crop_size.*16x16.*32x32"):
         loss_of(paintings, load_size=16, crop_size=16, style_layers="relu5_1", padding="reflection")
 
 
 def test_a_painting_too_narrow_for_the_layers_is_told_by_its_name(tmp_path):
     narrow = read_paintings([saved(tmp_path / "scroll.png", 1, (10, 100))], 100, 2**20, "styles")
-    with pytest.raises(UserError, match="the style scroll is seen as 10x100, and the layers need 16x16: raise"):
+    with pytest.raises(UserError, match=r"scroll.*10x100.*16x16"):
         loss_of(narrow, style_layers="relu5_1")
 
 
 @pytest.mark.parametrize("size", ["30x32", "32x33", "8"])
 def test_crops_that_the_network_does_not_give_back_in_their_size_are_refused(paintings, size):
-    with pytest.raises(UserError, match="halves and doubles it twice: choose multiples of 4, from 16 on"):
+    with pytest.raises(UserError, match=r"multiples of 4.* 16"):
         loss_of(paintings, load_size=40, crop_size=size)
 
 
@@ -128,7 +128,7 @@ def test_a_preview_is_small_and_of_bytes(tmp_path):
 
 def test_what_is_no_picture_is_refused_by_its_option(tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"--style_image .*notes\.png.*; give another picture"):
+    with pytest.raises(UserError, match=r"--style_image .*notes\.png"):
         read_paintings([tmp_path / "notes.png"], 32, 2**20, "style_image")
 
 

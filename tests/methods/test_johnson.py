@@ -105,7 +105,7 @@ def test_tiles_paint_what_the_whole_paints(options, method, monkeypatch):
 
 
 def test_a_style_is_refused(method):
-    with pytest.raises(UserError, match="johnson translates in the one way that it was trained for"):
+    with pytest.raises(UserError, match="johnson"):
         method.translate(picture(), styles=Styles(numbers=[0]))
 
 

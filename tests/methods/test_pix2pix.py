@@ -1,5 +1,6 @@
 import copy
 import math
+import re
 
 import pytest
 import torch
@@ -258,20 +259,18 @@ def test_a_constant_rate_is_constant():
     [
         (
             {"crop_size": "16x12"},
-            "crop_size 16x12 does not fit --generator unet_8, which needs multiples of 8; "
-            "choose another --crop_size, or a smaller network with --generator or --patch",
+            "crop_size.*16x12.*unet_8.*multiples of 8",
         ),
         (
             {"patch": 70},
-            "crop_size 16x16 does not fit --patch 70, which needs 24 at least; "
-            "choose another --crop_size, or a smaller network with --generator or --patch",
+            "crop_size.*16x16.*--patch 70.* 24",
         ),
     ],
 )
 def test_a_crop_that_a_network_cannot_take_is_refused(given, message):
     with pytest.raises(UserError) as caught:
         method(**given)
-    assert str(caught.value) == message
+    assert re.search(message, str(caught.value))
 
 
 def test_without_a_crop_any_crop_size_is_accepted_as_it_is_not_used():
@@ -336,5 +335,5 @@ def test_in_float32_what_is_fast_differs_by_rounding_alone(monkeypatch):
     monkeypatch.setattr("pix2pix.convolution.WIDE", 1)
     plain, fast = (steps(fast, torch.float32, "instance", 1, 1)[0] for fast in ((), FAST))
     assert (fast - plain).norm() < 1e-4 * plain.norm()
-    plain_l1, fast_l1 = (steps(fast, torch.float32, "instance", 1, 50)[2] for fast in ((), FAST))
+    plain_l1, fast_l1 = (steps(fast, torch.float32, "instance", 1, 20)[2] for fast in ((), FAST))
     assert sum(fast_l1) == pytest.approx(sum(plain_l1), rel=0.005)

@@ -172,7 +172,7 @@ def test_without_a_palette_the_classes_are_the_colours_of_the_labels():
 
 
 def test_styles_are_refused():
-    with pytest.raises(UserError, match="segmenter translates in the one way that it was trained for"):
+    with pytest.raises(UserError, match="segmenter"):
         method().translate(torch.zeros(1, 3, 16, 16), styles=Styles())
 
 

@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
-from torchmetrics.image.fid import _compute_fid
+from torch import nn
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from pix2pix.errors import UserError
@@ -14,6 +17,17 @@ def features(count, width, seed, shift=0.0, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
     independent, mixing = torch.randn(count, width, generator=generator), torch.randn(width, width, generator=generator)
     return (independent @ mixing).double() * scale / width**0.5 + shift
+
+
+class Features(nn.Module):
+    """A network whose input is features already, in the form that torchmetrics takes one in."""
+
+    def __init__(self, num_features):
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, x):
+        return x
 
 
 @pytest.mark.parametrize("count", [5, 200])
@@ -45,7 +59,10 @@ def test_the_frechet_distance_is_that_of_scipys_root(n, m, width):
 
 def test_the_frechet_distance_is_torchmetrics():
     x, y = features(80, 10, 2), features(70, 10, 3, shift=-0.2)
-    expected = _compute_fid(x.mean(dim=0), x.mT.cov(), y.mean(dim=0), y.mT.cov())
+    theirs = FrechetInceptionDistance(Features(10))
+    theirs.update(x, real=True)
+    theirs.update(y, real=False)
+    expected = theirs.compute()
     assert frechet_distance(x, y) == pytest.approx(expected.item())
 
 
@@ -107,4 +124,4 @@ def test_features_of_single_precision_are_measured_in_double():
 def test_a_set_of_one_has_no_distance(distance):
     with pytest.raises(UserError) as caught:
         distance(torch.zeros(1, 4), torch.zeros(5, 4))
-    assert str(caught.value) == "distances are of sets of 2 images at least, and these have 1 and 5: give more"
+    assert re.search("1 and 5", str(caught.value))

@@ -270,7 +270,7 @@ def test_rescaling_needs_activations():
     extractor.steps[0].bias.fill_(-1e6)
     with pytest.raises(
         UserError,
-        match="vgg16's conv1_1 on the images to rescale on is 0 and must be above 0: give other images by",
+        match=r"vgg16.*conv1_1",
     ):
         extractor.rescale(image(8))
 
@@ -301,9 +301,7 @@ def test_a_grey_image_is_seen_as_one_of_three_equal_channels():
 
 
 def test_other_channels_are_refused():
-    with pytest.raises(
-        UserError, match=r"vgg16 sees images of 1 or 3 channels, .* and these are \(1, 4, 16, 16\): leave"
-    ):
+    with pytest.raises(UserError, match=r"vgg16.*\(1, 4, 16, 16\)"):
         FeatureExtractor("vgg16", ["relu1_1"], "random")(torch.zeros(1, 4, 16, 16))
 
 
@@ -320,7 +318,7 @@ def test_other_channels_are_refused():
 def test_images_that_are_too_small_are_refused_with_the_smallest_that_are_not(name, layer, padding, smallest):
     extractor = FeatureExtractor(name, [layer], "random", padding=padding)
     assert extractor(image(smallest))[layer].isfinite().all()
-    message = f"{name} needs images of {smallest}x{smallest} at least for {layer}, and one is 99x{smallest - 1}: use"
+    message = f"{name}.*{smallest}x{smallest}.*{layer}.*99x{smallest - 1}"
     for use in (extractor, extractor.rescale):
         with pytest.raises(UserError, match=message):
             use(torch.zeros(1, 3, smallest - 1, 99))
@@ -354,11 +352,11 @@ def test_bf16_autocast_gives_nearly_the_same_features():
 @pytest.mark.parametrize(
     ("backbone", "layers", "message"),
     [
-        ("vgg91", ["relu1_1"], "--backbone vgg91: .*did you mean .*vgg19"),
-        ("alexnet", ["relu1_1"], "--backbone alexnet: there is no such backbone; allowed: vgg16, vgg19, resnet18, "),
-        ("vgg16", ["relu6_1"], r"vgg16 has no layer relu6_1: did you mean .*\? allowed: conv1_1, relu1_1, conv1_2, "),
-        ("resnet18", ["relu4_2x"], "resnet18 has no layer relu4_2x: allowed: stem, layer1.0, layer1.1, layer1, layer2"),
-        ("resnet18", [], "resnet18: no layer is named; allowed: stem, layer1.0, "),
+        ("vgg91", ["relu1_1"], "--backbone.*vgg91.*vgg19"),
+        ("alexnet", ["relu1_1"], "--backbone alexnet.*vgg16.*vgg19"),
+        ("vgg16", ["relu6_1"], "vgg16.*relu6_1.*conv1_1"),
+        ("resnet18", ["relu4_2x"], r"resnet18.*relu4_2x.*layer1\.0"),
+        ("resnet18", [], r"resnet18.*layer1\.0"),
     ],
 )
 def test_unknown_names_are_answered_with_those_that_are_known(backbone, layers, message):

@@ -56,18 +56,16 @@ def test_a_file_need_hold_no_more_than_the_layers_asked_for(saved, vgg):
 
 def test_a_file_that_ends_before_the_deepest_layer_says_how_far_it_goes(saved, vgg):
     path = saved(vgg)
-    message = (
-        f"--weights {path}: it holds layers up to relu3_1, and relu5_4 is asked for .features.12.weight is missing"
-    )
+    message = f"--weights {path}.*relu3_1.*relu5_4.*features.12.weight"
     with pytest.raises(UserError, match=message):
         FeatureExtractor("vgg19", ["relu1_1", "relu5_4"], path)
 
 
 def test_a_file_of_another_network_is_refused(saved, vgg):
     path = saved(vgg)
-    with pytest.raises(UserError, match=r"it holds no weights of resnet18 \(conv1.weight is missing\); give a file of"):
+    with pytest.raises(UserError, match=r"resnet18.*conv1\.weight.*missing"):
         FeatureExtractor("resnet18", ["stem"], path)
-    message = "features.0.weight is 64x3x5x5 float32 and must be 64x3x3x3 of floating point: it is of another network"
+    message = r"features\.0\.weight.*64x3x5x5.*64x3x3x3"
     with pytest.raises(UserError, match=message):
         features(saved(vgg | {"features.0.weight": torch.zeros(64, 3, 5, 5)}, "b.safetensors"))
 
@@ -116,10 +114,10 @@ def test_a_file_may_say_its_flavour(saved, vgg, metadata, flavour):
 @pytest.mark.parametrize(
     ("metadata", "wished", "message"),
     [
-        ({"flavour": "caffe"}, "torchvision", "is of caffe flavour: leave --weights_flavour torchvision out"),
-        ({"preprocess": "minus [123.68, 116.779, 103.939]"}, "torchvision", "is of caffe flavour: leave --weights_fl"),
-        ({"flavour": "keras"}, None, "its flavour is 'keras'; allowed: torchvision, caffe"),
-        ({"preprocess": "BGR - [103.939, 116.779, 123.68]"}, None, "'BGR .*' is not understood; say which is meant by"),
+        ({"flavour": "caffe"}, "torchvision", "caffe.*--weights_flavour"),
+        ({"preprocess": "minus [123.68, 116.779, 103.939]"}, "torchvision", "caffe.*--weights_flavour"),
+        ({"flavour": "keras"}, None, "'keras'.*torchvision, caffe"),
+        ({"preprocess": "BGR - [103.939, 116.779, 123.68]"}, None, "BGR"),
     ],
 )
 def test_a_flavour_that_is_contradicted_or_unknown_is_refused(saved, vgg, metadata, wished, message):
@@ -149,7 +147,7 @@ def test_folded_batchnorm_is_the_same_as_unfolded(saved):
         folded |= {f"{name}.{part}": x.detach() for part, x in zip(("weight", "bias"), both, strict=True)}
     unfolded = features(saved(network.state_dict(), "a.pth"), "layer1.0", "resnet18")
     torch.testing.assert_close(features(saved(folded), "layer1.0", "resnet18"), unfolded)
-    message = "it holds layers up to layer1.0, and layer1 is asked for .layer1.1.conv1.weight is missing"
+    message = r"layer1\.0.*layer1.*layer1\.1\.conv1\.weight"
     with pytest.raises(UserError, match=message):
         features(saved(folded), "layer1.1", "resnet18")
 
@@ -172,7 +170,7 @@ def test_random_weights_are_torchvisions_and_those_of_the_seed_however_deep_the_
 
 @pytest.mark.parametrize("weights", ["random", "imagenet"])
 def test_caffe_flavour_is_for_files(weights):
-    with pytest.raises(UserError, match=f"caffe is about a file of weights, and --weights is {weights}: leave it out"):
+    with pytest.raises(UserError, match=f"--weights is {weights}"):
         FeatureExtractor("vgg19", ["relu1_1"], weights, flavour="caffe")
 
 
@@ -188,7 +186,7 @@ def test_a_file_that_runs_code_is_refused_and_not_run(tmp_path):
     path, sign = tmp_path / "weights.pth", tmp_path / "it ran"
     for write in (lambda: torch.save(Malicious(sign), path), lambda: path.write_bytes(pickle.dumps(Malicious(sign)))):
         write()
-        with pytest.raises(UserError, match=f"--weights {path}: it is damaged, or no safetensors file or state dict"):
+        with pytest.raises(UserError, match=f"--weights {path}.*damaged"):
             features(str(path))
         assert not sign.exists()
 
@@ -201,27 +199,26 @@ def test_damaged_files_are_refused(saved, vgg, name):
     for damaged in (b"", b"nonsense", whole[: len(whole) // 2]):
         with open(path, "wb") as file:
             file.write(damaged)
-        with pytest.raises(UserError, match=f"--weights {path}: it is damaged, or no safetensors file or state dict"):
+        with pytest.raises(UserError, match=f"--weights {path}.*damaged"):
             features(path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 1}, torch.zeros(3)])
 def test_files_without_named_tensors_are_refused(saved, content):
-    with pytest.raises(UserError, match="it is damaged, or no safetensors file or state dict of tensors alone"):
+    with pytest.raises(UserError, match="damaged"):
         features(saved(content, "weights.pth"))
 
 
 def test_a_missing_file_is_told_before_the_network_is_built_which_takes_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr("pix2pix.networks.backbones.extractor.architecture", None)
-    with pytest.raises(UserError, match="it cannot be read"):
+    with pytest.raises(UserError, match=r"missing\.pth"):
         features(str(tmp_path / "missing.pth"))
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    message = r"it cannot be read \({}\); give a .safetensors or .pth file, or use imagenet or random"
-    with pytest.raises(UserError, match=message.format("No such file or directory")):
+    with pytest.raises(UserError, match=r"missing\.pth.*No such file or directory"):
         features(str(tmp_path / "missing.pth"))
-    with pytest.raises(UserError, match=message.format("Is a directory")):
+    with pytest.raises(UserError, match=f"{tmp_path}.*Is a directory"):
         features(str(tmp_path))
 
 
@@ -249,17 +246,13 @@ def test_imagenet_weights_are_downloaded_once_and_their_hash_is_checked(hub, sav
     hub(b"", path.name)  # not asked again
     FeatureExtractor("vgg19", ["relu1_1"])
     path.write_bytes(content[:-1])
-    with pytest.raises(
-        UserError, match=f"{path}: it is damaged .its SHA-256 is not that of its name.: delete the file"
-    ):
+    with pytest.raises(UserError, match=f"{path}.*SHA-256"):
         FeatureExtractor("vgg19", ["relu1_1"])
 
 
 def test_a_download_with_another_hash_leaves_nothing_behind(hub):
     path = hub(b"something else", "vgg19-01234567.pth")
-    message = (
-        f"--weights imagenet: {path} is not there, and file://.* cannot be downloaded .invalid hash value .*: put the"
-    )
+    message = f"--weights imagenet: {path}.*file://"
     with pytest.raises(UserError, match=message):
         FeatureExtractor("vgg19", ["relu1_1"])
     assert list(path.parent.iterdir()) == []
@@ -272,7 +265,7 @@ def test_a_server_that_says_nothing_is_given_up(hub, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/{path.name}"
         monkeypatch.setattr(download, "url_of", lambda _backbone: url)
-        with pytest.raises(UserError, match=f"{path} is not there, and {url} cannot be downloaded .*timed out"):
+        with pytest.raises(UserError, match=f"{path}.*{url}"):
             FeatureExtractor("vgg19", ["relu1_1"])
     assert socket.getdefaulttimeout() == before
 
@@ -283,5 +276,5 @@ def test_imagenet_weights_are_torchvisions_first(monkeypatch):
 
 
 def test_nobody_publishes_weights_of_the_study_networks():
-    with pytest.raises(UserError, match="nobody publishes weights of noresnet; use --weights random or --weights FILE"):
+    with pytest.raises(UserError, match=r"noresnet.*--weights random"):
         FeatureExtractor("noresnet", ["stem"])

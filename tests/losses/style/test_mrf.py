@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -81,14 +83,11 @@ def test_a_mask_of_the_image_weighs_its_patches():
 
 def test_features_smaller_than_a_patch_are_refused():
     small, statistics = doubles(1, 4, 2, 5), LOSS.statistics(doubles(1, 4, 5, 5), None)
-    message = (
-        "the style loss mrf compares patches of 3x3 positions and got features of 2x5: "
-        "use larger images or leave out the deepest of --style_layers"
-    )
+    message = "3x3.*2x5.*--style_layers"
     for call in (
         lambda: LOSS.statistics(small, None),
         lambda: LOSS.distance(small, statistics, None),
     ):
         with pytest.raises(UserError) as caught:
             call()
-        assert str(caught.value) == message
+        assert re.search(message, str(caught.value))
