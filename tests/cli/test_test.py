@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -174,52 +175,49 @@ def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
     [
         (
             ("--direction", "BtoA", "--ngf", 64),
-            "the checkpoint was trained otherwise: direction is AtoB there, got BtoA, ngf is 2 there, got 64; "
-            "leave them out: the checkpoint knows",
+            "direction.*AtoB.*BtoA.*ngf",
         ),
         (("--model", "cycle_gan"), "--model: got 'cycle_gan'; "),
         (
             ("--eval",),
-            "--statistics running needs a network trained with BatchNorm, and this one has InstanceNorm, "
-            "which keeps no running statistics; use --statistics image",
+            "--statistics.*BatchNorm.*InstanceNorm",
         ),
-        (("--name", "runn"), "there is no run {runs}/runn; the runs there are: batch, run"),
-        (("--checkpoints_dir", "nowhere"), "there is no run nowhere/run; there is no run yet"),
-        (("--epoch", 3000), "{runs}/run has no checkpoint '3000'; present: latest, best, 2, 3, 4"),
-        (("--epoch", "newest"), "--epoch: got 'newest'; latest, best or a step is needed"),
+        (("--name", "runn"), "{runs}/runn"),
+        (("--checkpoints_dir", "nowhere"), "nowhere/run"),
+        (("--epoch", 3000), "{runs}/run.*'3000'.*latest"),
+        (("--epoch", "newest"), "--epoch.*'newest'.*latest"),
         (
             ("--dataroot", "nowhere"),
-            "--dataroot nowhere: no test pairs found: put A|B images side by side into test/, ",
+            "--dataroot nowhere",
         ),
-        (("--input", "nowhere"), "nowhere: No such file or directory: a folder of images is needed"),
-        (("--style", "a.jpg"), "--style: a run of pix2pix has no use for it; leave it out"),
-        (("--keep_colours", "luminance"), "--keep_colours: a run of pix2pix has no use for it; leave it out"),
-        (("--input", "a", "--dataroot", "b"), "--dataroot holds pairs and --input has none: give one of them"),
-        (("--device", "cuda:99"), "--device cuda:99: PyTorch sees "),
+        (("--input", "nowhere"), "nowhere:"),
+        (("--style", "a.jpg"), "--style.*pix2pix"),
+        (("--keep_colours", "luminance"), "--keep_colours.*pix2pix"),
+        (("--input", "a", "--dataroot", "b"), "--dataroot.*--input"),
+        (("--device", "cuda:99"), "--device cuda:99"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_and_writes_nothing(ready, error, flags, message):
     line = error(2, ready.test, "run", *flags)
-    assert line.startswith(message.format(runs=ready.home / "checkpoints"))
+    assert re.search(message.format(runs=ready.home / "checkpoints"), line)
     assert not (ready.home / "results").exists()
 
 
 def test_a_name_is_needed(error):
-    assert error(2, main, ["test"]).startswith("--name is missing: name of the trained run")
+    assert re.search("--name.*missing", error(2, main, ["test"]))
 
 
 def test_a_folder_without_images_is_told(ready, error, tmp_path):
     (tmp_path / "bare").mkdir()
-    assert error(2, ready.test, "run", "--input", tmp_path / "bare") == (
-        f"--input {tmp_path}/bare: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
+    assert re.search(
+        f"--input {tmp_path}/bare.*{', '.join(IMAGE_SUFFIXES)}",
+        error(2, ready.test, "run", "--input", tmp_path / "bare"),
     )
 
 
 def test_an_image_that_cannot_be_read_is_named(ready, error, photos):
     (photos / "3.png").write_text("text")
-    assert error(2, ready.test, "run", "--input", photos) == (
-        f"{photos}/3.png: not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away"
-    )
+    assert re.search(rf"{photos}/3\.png.*PNG.*JPEG", error(2, ready.test, "run", "--input", photos))
 
 
 def test_a_damaged_checkpoint_is_refused(tiny, trained, error):
@@ -227,14 +225,14 @@ def test_a_damaged_checkpoint_is_refused(tiny, trained, error):
     file = tiny.folder() / "step_00000004.pt"
     os.truncate(file, file.stat().st_size // 2)
     line = error(2, tiny.test)
-    assert line == f"{file} is cut short or was not written by this program; use another checkpoint"
+    assert re.search(f"{file}", line)
     assert tiny.test("run", "--epoch", 3) == 0
 
 
 def test_results_that_cannot_be_written_are_told(ready, error):
     (ready.home / "results").write_text("")
     line = error(2, ready.test)
-    assert line == f"the results cannot be written to {ready.results()}: Not a directory"
+    assert re.search(f"{ready.results()}", line)
 
 
 def test_names_of_any_letters_come_through(ready, photos):
@@ -254,7 +252,7 @@ def test_a_test_that_fails_leaves_the_earlier_results(ready, error, photos):
     assert ready.test("run", "--input", photos) == 0
     before = outputs(ready.results(part="input_latest"))
     (photos / "99.png").write_text("text")
-    assert error(2, ready.test, "run", "--input", photos).startswith(f"{photos}/99.png: not a PNG")
+    assert re.search(rf"{photos}/99\.png.*PNG", error(2, ready.test, "run", "--input", photos))
     assert outputs(ready.results(part="input_latest")) == before
     assert not list(ready.results(part="input_latest").glob(".*"))
 
@@ -273,7 +271,7 @@ def test_results_are_not_translated_into_themselves(ready, error, photos):
     assert ready.test("run", "--input", photos) == 0
     there = ready.results(part="input_latest")
     line = error(2, ready.test, "run", "--input", there / "output")
-    assert line.endswith(f"lies in {there}, which the results replace; copy it elsewhere first")
+    assert str(there) in line
     assert outputs(there)
 
 
@@ -298,14 +296,14 @@ def test_a_phase_without_pairs_is_told(ready, tiny, error):
     for number in range(2):
         tiny.write_pair(tiny.home / "few" / "train" / f"{number}.png", number)
     assert tiny.train("few", "--dataroot", tiny.home / "few", "--val_fraction", 0, "--stop_at", 1) == 0
-    assert error(2, tiny.test, "few", "--phase", "val").startswith("--phase val: the training kept no pair out")
+    assert re.search("--phase val", error(2, tiny.test, "few", "--phase", "val"))
 
 
 def test_images_may_be_as_large_as_in_training_unless_said(tiny, error):
     assert tiny.train("run", "--max_pixels", 800) == 0  # side by side, 20 x 40
     large = tiny.home / "large.png"
     tiny.write_pair(large, 0, size=(21, 20))
-    assert "21x40 are more than 800 pixels" in error(2, tiny.test, "run", "--input", large)
+    assert re.search("21x40.*800", error(2, tiny.test, "run", "--input", large))
     assert tiny.test("run", "--input", large, "--max_pixels", 840) == 0
 
 
@@ -332,13 +330,13 @@ def test_a_tiff_that_is_too_large_is_translated_by_windows_into_a_tiff(ready, la
 
 def test_without_tiles_a_tiff_that_is_too_large_is_refused(ready, large, error):
     message = error(2, ready.test, "run", "--input", large / "b.tif", "--max_pixels", 3000, "--tile", "off")
-    assert message.endswith("b.tif: 70x45 are more than 3000 pixels: make it smaller, or raise --max_pixels")
+    assert re.search(r"b\.tif.*70x45.*3000", message)
 
 
 def test_a_large_tiff_of_other_channels_is_refused_by_name(ready, large, error):
     write(large / "c.tif", np.zeros((70, 45, 3), np.uint16))
     message = error(2, ready.test, "run", "--input", large / "c.tif", "--max_pixels", 3000)
-    assert message.endswith("c.tif: is of uint16, where the training has uint8: convert it")
+    assert re.search(r"c\.tif.*uint16.*uint8", message)
 
 
 def test_a_large_tiff_that_is_damaged_is_left_out(ready, large, capsys):
@@ -366,7 +364,7 @@ def test_tiles_of_a_given_side_give_what_the_whole_image_gives(ready, tmp_path):
 
 
 def test_a_tile_that_is_too_small_is_refused(ready, error):
-    assert "auto, off or a whole number from 64 to 1048576 is needed" in error(2, ready.test, "run", "--tile", 8)
+    assert re.search("64 to 1048576", error(2, ready.test, "run", "--tile", 8))
 
 
 def test_a_page_shows_large_images_reduced(ready, tmp_path, monkeypatch):

@@ -95,7 +95,7 @@ def test_images_of_a_batch_have_statistics_of_their_own():
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(3, 40), st.sampled_from([0, 2**14, 2**17, 2**30]))
 def test_any_size_tile_and_budget_gives_the_same(height, width, tile, budget):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translation, "_BUDGET", budget)
+        patch.setattr(translation, "BUDGET", budget)
         assert distance(network("unet_8"), noise(height, width), tile) < 1e-10
 
 
@@ -108,7 +108,7 @@ def test_in_single_precision_tiles_stay_near_the_whole_image(statistics, limit):
 @pytest.mark.slow
 @pytest.mark.parametrize(("statistics", "limit"), [("image", 1e-3), ("running", 1e-5)])
 def test_the_papers_network_at_1024_stays_near_the_whole_image(statistics, limit, monkeypatch):
-    monkeypatch.setattr(translation, "_BUDGET", 2**27)
+    monkeypatch.setattr(translation, "BUDGET", 2**27)
     generator = build_generator("unet_256", 2, 3, ngf=64, norm="batch", upsample="transpose", dropout=True)
     initialise(generator, "normal", 0.02, torch.Generator().manual_seed(1))
     assert distance(generator, noise(1024, 1024, torch.float32), 256, statistics, dropout=True) < limit
@@ -154,7 +154,7 @@ def test_an_image_no_larger_than_a_tile_is_translated_whole(monkeypatch):
 
 @torch.inference_mode()
 def test_auto_takes_tiles_where_half_of_the_free_memory_does_not_hold_the_whole(monkeypatch):
-    monkeypatch.setattr(translation, "_TILES", (48, 16))
+    monkeypatch.setattr(translation, "TILES", (48, 16))
     generator, image = network(), noise(64, 64)
     expected = generator(image)
     need = Features(generator.stages(), (64, 64), 8).whole().peak
@@ -166,7 +166,7 @@ def test_auto_takes_tiles_where_half_of_the_free_memory_does_not_hold_the_whole(
 
 @torch.inference_mode()
 def test_the_memory_of_all_images_of_a_batch_is_counted(monkeypatch):
-    monkeypatch.setattr(translation, "_TILES", (48,))
+    monkeypatch.setattr(translation, "TILES", (48,))
     generator, image = network(), noise(64, 64, count=3)
     expected = generator(image)
     need = Features(generator.stages(), (64, 64), 8).whole().peak
@@ -184,8 +184,8 @@ def told(folder, *, available, **group):
 
 def test_free_memory_is_what_machine_and_container_leave_or_a_guess(tmp_path, monkeypatch):
     assert translation.free_memory(CPU) > 2**20
-    monkeypatch.setattr(translation, "_MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(translation, "_GROUP", tmp_path)
+    monkeypatch.setattr(translation, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(translation, "GROUP", tmp_path)
     assert translation.free_memory(CPU) == 2**32
     told(tmp_path, available=5000)
     assert translation.free_memory(CPU) == 5000 * 1024
@@ -253,7 +253,7 @@ def test_out_of_memory_when_a_window_is_decoded_tiles_are_halved(monkeypatch):
 
 @torch.inference_mode()
 def test_out_of_memory_with_the_whole_image_tiles_are_taken(monkeypatch, caplog):
-    monkeypatch.setattr(translation, "_TILES", (48,))
+    monkeypatch.setattr(translation, "TILES", (48,))
     generator, image = network(), noise(64, 64)
     expected = generator(image)
     generator.forward = fail
@@ -270,14 +270,14 @@ def test_out_of_memory_with_the_smallest_tiles_is_the_end(monkeypatch):
 
 @pytest.mark.parametrize("dropout", [False, True])
 def test_out_of_memory_for_what_is_to_be_kept_it_is_computed_again(dropout, monkeypatch, caplog):
-    real = passes._put
+    real = passes.put
 
     def put(features, x, window, size):
         if size == (16, 16):
             fail()
         return real(features, x, window, size)
 
-    monkeypatch.setattr(passes, "_put", put)
+    monkeypatch.setattr(passes, "put", put)
     generator, image = network(dropout=dropout), noise(64, 64)
     if dropout:  # which cannot be drawn again
         with pytest.raises(RuntimeError, match="can't allocate memory"):
@@ -297,7 +297,7 @@ def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
     with pytest.raises(RuntimeError, match="broken"):
         tiled(generator, noise(256, 256), 128)
     generator.forward = broken
-    monkeypatch.setattr(translation, "_TILES", (48,))
+    monkeypatch.setattr(translation, "TILES", (48,))
     with pytest.raises(RuntimeError, match="broken"):
         tiled(generator, noise(64, 64), "auto")
 
@@ -344,7 +344,7 @@ def test_tiles_take_a_third_of_the_memory():
     peaks = []
     for tile in ("off", "512"):
         child = PEAK.replace(
-            "import resource", "import pix2pix.tiling.translation as t; t._BUDGET = 2**27\nimport resource"
+            "import resource", "import pix2pix.tiling.translation as t; t.BUDGET = 2**27\nimport resource"
         )
         command = [sys.executable, "-c", child, tile]
         done = subprocess.run(

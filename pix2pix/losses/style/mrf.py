@@ -14,8 +14,8 @@ from pix2pix.losses.precision import full_precision
 from pix2pix.losses.style.records import Statistics, StyleLoss
 
 _SIDE = 3
-_PRODUCTS = 2**22  # of an image's positions with the style's that are held at a time: what a cache may hold
-_ROWS = 6  # of the image's patches that are compared at a time, at least: each time, two more rows are computed
+PRODUCTS = 2**22  # of an image's positions with the style's that are held at a time: what a cache may hold
+ROWS = 6  # of the image's patches that are compared at a time, at least: each time, two more rows are computed
 
 
 @full_precision
@@ -91,7 +91,7 @@ def most_similar(x: Tensor, style: Tensor, allowed: Tensor) -> Tensor:
     lengths = F.avg_pool2d(style.square().sum(dim=0)[None], _SIDE, stride=1).flatten()
     scale = lengths.clamp(min=torch.finfo(x.dtype).tiny).rsqrt()
     barred = torch.zeros_like(scale).masked_fill(~allowed.flatten(), -torch.inf)
-    rows = max(_PRODUCTS // (width * style_height * style_width) + 1 - _SIDE, _ROWS)
+    rows = max(PRODUCTS // (width * style_height * style_width) + 1 - _SIDE, ROWS)
     chosen = []
     for top in range(0, height + 1 - _SIDE, rows):
         band = x[:, top : top + rows + _SIDE - 1]
