@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from logging import getLogger
 from typing import Any, BinaryIO
 
@@ -55,7 +56,10 @@ def opened(file: BinaryIO) -> Iterator[tuple[TiffPage, TiffPage]]:
     """Parse a file; give its one image, a page or several that are its channels, and the page that describes it."""
     import tifffile
 
-    with _silence(), tifffile.TiffFile(file, _multifile=False, **_NO_VENDORS) as tiff:
+    # OME files may name other files, which tifffile would open. Its option against that has no public name; without it,
+    # such files are read as others are, page by page.
+    option = "_multifile" if "_multifile" in signature(tifffile.TiffFile).parameters else "is_ome"
+    with _silence(), tifffile.TiffFile(file, **{**_NO_VENDORS, option: False}) as tiff:
         yield _one_image(tiff)
 
 
