@@ -156,6 +156,8 @@ def test_the_logged_rate_is_constant_then_falls_and_is_never_zero(tiny):
     tiny.train("run", "--lr", 1e-3)
     rates = [line["lr"] for line in tiny.metrics() if "lr" in line]
     assert rates == pytest.approx([1e-3] * 4 + [0.8e-3, 0.6e-3, 0.4e-3, 0.2e-3])
+    optimizers = tiny.content()["optimizers"].values()
+    assert [group["lr"] for state in optimizers for group in state["param_groups"]] == [rates[-1]] * 2
 
 
 def test_the_log_tells_how_much_of_the_time_was_spent_waiting_for_data(tiny):
