@@ -54,7 +54,7 @@ def activations(argv: Sequence[str]) -> int:
         print(f"\nnumbers and plot: {', '.join(shown(out / name) for name in _FILES)}")
     else:
         print(f"\nnumbers: {shown(out / _FILES[0])}")
-        print("no plot: matplotlib is not installed: pip install -e '.[evaluate]'", file=sys.stderr)
+        print('no plot: matplotlib is not installed: pip install -e ".[evaluate]"', file=sys.stderr)
     return 0
 
 

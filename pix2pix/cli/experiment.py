@@ -57,7 +57,7 @@ def experiment(argv: Sequence[str]) -> int:
         raise UserError(f"the table cannot be written to {folder}: {error.strerror or error}") from error
     print(written, end="")
     if all(result.metrics["histograms"] for result in results) and find_spec("matplotlib") is None:
-        _say("no colours.png: matplotlib is not installed: pip install -e '.[evaluate]'")
+        _say('no colours.png: matplotlib is not installed: pip install -e ".[evaluate]"')
     return 0
 
 

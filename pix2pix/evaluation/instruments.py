@@ -110,7 +110,7 @@ def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Absent":
 def _not_installed(package: str) -> Absent | None:
     if find_spec(package) is not None:
         return None
-    return Absent(f"{package.replace('_', '-')} is not installed: pip install -e '.[evaluate]'")
+    return Absent(f'{package.replace("_", "-")} is not installed: pip install -e ".[evaluate]"')
 
 
 def _at_hand(backbone: str, weights: str | None, option: str) -> str | Absent:

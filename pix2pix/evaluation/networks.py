@@ -141,7 +141,7 @@ def _heads(name: str) -> WeightsFile:
     paths = [Path(folder, "functional/image/lpips_models", name) for folder in folders]
     found = [path for path in paths if path.is_file()]
     if not found:
-        raise UserError(f"LPIPS needs torchmetrics and its file {name}: pip install -e '.[evaluate]'")
+        raise UserError(f'LPIPS needs torchmetrics and its file {name}: pip install -e ".[evaluate]"')
     return read_weights(found[0], option="LPIPS:")
 
 
@@ -161,7 +161,7 @@ def _inception() -> nn.Sequential:
         from torch_fidelity import feature_extractor_inceptionv3 as fidelity
     except ImportError as error:
         raise UserError(
-            "FID and KID need torch-fidelity, which is not installed: pip install -e '.[evaluate]'"
+            'FID and KID need torch-fidelity, which is not installed: pip install -e ".[evaluate]"'
         ) from error
     with torch.device("meta"):
         layers = {

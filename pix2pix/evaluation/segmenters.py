@@ -172,7 +172,7 @@ def _session(file: Path, called: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"{called} needs onnxruntime: pip install -e '.[evaluate]'") from error
+        raise UserError(f'{called} needs onnxruntime: pip install -e ".[evaluate]"') from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors, which are raised; no warnings
     options.intra_op_num_threads = torch.get_num_threads()

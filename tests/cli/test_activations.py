@@ -55,7 +55,7 @@ def test_without_matplotlib_there_are_the_numbers_and_a_line_that_says_why_no_pl
     assert activations("--backbone", "resnet18", "--layers", "stem", "--count", 1, "--out", tmp_path) == 0
     told = capsys.readouterr()
     assert told.out.splitlines()[-1] == f"numbers: {tmp_path}/activations.json"
-    assert "pip install -e '.[evaluate]'" in told.err
+    assert 'pip install -e ".[evaluate]"' in told.err
     assert [file.name for file in tmp_path.iterdir()] == ["activations.json"]
 
 

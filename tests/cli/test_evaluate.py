@@ -231,7 +231,7 @@ def test_missing_packages_are_reasons_not_errors(ready, tmp_path, monkeypatch):
     files = ("--inception", "x.pth", "--lpips_weights", "y.pth", "--segmenter", "z.onnx", "--palette", "facades")
     assert by_name(ready, *files) == 0
     found = metrics(ready.results())["metrics"]
-    way = "is not installed: pip install -e '.[evaluate]'"
+    way = 'is not installed: pip install -e ".[evaluate]"'
     assert found["FID"] == {"not_computed": f"torch-fidelity {way}"}
     assert found["LPIPS"] == {"not_computed": f"torchmetrics {way}"}
     assert found["class IoU"] == {"not_computed": f"onnxruntime {way}"}

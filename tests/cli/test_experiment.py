@@ -103,7 +103,7 @@ def test_an_experiment_is_trained_evaluated_and_tabulated_and_then_there_is_noth
     assert files(tiny.home / "checkpoints") | files(tiny.home / "out" / "ours_paper" / "L1_0") == before
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(place.words()) == 0
-    assert capsys.readouterr().err.endswith("matplotlib is not installed: pip install -e '.[evaluate]'\n")
+    assert capsys.readouterr().err.endswith('matplotlib is not installed: pip install -e ".[evaluate]"\n')
 
 
 def test_a_finished_run_keeps_its_networks_alone_and_translates_as_before(place, tiny, error):
