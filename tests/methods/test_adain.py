@@ -30,6 +30,14 @@ def options(**given):
     return from_dict(AdainOptions, {**TINY, "weights": "random", **given})
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_examples():
+    """Rescale the encoder by small pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pix2pix.methods.objective.EXAMPLE_SIDE", 48)
+        yield
+
+
 @pytest.fixture(scope="module")
 def method():
     units = [{"relu4_1": 2.0}, dict.fromkeys(options().features.style_layers, 3.0)]

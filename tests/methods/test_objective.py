@@ -46,7 +46,8 @@ def test_raw_losses_are_the_papers():
     assert losses.style_loss(content, [losses.style(style, content)]).item() == pytest.approx(e.item(), rel=1e-4)
 
 
-def test_a_vgg_is_rescaled_unless_that_is_unwanted():
+def test_a_vgg_is_rescaled_unless_that_is_unwanted(monkeypatch):
+    monkeypatch.setattr("pix2pix.methods.objective.EXAMPLE_SIDE", 64)
     plain, scaled = (objective(rescaled=wish).features(picture(0))["relu1_2"] for wish in (False, None))
     factor = scaled.mean() / plain.mean()
     assert abs(factor - 1) > 0.01

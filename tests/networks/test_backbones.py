@@ -100,7 +100,7 @@ def test_features_are_those_of_torchvisions_network(name, file):
         torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
 
 
-@pytest.mark.parametrize("name", ["vgg16", "googlenet", "inception_v3", "squeezenet1_1"])
+@pytest.mark.parametrize("name", ["vgg16", "inception_v3", "squeezenet1_1"])
 @torch.no_grad()
 def test_average_pooling_stands_in_place_of_every_maximum(name, file, monkeypatch):
     network = torchvision_network(name)
@@ -202,7 +202,7 @@ def test_with_residuals_activations_grow_and_without_they_dont():
     assert growth("pseudo_resvgg") > 5 > 1 > growth("pseudo_vgg")
 
 
-@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in LARGE])
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in (*LARGE, "vgg16")])
 @torch.no_grad()
 def test_random_networks_neither_fade_nor_explode(name):
     layers = default_style_layers(name)
@@ -221,7 +221,7 @@ def test_what_lies_behind_the_deepest_layer_is_neither_computed_nor_kept():
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "squeezenet1_1", "googlenet", "noresnet"])
 @torch.no_grad()
 def test_reflection_lets_no_border_be_seen(name):
-    x = torch.full((1, 3, 128, 128), 0.3)
+    x = torch.full((1, 3, 96, 96), 0.3)
     layers = default_style_layers(name)
     for features in FeatureExtractor(name, layers, "random", padding="reflection")(x).values():
         assert features.std((2, 3)).max() < 1e-5 * features.max()
