@@ -18,7 +18,7 @@ REMOVED = {
         for side in (1, 16, 70, 286)
     },
 }
-"""The flags that replace options/NAME.yaml. Delete this table after version 0.2."""
+"""The flags that replace options/NAME.yaml. Delete this table with version 0.3."""
 
 
 def load_preset(path: str | Path) -> dict[str, object]:
