@@ -110,11 +110,11 @@ def start(nursery, tiny):
 
 
 def test_a_run_killed_between_two_steps_goes_on_as_if_it_had_not_been(start, tiny):
-    training = start("--steps", 30, "--save_every", 1)
-    training.wait_for_step(5)
+    training = start("--steps", 16, "--save_every", 1)
+    training.wait_for_step(3)
     assert training.kill() == -signal.SIGKILL
     assert tiny.resume() == 0
-    assert tiny.train("straight", "--steps", 30, "--save_every", 1) == 0
+    assert tiny.train("straight", "--steps", 16, "--save_every", 1) == 0
     assert tiny.metrics() == tiny.metrics("straight")
 
 
@@ -138,7 +138,7 @@ def test_killed_at_any_moment_a_run_resumes_with_its_name_alone(start, tiny, num
     assert (f"{tiny.folder()} has no checkpoint yet: beginning at step 1\n" in log) == (not saved)
 
 
-@pytest.mark.parametrize("number", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 20))])
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))])
 def test_a_trainer_killed_beside_two_live_workers_is_resumed_at_once(start, tiny, number):
     training = start(*LONG, "--num_workers", 2)
     training.wait_for_step(number % 4 + 2)
@@ -175,10 +175,10 @@ def test_a_worker_killed_at_any_moment_ends_the_training_in_one_line(start, tiny
 
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
 def test_a_disk_that_answers_no_more_ends_the_training_in_one_line(start, number):
-    training = start(*LONG, "--num_workers", 2, "--cache", "off", "--loader_timeout", 3)
+    training = start(*LONG, "--num_workers", 2, "--cache", "off", "--loader_timeout", 1.5)
     training.wait_for_step(number + 1)
     training.errors.with_name(training.errors.name + ".hang").touch()
-    assert_ends_in_one_line(training, "--loader_timeout 3 s", "--dataroot")
+    assert_ends_in_one_line(training, "--loader_timeout 1.5 s", "--dataroot")
 
 
 @pytest.mark.parametrize(
