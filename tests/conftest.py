@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
+from pix2pix.environment import environment
 from pix2pix.images import write
 from pix2pix.methods import METHODS
 from pix2pix.options import TRAINED, from_dict, to_yaml
@@ -186,6 +188,15 @@ def nursery(request):
     ) as process:
         yield process
         process.stdin.close()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting():
+    """Leave files to the system's cache, and ask git for the commit once: hundreds of runs would wait for both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr("pix2pix.environment.environment", cache(environment))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

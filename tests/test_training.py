@@ -166,7 +166,7 @@ def test_the_log_tells_how_much_of_the_time_was_spent_waiting_for_data(tiny):
 
     def slow():
         for batch in noise():
-            time.sleep(0.1)
+            time.sleep(0.03)
             yield batch
 
     for batches, low, high in ((slow(), 0.2, 1), (noise(), 0, 0.5)):
