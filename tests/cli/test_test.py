@@ -1,7 +1,6 @@
 import os
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import tifffile
 from PIL import Image
 
 from pix2pix.cli import main
-from pix2pix.cli.test import _result_names
 from pix2pix.images import IMAGE_SUFFIXES, read, write
 
 RESULTS = {"index.html", "translation.json", "source", "output", "target"}
@@ -243,9 +241,13 @@ def test_names_of_any_letters_come_through(ready, photos):
     assert {f"{name}.png" for name in names} <= set(outputs(ready.results(part="input_latest")))
 
 
-def test_no_two_results_have_one_name():
-    paths = [Path(name) for name in ("a.jpg", "a.png", "a.jpg.png", "b/a.jpg", "c.webp")]
-    assert _result_names(paths) == ["a.jpg", "a.png", "a.jpg.png", "b/a", "c"]
+def test_no_two_results_have_one_name(ready, tmp_path):
+    for name in ("a.jpg", "a.png", "a.jpg.png", "b/a.jpg", "c.webp"):
+        (tmp_path / "alike" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "alike" / name, np.zeros((16, 16, 3), np.uint8))
+    assert ready.test("run", "--input", tmp_path / "alike") == 0
+    names = {"a.jpg.png", "a.png.png", "a.jpg.png.png", "b/a.png", "c.png"}
+    assert set(outputs(ready.results(part="input_latest"))) == names
 
 
 def test_a_test_that_fails_leaves_the_earlier_results(ready, error, photos):

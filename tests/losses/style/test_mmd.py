@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pix2pix.losses.style import mmd, style_loss
+from pix2pix.losses.style import style_loss
 
 
 def doubles(*shape, seed=0):
@@ -32,13 +32,12 @@ def test_polynomial_is_the_mean_over_all_pairs():
     assert torch.allclose(distance("polynomial", image, style), expected)
 
 
-def test_polynomial_without_its_constant_is_the_gram_loss():
+def test_polynomial_is_the_gram_loss_and_what_its_constant_adds():
     image, style = doubles(2, 5, 4, 6), doubles(1, 5, 3, 7, seed=1)
     gram = style_loss("gram")
     expected = 4 * gram.distance(image, gram.statistics(style, None), None)
-    statistics = style_loss("mmd").statistics(style, None)
-    assert torch.allclose(mmd._polynomial(image, statistics, None, constant=0), expected)
-    assert style_loss("mmd").distance(image, statistics, None) > expected
+    constant = 2 * distance("linear", image, style)
+    assert torch.allclose(distance("polynomial", image, style), expected + constant)
 
 
 def test_rbf_has_the_bandwidth_of_the_styles_mean_squared_distance():
