@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ENV := .venv
 RUN := $(ENV)/bin/python
+TESTS := -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: demo test newest lint reliability docs
 
@@ -24,14 +25,14 @@ demo: $(ENV)/ready
 	@echo "translations at twice that size:    results/twice/demo/test_latest/index.html"
 
 test: $(ENV)/ready
-	$(RUN) -m pytest
+	$(RUN) $(TESTS)
 
 # The tests with the newest release of every dependency, in an environment of their own.
 newest:
 	$(PYTHON) -m venv --clear .newest
 	.newest/bin/python -m pip install --quiet --editable '.[dev]'
 	.newest/bin/python -m pip freeze --exclude-editable
-	.newest/bin/python -m pytest
+	.newest/bin/python $(TESTS)
 
 lint: $(ENV)/ready
 	$(RUN) -m ruff check .
