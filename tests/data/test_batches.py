@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -192,6 +193,21 @@ def test_a_worker_that_is_killed_is_reported():
 def test_a_worker_that_leaves_is_reported():
     with pytest.raises(LoaderError, match="died"):
         list(islice(run(replace(FIVE, broken=3, failure=lambda: os._exit(1)), num_workers=1), 5))
+
+
+def die_with_the_lock_of_torchs_event():
+    """Exit as a worker that is killed while it looks at the event by which torch tells workers to end."""
+    frame = sys._getframe()
+    while frame and "done_event" not in frame.f_locals:
+        frame = frame.f_back
+    if frame:
+        frame.f_locals["done_event"]._cond.acquire()
+    os._exit(1)
+
+
+def test_a_worker_that_dies_with_a_lock_is_reported():
+    with pytest.raises(LoaderError, match="died"):
+        list(islice(run(replace(FIVE, broken=3, failure=die_with_the_lock_of_torchs_event), num_workers=2), 5))
 
 
 def test_a_worker_that_hangs_is_reported_and_killed():
