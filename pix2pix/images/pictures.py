@@ -20,7 +20,8 @@ _OPENERS: Mapping[str, Callable[[BinaryIO], Image.Image]] = {
     "WebP": WebPImageFile,
 }
 _METADATA = 2**20  # what a file may hold beside its pixels
-_ROWS = 256  # that are converted at a time
+_ROWS = 256  # that are reordered at a time
+_PIXELS = 2**22  # that are converted at a time
 _ORIENTATION = 0x0112
 _MODES = {("uint8", 1): "L", ("uint8", 3): "RGB", ("uint8", 4): "RGBA"} | {
     ("uint16", 1): "I;16",
@@ -126,11 +127,14 @@ def _array(image: Image.Image) -> Array:
         return _keyed(kept(np.asarray(image))[..., np.newaxis], image.info.get("transparency"))
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     array = np.empty((image.height, image.width, len(mode)), np.uint8)
-    for top in range(0, image.height, _ROWS):
-        rows = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+    count = max(1, _PIXELS // image.width)
+    for top in range(0, image.height, count):
+        is_whole = count >= image.height
+        rows = image if is_whole else image.crop((0, top, image.width, min(top + count, image.height)))
         if rows.mode == "La":  # grey multiplied by its alpha, which Pillow turns into nothing else
             rows = rows.convert("LA")
-        array[top : top + _ROWS] = np.asarray(rows.convert(mode)).reshape(-1, image.width, len(mode))
+        converted = rows if rows.mode == mode else rows.convert(mode)
+        array[top : top + count] = np.asarray(converted).reshape(-1, image.width, len(mode))
     return array
 
 
