@@ -127,14 +127,14 @@ def _array(image: Image.Image) -> Array:
         return _keyed(kept(np.asarray(image))[..., np.newaxis], image.info.get("transparency"))
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     array = np.empty((image.height, image.width, len(mode)), np.uint8)
-    count = max(1, _PIXELS // image.width)
+    count = max(1, _PIXELS // max(1, image.width))
     for top in range(0, image.height, count):
         is_whole = count >= image.height
         rows = image if is_whole else image.crop((0, top, image.width, min(top + count, image.height)))
         if rows.mode == "La":  # grey multiplied by its alpha, which Pillow turns into nothing else
             rows = rows.convert("LA")
         converted = rows if rows.mode == mode else rows.convert(mode)
-        array[top : top + count] = np.asarray(converted).reshape(-1, image.width, len(mode))
+        array[top : top + count] = np.asarray(converted).reshape(rows.height, rows.width, len(mode))
     return array
 
 

@@ -233,6 +233,17 @@ def test_pil_images_of_every_mode_become_arrays(mode, dtype, channels):
     assert (array.dtype, array.shape) == (dtype, (2, 3, channels))
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_pil_image_without_pixels_is_an_empty_array(size):
+    assert from_pil(Image.new("RGB", size)).shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_a_pil_image_of_many_pixels_is_converted_in_pieces_that_join(mode):
+    image = Image.fromarray((np.arange(2**22 + 5) % 251).astype(np.uint8)[:, np.newaxis]).convert(mode)
+    assert np.array_equal(from_pil(image), np.asarray(image.convert("RGB")))
+
+
 @pytest.mark.parametrize(
     ("dtype", "channels"),
     [("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1), ("int32", 1), ("float32", 1)],
