@@ -2,11 +2,11 @@
 
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
+from pix2pix.cli.sentences import ended_at_once, print_long
 from pix2pix.errors import UserError, is_out_of_memory
 
 USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
@@ -151,21 +151,3 @@ def _train(arguments: list[str]) -> int:
         from pix2pix.cli.train import train
 
         return train(arguments)
-
-
-@contextmanager
-def ended_at_once() -> Iterator[None]:
-    """Let Ctrl-C just end the process until there is a step to save: an exception may get lost in imports."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def print_long(text: str) -> None:
-    """Print a text of which `| head` may read only the beginning."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit

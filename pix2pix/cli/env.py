@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from pix2pix.cli import print_long
+from pix2pix.cli.sentences import print_long
 from pix2pix.errors import UserError
 from pix2pix.options import Answer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from pix2pix.cli import ended_at_once
+from pix2pix.cli.sentences import ended_at_once
 from pix2pix.errors import UserError
 from pix2pix.options import (
     Asked,

@@ -1,14 +1,16 @@
 """What any training says of itself in words, at its beginning and at its end."""
 
+import os
 import shlex
-from collections.abc import Mapping
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pix2pix.options import Trained
-from pix2pix.options.records import values
-
 if TYPE_CHECKING:
+    from pix2pix.options import Trained
     from pix2pix.runtime import Runtime
     from pix2pix.training import Progress
 
@@ -20,7 +22,7 @@ _TO_TEST = {
 }
 
 
-def of_machine(options: Trained, runtime: "Runtime") -> list[str]:
+def of_machine(options: "Trained", runtime: "Runtime") -> list[str]:
     """Say what it runs on, and what makes it fast."""
     return [
         f"device {runtime.device}, {options.run.precision}, seed {options.run.seed}{slow(runtime)}",
@@ -28,9 +30,10 @@ def of_machine(options: Trained, runtime: "Runtime") -> list[str]:
     ]
 
 
-def of_processes(options: Trained, images: str, norm: str, runtime: "Runtime") -> list[str]:
+def of_processes(options: "Trained", images: str, norm: str, runtime: "Runtime") -> list[str]:
     """Say how many processes share a step, and what each does by itself; `images` are what is counted in it."""
     from pix2pix import ranks
+    from pix2pix.options.records import values
 
     count, batch_size = ranks.count(), options.train.batch_size
     if count == 1:
@@ -42,7 +45,7 @@ def of_processes(options: Trained, images: str, norm: str, runtime: "Runtime") -
     return said
 
 
-def of_steps(options: Trained, progress: "Progress", images: int) -> str:
+def of_steps(options: "Trained", progress: "Progress", images: int) -> str:
     """Say which steps are to be made, of how many images; `progress` is what was made before."""
     from pix2pix import ranks
 
@@ -89,7 +92,7 @@ def flags_of(name: str, checkpoints_dir: str) -> str:
     return f"--name {shlex.quote(name)}{where}"
 
 
-def conclusion(options: Trained, folder: Path | None, step: int, interrupted: bool) -> str:
+def conclusion(options: "Trained", folder: Path | None, step: int, interrupted: bool) -> str:
     """Say how the run ended, and what to type next."""
     run = options.run
     name = flags_of(run.name, run.checkpoints_dir)
@@ -98,3 +101,21 @@ def conclusion(options: Trained, folder: Path | None, step: int, interrupted: bo
     if interrupted or step < (options.train.steps or 0):
         return f"stopped after step {step}, which is saved; go on with: python train.py {name} --resume"
     return f"done: {step} steps in {folder}; now: python test.py {name}{_TO_TEST.get(options.model, '')}"
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let Ctrl-C just end the process until there is a step to save: an exception may get lost in imports."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def print_long(text: str) -> None:
+    """Print a text of which `| head` may read only the beginning."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
