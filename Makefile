@@ -43,4 +43,4 @@ reliability: $(ENV)/ready
 	$(RUN) -m pytest -m slow --timeout 3600
 
 docs: $(ENV)/ready
-	$(RUN) -m pix2pix.options > docs/options.md
+	$(RUN) -m pix2pix.config > docs/options.md

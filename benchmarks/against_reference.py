@@ -14,7 +14,7 @@ from benchmarks.measure import Apart, Call, launches, ratio, seconds_of, spread
 from benchmarks.report import conditions, measured_cells, table, write_json
 from benchmarks.roofline import Peaks, flops, has_bf16, higher, peaks
 from pix2pix.errors import UserError
-from pix2pix.runtime import Runtime
+from pix2pix.runtime.device import Runtime
 
 REFERENCE = "reference"
 FACADES_STEPS = 80_000  # 200 epochs of 400 pairs, the paper's training

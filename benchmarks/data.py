@@ -21,13 +21,12 @@ import torch
 
 from benchmarks.measure import alternate, ratio, spread
 from benchmarks.report import conditions, write_json
-from pix2pix.data.augment import Augment, resized
-from pix2pix.data.batches import training_batches
-from pix2pix.data.cache import Cache, Format, formats, pair_bytes
-from pix2pix.data.on_device import DeviceCache
-from pix2pix.data.pairs import PhasePairs, open_pairs
-from pix2pix.images import Codec, Encoding
-from pix2pix.options import DataOptions
+from pix2pix.config.pix2pix import DataOptions
+from pix2pix.data.cache import Cache, DeviceCache, Format, formats, pair_bytes
+from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.dataset import PhasePairs, open_pairs
+from pix2pix.data.loader import training_batches
+from pix2pix.data.transforms import Augment, resized
 
 LOAD, CROP = 286, 256
 RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))

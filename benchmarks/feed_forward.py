@@ -14,16 +14,18 @@ from benchmarks import measure
 from benchmarks.gatys import picture
 from benchmarks.measure import Apart, Call, ratio, spread
 from benchmarks.report import conditions, measured_cells, table, write_json
+from pix2pix.config.base import from_dict
+from pix2pix.config.gatys import GatysOptions
+from pix2pix.config.style import AdainOptions, JohnsonOptions
 from pix2pix.errors import UserError
-from pix2pix.layers import AdaIN, channel_statistics
 from pix2pix.methods.adain import Adain
 from pix2pix.methods.base import Styles
-from pix2pix.methods.descent import Descent
+from pix2pix.methods.feature_loss import Objective
 from pix2pix.methods.gatys import Pictures, equation_7
+from pix2pix.methods.image_optimizer import Descent
 from pix2pix.methods.johnson import Johnson
-from pix2pix.methods.objective import Objective
-from pix2pix.options import AdainOptions, GatysOptions, JohnsonOptions, from_dict
-from pix2pix.runtime import Runtime
+from pix2pix.networks.norm import AdaIN, channel_statistics
+from pix2pix.runtime.device import Runtime
 
 GATYS = "gatys"
 RUN = {"dataroot": "-", "name": "bench"}  # of networks that are not trained here

@@ -16,13 +16,16 @@ from torch import Tensor, nn
 from benchmarks.measure import Apart, alternate, peak_memory, ratio, spread
 from benchmarks.plain_gatys import PlainLoss, paint
 from benchmarks.report import conditions, table, write_json
-from pix2pix import images
+from pix2pix.config.base import from_dict
+from pix2pix.config.gatys import GatysOptions
+from pix2pix.config.types import speedups
+from pix2pix.data.arrays import to_tensor
+from pix2pix.data.codec import read_rgb
 from pix2pix.data.generated import generate
 from pix2pix.errors import UserError
+from pix2pix.methods.feature_loss import Objective
 from pix2pix.methods.gatys import Pictures, stylise
-from pix2pix.methods.objective import Objective
-from pix2pix.options import GatysOptions, from_dict, speedups
-from pix2pix.runtime import Runtime
+from pix2pix.runtime.device import Runtime
 
 PLAIN = "plain"
 SIDES = {PLAIN: "", "unaided": "none", "fast": "auto"}  # ours by their --fast
@@ -163,8 +166,8 @@ def row(record: Mapping[str, Any]) -> list[str]:
 def picture(file: Path | None, index: int, size: int) -> Tensor:
     """Return a picture of the file, or a generated photo, as (1, 3, size, size) in [-1, 1]."""
     if file is None:
-        return images.to_tensor(generate(0, index, (size, size))[0])[None]
-    return F.interpolate(images.read_rgb(file)[None], (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+        return to_tensor(generate(0, index, (size, size))[0])[None]
+    return F.interpolate(read_rgb(file)[None], (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

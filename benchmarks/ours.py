@@ -9,14 +9,16 @@ from torch import Tensor
 
 import pix2pix
 from benchmarks.measure import Call
+from pix2pix.config.base import from_dict
+from pix2pix.config.pix2pix import Pix2PixOptions, RunOptions
+from pix2pix.config.types import speedups
+from pix2pix.data.batch import Pair
+from pix2pix.data.codec import Codec, Encoding
 from pix2pix.data.generated import generate
-from pix2pix.data.records import Pair
-from pix2pix.images import Codec, Encoding
-from pix2pix.layers import Norm, switched
 from pix2pix.methods.pix2pix import Pix2Pix
-from pix2pix.options import Pix2PixOptions, RunOptions, from_dict, speedups
-from pix2pix.runtime import Runtime
-from pix2pix.training import Progress, save
+from pix2pix.networks.norm import Norm, switched
+from pix2pix.runtime.device import Runtime
+from pix2pix.training.checkpointing import Progress, save
 
 
 class Variant(NamedTuple):

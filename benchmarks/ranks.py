@@ -18,11 +18,12 @@ import torch.multiprocessing
 
 from benchmarks.ours import CODEC
 from benchmarks.report import conditions, table, write_json
-from pix2pix import ranks
-from pix2pix.data.records import Pair
+from pix2pix import distributed
+from pix2pix.config.base import from_dict
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.data.batch import Pair
 from pix2pix.methods.pix2pix import Pix2Pix
-from pix2pix.options import Pix2PixOptions, from_dict
-from pix2pix.runtime import Runtime
+from pix2pix.runtime.device import Runtime
 
 WARM_UP = 2  # steps
 
@@ -78,7 +79,7 @@ def run(rank: int, count: int, port: int, batch_size: int, given: argparse.Names
         Pix2PixOptions,
         {"data": data, "network": network, "train": {"batch_size": batch_size}, "run": {"name": "x", "device": "cpu"}},
     )
-    with ranks.joined():
+    with distributed.joined():
         method = Pix2Pix(options, CODEC, Runtime("cpu"))
         images = torch.rand(2, batch_size, 3, given.size, given.size) * 2 - 1
         seconds = []

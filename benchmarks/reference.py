@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Call
-from pix2pix.data.records import Pair
+from pix2pix.data.batch import Pair
 from pix2pix.errors import UserError
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pix2pix.environment import environment
+from pix2pix.runtime.environment import environment
 
 ROOT = Path(__file__).parent.parent
 

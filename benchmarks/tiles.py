@@ -24,7 +24,8 @@ import pix2pix
 from benchmarks import ours
 from benchmarks.measure import Apart, Call, Memory, peak_memory, seconds_of
 from benchmarks.report import conditions, write_json
-from pix2pix.images import Array, find_images, read, resize_nearest
+from pix2pix.data.arrays import Array, resize_nearest
+from pix2pix.data.io import find_images, read
 
 SMALL_TILE = 256
 

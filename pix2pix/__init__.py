@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pix2pix.inference import load as load
+    from pix2pix.inference.translator import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -12,7 +12,7 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     """Find `load` when it is asked for, so that importing the package imports no torch."""
     if name == "load":
-        from pix2pix.inference import load
+        from pix2pix.inference.translator import load
 
         return load
     raise AttributeError(f"module 'pix2pix' has no attribute {name!r}")

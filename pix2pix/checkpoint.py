@@ -17,6 +17,17 @@ from torch import Tensor, nn
 
 from pix2pix.errors import UserError
 
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 FORMAT = 1
 _MARK = b"SHA-256:"
 _TRAILER = len(_MARK) + hashlib.sha256().digest_size

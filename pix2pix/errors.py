@@ -1,4 +1,6 @@
-"""The one exception for mistakes that a user can mend, and how to know want of memory."""
+"""The errors that a user can act on."""
+
+import os
 
 
 class UserError(Exception):
@@ -16,3 +18,17 @@ def is_out_of_memory(error: Exception) -> bool:
         "insufficient memory",  # OpenCV
     )
     return isinstance(error, MemoryError) or any(word in text for word in words)
+
+
+class ImageError(UserError):
+    """An image file or folder that cannot be used as it is."""
+
+
+class TooLargeError(ImageError):
+    """An image that takes more memory than is allowed for one."""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """The path as it goes into a one-line message: escaped where it holds a line break or another unprintable."""
+    text = os.fspath(path)
+    return text if text.isprintable() else repr(text)

@@ -16,13 +16,14 @@ import torch
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
-from pix2pix.environment import environment
-from pix2pix.images import write
+from pix2pix.config.base import from_dict, leaves
+from pix2pix.config.parse import TRAINED
+from pix2pix.config.yaml import to_yaml
+from pix2pix.data.io import write
 from pix2pix.methods import METHODS
-from pix2pix.options import TRAINED, from_dict, to_yaml
-from pix2pix.options.records import leaves
-from pix2pix.runtime import Runtime
-from pix2pix.training import Progress, save
+from pix2pix.runtime.device import Runtime
+from pix2pix.runtime.environment import environment
+from pix2pix.training.checkpointing import Progress, save
 
 NETWORKS = ("--generator", "unet_16", "--ngf", 2, "--ndf", 2, "--patch", 16, "--load_size", 18, "--crop_size", 16)
 CLOCK = ("--steps", 8, "--log_every", 1, "--val_every", 4, "--save_every", 2, "--num_workers", 0, "--device", "cpu")
@@ -195,7 +196,7 @@ def _no_waiting():
     """Leave files to the system's cache, and ask git for the commit once: hundreds of runs would wait for both."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
-        patch.setattr("pix2pix.environment.environment", cache(environment))
+        patch.setattr("pix2pix.runtime.environment.environment", cache(environment))
         yield
 
 

@@ -1,4 +1,4 @@
-"""The plan of the house, held against the source: who may import whom, and what no file may do."""
+"""The plan of the house, checked against the source: who may import whom, and what no file may do."""
 
 import ast
 import os
@@ -9,38 +9,43 @@ from typing import get_args
 
 import pytest
 
-from pix2pix.data import augment
-from pix2pix.layers import InitType, NormKind, Statistics
+from pix2pix.config.losses import LossOptions
+from pix2pix.config.parse import TRAINED, TrainedModel
+from pix2pix.config.pix2pix import DataOptions, NetworkOptions, RunOptions, TestTimeOptions
+from pix2pix.config.style import StylizerOptions
+from pix2pix.config.types import GENERATORS
+from pix2pix.data import transforms
 from pix2pix.losses.adversarial import AdversarialMode
 from pix2pix.methods import METHODS
-from pix2pix.networks.generators import build_generator
+from pix2pix.networks.conv import Output, Upsample
+from pix2pix.networks.init import InitType, build_generator
+from pix2pix.networks.norm import NormKind, Statistics
 from pix2pix.networks.patchgan import HALVINGS
-from pix2pix.networks.stylizer import Output
-from pix2pix.networks.upsampling import Upsample
-from pix2pix.options import TRAINED, DataOptions, LossOptions, NetworkOptions, RunOptions, TestTimeOptions
-from pix2pix.options.fields import GENERATORS
-from pix2pix.options.models import TrainedModel
-from pix2pix.options.stylising import StylizerOptions
-from pix2pix.runtime import Precision
+from pix2pix.runtime.device import Precision
 
-FLOORS = {
-    "errors": -1,  # the ground: options raise them
-    **dict.fromkeys(["options", "losses", "colour", "palettes", "digest"], 0),
-    **dict.fromkeys(["layers", "convolution", "images", "metrics", "checkpoint", "lock", "environment", "ranks"], 1),
-    **dict.fromkeys(["networks", "data", "monitor", "runtime", "tiling"], 2),
-    "methods": 3,
-    "training": 4,
-    "inference": 5,
-    **dict.fromkeys(["gallery", "activations", "evaluation"], 6),
-    "experiments": 7,
-    "cli": 8,
-    "__main__": 9,
-}
+# Imports go up this list only: a folder may use those above it, or its own.
+ORDER = (
+    {"errors"},
+    {"checkpoint", "distributed", "metrics", "seeds"},
+    {"config"},
+    {"losses"},
+    {"data"},
+    {"networks"},
+    {"runtime"},
+    {"methods"},
+    {"training"},
+    {"inference"},
+    {"evaluation"},
+    {"report"},
+    {"cli"},
+    {"__main__"},
+)
+LEVELS = {folder: level for level, folders in enumerate(ORDER) for folder in folders}
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pix2pix"
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
-ROOMS = {name: name.partition("/")[0].removesuffix(".py") for name in FILES if name != "__init__.py"}
+FOLDERS = {name: name.partition("/")[0].removesuffix(".py") for name in FILES if name != "__init__.py"}
 
 
 def imports(tree):
@@ -50,7 +55,6 @@ def imports(tree):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            # `from pix2pix import images` imports a room, `from pix2pix.images import read` names in it
             yield from (
                 [f"pix2pix.{alias.name}" for alias in node.names] if node.module == "pix2pix" else [node.module]
             )
@@ -68,45 +72,68 @@ def importers(*packages):
     return files_with(lambda tree: any(module.partition(".")[0] in packages for module in imports(tree)))
 
 
-def test_imports_go_to_lower_floors_or_stay_in_the_same_folder():
-    upward = []
-    for name, room in ROOMS.items():
+def test_imports_go_up_the_list_of_folders_only():
+    wrong = []
+    for name, folder in FOLDERS.items():
         for module in imports(TREES[name]):
             _, _, inside = module.partition("pix2pix.")
             other = inside.partition(".")[0]
-            # the package itself is its version and a door to `load`: what anyone may ask for
-            if not module.startswith("pix2pix.") or other in ("__version__", room):
+            # the package itself offers its version and `load` to anyone
+            if not module.startswith("pix2pix.") or other in ("__version__", folder):
                 continue
-            if FLOORS[other] >= FLOORS[room]:
-                upward.append(f"{name} imports {module}")
-    assert upward == []
+            if LEVELS[other] >= LEVELS[folder]:
+                wrong.append(f"{name} imports {module}")
+    assert wrong == []
 
 
-def test_every_room_has_a_floor_and_every_floor_a_room():
-    assert set(ROOMS.values()) == set(FLOORS)
+def imported_modules(tree, modules):
+    """Every module of ours that a file imports, or imports a name from."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in modules else node.module
 
 
-def test_the_package_itself_opens_one_door_and_only_when_asked():
-    assert set(imports(TREES["__init__.py"])) == {"typing", "pix2pix.inference"}
+def test_no_modules_import_each_other_in_a_circle():
+    modules = {
+        f"pix2pix.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__"): name for name in FILES
+    }
+    edges = {
+        module: {target for target in imported_modules(TREES[name], modules) if target in modules} - {module, "pix2pix"}
+        for module, name in modules.items()
+        if module != "pix2pix"  # which anyone may ask for its version
+    }
+    while leaves := {module for module, targets in edges.items() if not targets}:
+        edges = {module: targets - leaves for module, targets in edges.items() if targets}
+    assert sorted(edges) == []
 
 
-def test_options_import_nothing_heavy():
+def test_every_folder_has_a_place_in_the_order():
+    assert set(FOLDERS.values()) == set(LEVELS)
+
+
+def test_the_package_itself_offers_load_and_imports_it_on_demand():
+    assert set(imports(TREES["__init__.py"])) == {"typing", "pix2pix.inference.translator"}
+
+
+def test_config_imports_nothing_heavy():
     heavy = importers("torch", "torchvision", "numpy", "cv2", "PIL", "albumentations", "tqdm")
-    assert [name for name in heavy if name.startswith("options/")] == []
+    assert [name for name in heavy if name.startswith("config/")] == []
 
 
-def test_albumentations_lives_in_augment_only():
-    assert importers("albumentations") == {"data/augment.py"}
+def test_albumentations_is_imported_in_transforms_only():
+    assert importers("albumentations") == {"data/transforms.py"}
 
 
-def test_tensorboard_lives_in_the_monitor_only():
-    assert files_with(lambda tree: any("tensorboard" in module for module in imports(tree))) == {"monitor.py"}
+def test_tensorboard_is_imported_in_logging_only():
+    assert files_with(lambda tree: any("tensorboard" in module for module in imports(tree))) == {"training/logging.py"}
 
 
-def test_image_files_are_opened_in_images_only():
+def test_image_files_are_opened_in_data_only():
     openers = {"Image.open", "cv2.imread", "cv2.imwrite", "cv2.imdecode", "cv2.imencode"}
     opening = files_with(lambda tree: any(ast.unparse(call.func) in openers for call in calls(tree)))
-    assert {name.partition("/")[0] for name in opening} == {"images"}
+    assert {name.partition("/")[0] for name in opening} == {"data"}
 
 
 def test_print_is_called_in_cli_only():
@@ -136,20 +163,19 @@ def test_no_import_takes_everything():
     assert stars == []
 
 
-def test_a_method_file_knows_no_other_method():
+def test_a_method_imports_no_other_method():
+    shared = {f"pix2pix.methods.{name}" for name in ("base", "feature_loss", "perceptual_loss", "image_optimizer")}
     for name in (name for name in FILES if name.startswith("methods/") and name != "methods/__init__.py"):
-        others = {module for module in imports(TREES[name]) if module.startswith("pix2pix.methods")}
-        shared = {
-            f"pix2pix.methods.{name}"
-            for name in ("base", "objective", "feature_losses", "descent", "feed_forward", "regions")
-        }
-        if name == "methods/reconstructions.py":  # which Gatys' method makes
-            shared.add("pix2pix.methods.gatys")
-        assert others <= shared
+        assert {module for module in imports(TREES[name]) if module.startswith("pix2pix.methods")} <= shared
+
+
+def test_the_unet_imports_no_other_network():
+    others = {"resnet", "patchgan", "transformer_net", "adain_net", "init"}
+    assert not {f"pix2pix.networks.{name}" for name in others} & set(imports(TREES["networks/unet.py"]))
 
 
 def test_files_are_short_and_say_what_they_are():
-    long = {name: count for name, path in FILES.items() if (count := len(path.read_text("utf-8").splitlines())) > 250}
+    long = {name: count for name, path in FILES.items() if (count := len(path.read_text("utf-8").splitlines())) > 450}
     assert long == {}
     assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
 
@@ -167,7 +193,7 @@ def test_what_the_options_allow_is_what_the_code_takes():
     assert choices(NetworkOptions, "init_type") == set(get_args(InitType))
     assert choices(NetworkOptions, "patch") == {1, *HALVINGS}
     assert choices(LossOptions, "gan_mode") == {"none", *get_args(AdversarialMode)}
-    assert choices(DataOptions, "preprocess") == set(get_args(augment.Preprocess))
+    assert choices(DataOptions, "preprocess") == set(get_args(transforms.Preprocess))
     assert choices(RunOptions, "precision") == set(get_args(Precision))
     assert choices(TestTimeOptions, "statistics") == set(get_args(Statistics)) - {"batch"}
 

@@ -18,7 +18,7 @@ from torch import nn
 import pix2pix
 from pix2pix import checkpoint
 from pix2pix.checkpoint import CheckpointError
-from pix2pix.training import keep_networks
+from pix2pix.training.checkpointing import keep_networks
 
 FIXTURE = Path(__file__).parent / "fixtures" / "format_1.pt"
 CONTENT = {"step": 7, "networks": {"G": {"w": torch.arange(6.0).view(2, 3)}}, "window": [{"loss/G": 0.5}], "ema": None}

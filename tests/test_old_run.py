@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pix2pix.cli import main
-from pix2pix.images import read
+from pix2pix.data.io import read
 
 RUN = Path(__file__).parent / "fixtures" / "run"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import pix2pix
-from pix2pix import inference
+from pix2pix.inference.translator import load
 
 
 def test_load_is_at_hand_in_the_package():
-    assert pix2pix.load is inference.load
+    assert pix2pix.load is load
 
 
 def test_the_package_tells_its_version():
@@ -26,7 +26,7 @@ def test_what_the_package_lacks_is_an_attribute_error():
 
 def test_importing_the_package_and_its_options_imports_nothing_heavy():
     program = (
-        "import sys, pix2pix, pix2pix.cli, pix2pix.options\n"
+        "import sys, pix2pix, pix2pix.cli, pix2pix.config.parse\n"
         "print(sorted({'torch', 'torchvision', 'numpy', 'cv2', 'PIL', 'albumentations'} & set(sys.modules)))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(pix2pix.__file__).parent.parent)}

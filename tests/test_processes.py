@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are f
 # tells its number, then its end. While there is a file of errors' name and .hang, reading a pair does not end.
 NURSERY = """
 import json, os, sys, time
-import torch, pix2pix.data.augment, pix2pix.data.batches, pix2pix.methods, pix2pix.monitor, pix2pix.training
+import torch, pix2pix.data.transforms, pix2pix.data.loader, pix2pix.methods, pix2pix.training.loop
 from pix2pix.cli import main
-from pix2pix.data.pairs import PhasePairs
+from pix2pix.data.dataset import PhasePairs
 torch.set_num_threads(1)
 read = PhasePairs.read
 def slow_read(pairs, index):

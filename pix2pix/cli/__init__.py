@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from pix2pix.cli.sentences import ended_at_once, print_long
+from pix2pix.cli.console import ended_at_once, print_long
 from pix2pix.errors import UserError, is_out_of_memory
 
 USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
@@ -59,7 +59,7 @@ def _together() -> AbstractContextManager[None]:
     """Join the other processes that torchrun started; without it nothing is imported."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return nullcontext()
-    from pix2pix.ranks import joined
+    from pix2pix.distributed import joined
 
     return joined()
 
@@ -68,14 +68,14 @@ def _is_not_first() -> bool:
     """Tell whether torchrun started this process beside the first one."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return False
-    from pix2pix import ranks
+    from pix2pix import distributed
 
-    return not ranks.is_first()
+    return not distributed.is_first()
 
 
 def _answered(arguments: list[str]) -> int:
     """Run a command, or print the answer that it gives instead."""
-    from pix2pix.options import Answer
+    from pix2pix.config.parse import Answer
 
     try:
         return _run(arguments)
@@ -103,19 +103,19 @@ def _run(arguments: list[str]) -> int:
     if command == "evaluate":
         return _evaluate(arguments[1:])
     if command == "check":
-        from pix2pix.cli.check import check as run
+        from pix2pix.cli.data import check as run
     elif command == "prepare":
-        from pix2pix.cli.prepare import prepare as run
+        from pix2pix.cli.data import prepare as run
     elif command == "activations":
         from pix2pix.cli.activations import activations as run
     elif command == "import":
-        from pix2pix.cli.importing import import_network as run
+        from pix2pix.cli.models import import_network as run
     elif command == "experiment":
         from pix2pix.cli.experiment import experiment as run
     elif command == "env":
-        from pix2pix.cli.env import env as run
+        from pix2pix.cli.models import env as run
     else:
-        from pix2pix.options.suggest import did_you_mean
+        from pix2pix.config.types import did_you_mean
 
         hint = did_you_mean(command, COMMANDS) or f"; allowed: {', '.join(COMMANDS)}"
         raise UserError(f"unknown command {command!r}{hint}")
@@ -124,12 +124,12 @@ def _run(arguments: list[str]) -> int:
 
 def _test(arguments: list[str]) -> int:
     """Translate with a trained network, or paint by the method that --model names."""
-    from pix2pix.options import painter
+    from pix2pix.config.parse import painter
 
     if record := painter(arguments):
-        from pix2pix.cli.stylise import stylise
+        from pix2pix.cli.stylize import optimize_style
 
-        return stylise(arguments, record)
+        return optimize_style(arguments, record)
     from pix2pix.cli.test import test
 
     return test(arguments)

@@ -8,13 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pix2pix.config.base import as_dict
+from pix2pix.config.parse import parse
+from pix2pix.config.tools import ActivationsOptions
 from pix2pix.errors import UserError
-from pix2pix.options import ActivationsOptions, as_dict, parse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pix2pix.activations import Profile, Statistics
+    from pix2pix.evaluation.activations import Profile, Statistics
 
 _COLUMNS = f"{'maximum':>11}{'entropy':>9}{'Gram max.':>11}{'entropy':>9}"
 _HEADING = f"{'':16}{'as they are':^40}   {'smoothed (SWAG)':^40}\n{'':16}{_COLUMNS}   {_COLUMNS}"
@@ -26,9 +28,9 @@ def activations(argv: Sequence[str]) -> int:
     options = parse(argv, ActivationsOptions, program="python -m pix2pix activations").options
     from tqdm import tqdm
 
-    from pix2pix.activations import draw, extractor_of, measure
-    from pix2pix.images import shown
-    from pix2pix.runtime import Runtime
+    from pix2pix.errors import shown
+    from pix2pix.evaluation.activations import draw, extractor_of, measure
+    from pix2pix.runtime.device import Runtime
 
     out = Path(options.out)
     runtime = Runtime(options.device, options.precision)
@@ -61,7 +63,7 @@ def activations(argv: Sequence[str]) -> int:
 @contextmanager
 def _written(out: Path) -> Iterator[None]:
     """Tell of a folder that cannot be written."""
-    from pix2pix.images import shown
+    from pix2pix.errors import shown
 
     try:
         yield
@@ -75,8 +77,11 @@ def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
     Raises:
         UserError: there are none, or one cannot be read.
     """
+    from pix2pix.data.arrays import resize, to_tensor
+    from pix2pix.data.codec import read_rgb
     from pix2pix.data.generated import generate
-    from pix2pix.images import find_images, read_rgb, resize, shown, to_tensor
+    from pix2pix.data.io import find_images
+    from pix2pix.errors import shown
 
     side = options.size
     if options.images is None:

@@ -1,17 +1,131 @@
-"""`python -m pix2pix evaluate`: how good are the translations of a run, or the images of a folder?"""
+"""`python -m pix2pix evaluate`: measure the translations of a run, or the images of a folder."""
 
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pix2pix.cli.evaluation_report import scalars, table, write_page
+from pix2pix.cli.results import as_shown
 from pix2pix.cli.test import open_translator, translate
+from pix2pix.config.base import as_dict
+from pix2pix.config.parse import parse
+from pix2pix.config.tools import EvaluateOptions
 from pix2pix.errors import UserError
-from pix2pix.options import EvaluateOptions, as_dict, parse
+from pix2pix.metrics import is_lower_better
 
 if TYPE_CHECKING:
-    from pix2pix.evaluation import Folders, Instruments, Picture
+    from pix2pix.evaluation.metric_networks import Instruments
+    from pix2pix.evaluation.score import Folders, Picture
+
+_HEADS = ("metric", "value", "95 % interval", "better")
+_OF_BROWSERS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Return a row for each metric that was computed: its name, value, interval, and what is better."""
+    return [
+        (name, _number(metric["value"]), _spread(metric), "lower" if is_lower_better(name) else "higher")
+        for name, metric in metrics.items()
+        if "value" in metric
+    ]
+
+
+def missing(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say which metrics were not computed, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, metric in metrics.items():
+        if "not_computed" in metric:
+            reasons.setdefault(metric["not_computed"], []).append(name)
+    return [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
+
+
+def table(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the lines that the terminal shows."""
+    lines = [_HEADS, *rows(metrics)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADS))]
+    shown = [
+        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {interval:<{widths[2]}}  {better}"
+        for name, value, interval, better in lines
+    ]
+    return [*shown, *(f"not computed: {reason}" for reason in missing(metrics))]
+
+
+def scalars(metrics: Mapping[str, Mapping[str, Any]], phase: str) -> dict[str, float]:
+    """Return the values by their TensorBoard names."""
+    group = "test" if phase == "test" else f"test_on_{phase}"
+    names = {name: re.sub(r"[^\w.]+", "_", name).strip("_") for name in metrics}
+    return {f"{group}/{names[name]}": metric["value"] for name, metric in metrics.items() if "value" in metric}
+
+
+def write_page(out: Path, results: Path, pictures: "Sequence[Picture]", content: Mapping[str, Any]) -> Path:
+    """Write out/index.html: the images with all that was measured on each, the metrics, and how they came about."""
+    from pix2pix.report.gallery import GalleryItem, Summary, write_gallery
+
+    items = []
+    for picture in pictures:
+        columns = {"source": picture.labels, "output": picture.output, "target": picture.truth}
+        files = {label: path for label, path in columns.items() if path is not None}
+        shown = {label: _shown(path, label, picture.name, results, out) for label, path in files.items()}
+        real = {label: path for label, path in files.items() if shown[label] != path}
+        items.append(GalleryItem(picture.name, shown, content["images"][picture.name], real))
+    summary = Summary([head.capitalize() for head in _HEADS], rows(content["metrics"]))
+    translator = content["translator"] or {}
+    title = translator.get("name") or results.name
+    return write_gallery(out, items, title=f"{title}: evaluation", facts=_facts(content), summary=summary)
+
+
+def _facts(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return the part of the protocol that fits above the images; metrics.json has all of it."""
+    protocol, facts = content["protocol"], {}
+    sizes = [f"{count} of {size}" for size, count in protocol["sizes"].items()]
+    facts["images"] = f"{', '.join(sizes[:5])}{' and other sizes' * (len(sizes) > 5)} (height x width)"
+    if by := content["translator"]:
+        ways = [f"{way} {by[way]}" for way in ("statistics", "dropout", "seed") if by[way] is not None]
+        facts["translator"] = ", ".join([by["name"], f"step {by['step']}", by["direction"], *ways])
+        facts["checkpoint"] = f"SHA-256 {by['sha256']}"
+        facts["pairs"] = f"{by['phase']}, {by['size']}"
+    for use, network in protocol["networks"].items():
+        facts[use] = f"{network['name']}, SHA-256 {network['sha256']}"
+    if classes := protocol["segmentation"]:
+        seen = classes["seen_by"]
+        facts["classes"] = seen if isinstance(seen, str) else f"{seen['name']}, SHA-256 {seen['sha256']}"
+        facts["class means"] = classes["absent"]
+    if reasons := missing(content["metrics"]):
+        facts["not computed"] = "; ".join(reasons)
+    return facts | {"protocol": "metrics.json, beside this page"}
+
+
+def _shown(file: Path, label: str, name: str, results: Path, out: Path) -> Path:
+    """Return what a browser can show of a file: itself, or the preview that lies beside it or is made here."""
+    preview = results / f"preview_{label}" / f"{name}.png"
+    if preview.exists():
+        return preview
+    if file.suffix.lower() in _OF_BROWSERS:
+        return file
+    from pix2pix.data.codec import read_rgb_array
+
+    made = out / f"preview_{label}" / f"{name}.png"
+    made.unlink(missing_ok=True)  # of an earlier evaluation
+    return as_shown(made, read_rgb_array(file))
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
+
+
+def _spread(metric: Mapping[str, Any]) -> str:
+    """Say how far a value would scatter, and what the true images reach."""
+    said = []
+    if "interval" in metric:
+        low, high = metric["interval"]
+        said.append(f"{_number(low)} to {_number(high)}")
+    if "deviation" in metric:
+        said.append(f"deviation {_number(metric['deviation'])}")
+    if "of_truth" in metric:
+        said.append(f"truth {_number(metric['of_truth'])}")
+    return ", ".join(said)
+
 
 _OF_EVALUATIONS = {"metrics.json", "translation.json"}  # one of which any folder of results has
 
@@ -30,16 +144,16 @@ def evaluated(options: EvaluateOptions) -> Path:
     Raises:
         UserError: there is no such run or folder, it does not fit the options, or a file cannot be used.
     """
-    from pix2pix import ranks
-    from pix2pix.evaluation import open_instruments
-    from pix2pix.runtime import Runtime
+    from pix2pix import distributed
+    from pix2pix.evaluation.metric_networks import open_instruments
+    from pix2pix.runtime.device import Runtime
 
     out = _out(options)
     instruments = open_instruments(options, Runtime(options.device).device)
     if options.name is not None:
         _translate(options, instruments, out)
     results = out if options.results is None else Path(options.results)
-    return ranks.by_first(lambda: _measure(options, instruments, results, out))
+    return distributed.by_first(lambda: _measure(options, instruments, results, out))
 
 
 def _out(options: EvaluateOptions) -> Path:
@@ -48,8 +162,8 @@ def _out(options: EvaluateOptions) -> Path:
     Raises:
         UserError: it has to be told, or holds what could be lost.
     """
-    from pix2pix.evaluation.pictures import is_of_test
-    from pix2pix.images import shown
+    from pix2pix.errors import shown
+    from pix2pix.evaluation.score import is_of_test
 
     measured = None if options.results is None else _folders(options, Path(options.results))
     if options.out is None:
@@ -74,7 +188,7 @@ def _folders(options: EvaluateOptions, results: Path) -> "Folders":
     Raises:
         UserError: there are none, or it has to be told where the truth is.
     """
-    from pix2pix.evaluation import folders
+    from pix2pix.evaluation.score import folders
 
     truth, labels = (None if given is None else Path(given) for given in (options.truth, options.labels))
     return folders(results, truth, labels)
@@ -86,7 +200,7 @@ def _translate(options: EvaluateOptions, instruments: "Instruments", folder: Pat
     Raises:
         UserError: it is a run of another method than pix2pix, or its pairs cannot be used.
     """
-    from pix2pix.evaluation import scorer_of
+    from pix2pix.evaluation.evaluate import scorer_of
 
     translator = open_translator(options.test, options.seed)
     if (model := translator.options.model) == "segmenter":
@@ -104,22 +218,24 @@ def _measure(options: EvaluateOptions, instruments: "Instruments", results: Path
     """Measure a folder of results, and write and tell what came out."""
     from tqdm import tqdm
 
-    from pix2pix import evaluation
-    from pix2pix.images import shown
+    from pix2pix.errors import shown
+    from pix2pix.evaluation.evaluate import evaluate, scorer_of
+    from pix2pix.evaluation.protocol import check_writable, read_translation, write_metrics
+    from pix2pix.evaluation.score import find_pictures
 
-    pictures = evaluation.find_pictures(_folders(options, results))
-    translation = evaluation.read_translation(results)
+    pictures = find_pictures(_folders(options, results))
+    translation = read_translation(results)
     codec = None if translation is None else translation.codec
-    scorer = evaluation.scorer_of(options.segmentation, codec, instruments, options.max_pixels)
+    scorer = scorer_of(options.segmentation, codec, instruments, options.max_pixels)
 
     def progress(pictures: "Sequence[Picture]") -> "Iterable[Picture]":
         return tqdm(pictures, desc="measuring", unit="image", leave=False, disable=None)
 
-    evaluation.check_writable(out)
-    measured = evaluation.evaluate(pictures, scorer, progress)
+    check_writable(out)
+    measured = evaluate(pictures, scorer, progress)
     translator = None if translation is None else translation.translator
     content = {**measured.as_dict(), "translator": translator, "asked": as_dict(options)}
-    path = evaluation.write_metrics(out, content)
+    path = write_metrics(out, content)
     page = write_page(out, results, pictures, content)
     for line in table(measured.summary.metrics):
         print(line)
@@ -131,8 +247,8 @@ def _measure(options: EvaluateOptions, instruments: "Instruments", results: Path
 
 def _to_tensorboard(options: EvaluateOptions, step: int, values: dict[str, float]) -> None:
     """Add the metrics to the run's scalars; a folder that cannot be written is no reason to fail."""
-    from pix2pix.images import shown
-    from pix2pix.monitor import add_scalars
+    from pix2pix.errors import shown
+    from pix2pix.training.logging import add_scalars
 
     folder = Path(options.checkpoints_dir) / str(options.name)
     try:

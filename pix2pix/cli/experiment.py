@@ -9,22 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from pix2pix.cli.sentences import ended_at_once
+from pix2pix.cli.console import ended_at_once
+from pix2pix.config.base import build, values
+from pix2pix.config.experiment import SHARED, read_experiment, read_scale
+from pix2pix.config.parse import Asked, Parsed, parse_experiment
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.config.tools import EvaluateOptions
 from pix2pix.errors import UserError
-from pix2pix.options import (
-    Asked,
-    EvaluateOptions,
-    Parsed,
-    Pix2PixOptions,
-    parse_experiment,
-    read_experiment,
-    read_scale,
-)
-from pix2pix.options.experiment import SHARED
-from pix2pix.options.records import build, values
 
 if TYPE_CHECKING:
-    from pix2pix.experiments import Cell, Result, Run
+    from pix2pix.evaluation.experiment import Cell, Result, Run
 
 
 def experiment(argv: Sequence[str]) -> int:
@@ -32,10 +26,11 @@ def experiment(argv: Sequence[str]) -> int:
     asked = parse_experiment(argv)
     plan = read_experiment(asked.options.file)
     scale = read_scale(plan.file, asked.options.scale)
-    from pix2pix import ranks
-    from pix2pix.experiments import cells, write_report
+    from pix2pix import distributed
+    from pix2pix.evaluation.experiment import cells
+    from pix2pix.report.experiment_report import write_report
 
-    if ranks.count() > 1:
+    if distributed.count() > 1:
         raise UserError("an experiment is made by one process: start it without torchrun")
     grid = cells(plan, scale, asked)
     if asked.options.dry_run:
@@ -67,7 +62,7 @@ def _say(sentence: str) -> None:
 
 def _dry(grid: "Sequence[Cell]") -> int:
     """Say of each cell what there is, and do nothing."""
-    from pix2pix.experiments import find, identity
+    from pix2pix.evaluation.experiment import find, identity
 
     planned: dict[str, int] = {}
     for number, cell in enumerate(grid, start=1):
@@ -97,9 +92,10 @@ def _check_folder(folder: Path) -> None:
 
 def _measuring(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
     """Open the networks that will measure each cell, so that a mistake is told now, and return which they are."""
-    from pix2pix.evaluation import open_instruments, scorer_of
-    from pix2pix.experiments import networks
-    from pix2pix.runtime import Runtime
+    from pix2pix.evaluation.evaluate import scorer_of
+    from pix2pix.evaluation.experiment import networks
+    from pix2pix.evaluation.metric_networks import open_instruments
+    from pix2pix.runtime.device import Runtime
 
     known: dict[str, dict[str, Any]] = {}
     for cell in grid:
@@ -115,7 +111,7 @@ def _measuring(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
 def _made(cell: "Cell", title: str, folder: Path, asked: Asked, by: Mapping[str, Any]) -> "Result | int":
     """Train and evaluate a cell where that is not done yet; or return the status of a training that a signal ended."""
     from pix2pix.cli.evaluate import evaluated
-    from pix2pix.experiments import Result, evaluated_before, find
+    from pix2pix.evaluation.experiment import Result, evaluated_before, find
 
     runs = Path(cell.options.run.checkpoints_dir)
     run, training = find(cell.options, runs), "trained before"
@@ -153,7 +149,7 @@ def _epoch(run: Path, step: int) -> str | int:
 def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:
     """Begin the run of a cell, or resume the one that there is, with what was given for this machine."""
     from pix2pix.cli.train import train_as
-    from pix2pix.experiments import FREE, free_name
+    from pix2pix.evaluation.experiment import FREE, free_name
 
     where = {"checkpoints_dir": cell.options.run.checkpoints_dir}
     if run is not None:
@@ -169,8 +165,7 @@ def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:
 
 
 def _keep_networks(folder: Path) -> None:
-    from pix2pix.lock import locked
-    from pix2pix.training import keep_networks
+    from pix2pix.training.checkpointing import keep_networks, locked
 
     with locked(folder):
         keep_networks(folder)

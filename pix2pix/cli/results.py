@@ -1,29 +1,41 @@
-"""One image of the results: translated, written with its source and target, compared."""
+"""The folder of results: translate each image, write it, replace the results of an earlier test."""
 
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pix2pix.config.test import TestOptions
 from pix2pix.errors import UserError
-from pix2pix.options import TestOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pix2pix.gallery import GalleryItem
-    from pix2pix.images import Array, Encoding, LargeTiff
-    from pix2pix.inference import LoadedTranslator, Manner
+    from pix2pix.data.arrays import Array
+    from pix2pix.data.codec import Encoding
+    from pix2pix.data.tiff import LargeTiff
+    from pix2pix.inference.style_request import Manner
+    from pix2pix.inference.translator import LoadedTranslator
+    from pix2pix.report.gallery import GalleryItem
 
 PREVIEW = 2048  # pixels: a browser is shown no longer side
 _ROWS = 256  # that are encoded at a time
 
 
-def opened(file: Path, options: TestOptions, translator: "LoadedTranslator") -> "Array | LargeTiff":
+def open_source(file: Path, options: TestOptions, translator: "LoadedTranslator") -> "Array | LargeTiff":
     """Read an image to translate, with the channels of the training's sources; a TIFF that is too large stays a file.
 
     Raises:
         UserError: it cannot be used.
     """
-    from pix2pix.images import LargeTiff, open_pixels, read, shown, shrunken
+    from pix2pix.data.io import open_pixels, read
+    from pix2pix.data.tiff import LargeTiff
+    from pix2pix.errors import shown
+    from pix2pix.networks.canvas import shrunken
 
     limit = options.max_pixels or translator.options.data.max_pixels
     pixels = (read if options.tile == "off" else open_pixels)(file, limit)
@@ -51,8 +63,9 @@ def translated(
 
     Of a file that is read by windows the source is shown at the size of a preview.
     """
-    from pix2pix.gallery import GalleryItem
-    from pix2pix.images import LargeTiff, shrunken
+    from pix2pix.data.tiff import LargeTiff
+    from pix2pix.networks.canvas import shrunken
+    from pix2pix.report.gallery import GalleryItem
 
     codec = translator.codec
     small = codec.source.accept(shrunken(source, codec.source, PREVIEW))
@@ -92,8 +105,8 @@ def painted(
     """Translate an array into another, and a file that is read by windows into a file."""
     import numpy as np
 
-    from pix2pix.images import LargeTiff, NewTiff
-    from pix2pix.inference import Manner
+    from pix2pix.data.tiff import LargeTiff, NewTiff
+    from pix2pix.inference.style_request import Manner
 
     arrays: list[Array] = []
 
@@ -127,7 +140,10 @@ def saved(
 
     What was written by windows is there already.
     """
-    from pix2pix.images import LargeTiff, shrunken, to_array, write
+    from pix2pix.data.arrays import to_array
+    from pix2pix.data.io import write
+    from pix2pix.data.tiff import LargeTiff
+    from pix2pix.networks.canvas import shrunken
 
     if isinstance(image, LargeTiff):
         file = image.path
@@ -148,7 +164,10 @@ def saved(
 
 def as_shown(file: Path, picture: "Array") -> Path:
     """Write a picture (H, W, 3) of any depth for browsers, unless it is there, and return its path."""
-    from pix2pix.images import rgb_encoding, rgb_tensor, shrunken, to_array, write
+    from pix2pix.data.arrays import to_array
+    from pix2pix.data.codec import rgb_encoding, rgb_tensor
+    from pix2pix.data.io import write
+    from pix2pix.networks.canvas import shrunken
 
     if not file.exists():
         small = shrunken(picture, rgb_encoding(picture.dtype.name), PREVIEW)
@@ -158,7 +177,7 @@ def as_shown(file: Path, picture: "Array") -> Path:
 
 
 def _scores(output: "Array", target: "Array", encoding: "Encoding") -> dict[str, float]:
-    from pix2pix.evaluation.scoring import as_compared, compared
+    from pix2pix.evaluation.score import as_compared, compared
 
     seen = as_compared(encoding)
     x, y = seen.encode(output)[None], seen.encode(target)[None]
@@ -166,3 +185,88 @@ def _scores(output: "Array", target: "Array", encoding: "Encoding") -> dict[str,
     if encoding.is_labels:  # whose targets may be JPEG files: their classes are compared
         scores["accuracy"] = float((output == encoding.decode(y[0], y[0])).all(axis=2).mean())
     return scores
+
+
+_RESULTS = r"(preview_)?(source|target|content|style(_\d+)?|output(_\d+)?)|grid\.png|(translation|metrics)\.json"
+
+
+class Task(NamedTuple):
+    """A row of the page: how to read its images, and what to make of them in a folder."""
+
+    read: Callable[[], Any]
+    make: "Callable[[Any, Path], GalleryItem]"
+
+
+def written(
+    tasks: Sequence[Task], folder: Path, *, skip_bad: bool, finish: "Callable[[Path, Sequence[GalleryItem]], None]"
+) -> "list[GalleryItem]":
+    """Do every task in a new folder, each process its share, and let that replace the results of an earlier test.
+
+    `finish` adds to it, in the first process, what is about all items.
+
+    Raises:
+        UserError: an image cannot be used, or all are left out; the earlier results stay.
+    """
+    from pix2pix import distributed
+
+    with ExitStack() as made:
+        new = distributed.by_first(lambda: _made_new(folder, made))
+        items = _items(tasks, new, skip_bad)
+        if distributed.is_first():
+            finish(new, items)
+            _replace(folder, new)
+    return items
+
+
+def counted(items: "Sequence[GalleryItem]", tasks: Sequence[Task]) -> str:
+    """Say how many images there are."""
+    return str(len(items)) + (f", {len(tasks) - len(items)} left out" if len(items) < len(tasks) else "")
+
+
+def _made_new(folder: Path, made: ExitStack) -> Path:
+    """Make a folder for new results inside that of the old ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".new-*"):  # by a test that was killed
+        shutil.rmtree(left)
+    return Path(made.enter_context(TemporaryDirectory(prefix=".new-", dir=folder)))
+
+
+def _items(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[GalleryItem]":
+    """Do every task, each process its share; with --skip_bad, tell those that cannot be used and go on."""
+    from tqdm import tqdm
+
+    from pix2pix import distributed
+
+    share: list[GalleryItem | None] = []
+    faults: list[str] = []
+    for task in tqdm(tasks[distributed.rank() :: distributed.count()], unit="image", disable=None):
+        try:
+            seen = task.read()
+        except UserError as error:
+            if not skip_bad:
+                raise
+            faults.append(f"left out: {error}")
+            tqdm.write(faults[-1], file=sys.stderr)
+            share.append(None)
+            continue
+        share.append(task.make(seen, folder))
+    for fault in (fault for others in distributed.gather(faults)[1:] for fault in others):
+        print(fault, file=sys.stderr)
+    items = [item for item in distributed.merged(distributed.gather(share)) if item is not None]
+    if not items:
+        raise UserError("--skip_bad left no image to translate")
+    return items
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Move what lies in `new` into `folder` in place of the images and page of an earlier test; all else stays.
+
+    Files go first, and replace their like: what tells that the folder holds results is there at every moment.
+    """
+    paths = sorted(new.iterdir(), key=lambda path: path.is_dir())
+    kept = {path.name for path in paths if path.is_file()}
+    for old in folder.iterdir():
+        if re.fullmatch(_RESULTS, old.name) and old.name not in kept:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for path in paths:
+        path.replace(folder / path.name)

@@ -9,25 +9,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix.cli.results import opened, translated
-from pix2pix.cli.results_folder import Task, counted, written
-from pix2pix.cli.stylisations import stylise
+from pix2pix.cli.results import Task, counted, open_source, translated, written
+from pix2pix.cli.stylize import apply_style
+from pix2pix.config.compare import check_claims
+from pix2pix.config.parse import TrainedOnPairs, parse
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.config.test import TestOptions, check_used
 from pix2pix.errors import UserError
-from pix2pix.options import Pix2PixOptions, TestOptions, TrainedOnPairs, check_claims, check_used, parse
 
 if TYPE_CHECKING:
-    from pix2pix.gallery import GalleryItem
-    from pix2pix.images import Array, LargeTiff
-    from pix2pix.inference import LoadedTranslator
+    from pix2pix.data.arrays import Array
+    from pix2pix.data.tiff import LargeTiff
+    from pix2pix.inference.translator import LoadedTranslator
+    from pix2pix.report.gallery import GalleryItem
 
 
 def test(argv: Sequence[str]) -> int:
     """Translate and write the results; return the exit status."""
     parsed = parse(argv, TestOptions, program="test.py")
     options = parsed.options
-    from pix2pix import ranks
+    from pix2pix import distributed
 
-    ranks.agree({**parsed.given, **parsed.claims})
+    distributed.agree({**parsed.given, **parsed.claims})
     translator = open_translator(options, parsed.given.get("seed"))
     check_claims(translator.options, parsed.claims)
     check_used(translator.options.model, parsed.given)
@@ -37,7 +40,7 @@ def test(argv: Sequence[str]) -> int:
     _check_kept(options, translator.options.model, folder)
     if translator.is_stylising:
         with _writing(folder):
-            stylise(options, translator, folder)
+            apply_style(options, translator, folder)
     else:
         translate(options, translator, folder)
     print(folder / "index.html")
@@ -46,9 +49,9 @@ def test(argv: Sequence[str]) -> int:
 
 def open_translator(options: TestOptions, seed: int | None) -> "LoadedTranslator":
     """Load the run; without a seed its dropout is drawn from that of the training."""
-    from pix2pix import inference
+    from pix2pix.inference.translator import load
 
-    return inference.load(
+    return load(
         Path(options.checkpoints_dir) / options.name,
         epoch=str(options.epoch),
         device=options.device,
@@ -93,8 +96,8 @@ def _check_kept(options: TestOptions, model: str, folder: Path) -> None:
 
 def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how test pairs are sized, in words, and the pairs."""
-    from pix2pix.data.augment import resized
-    from pix2pix.data.pairs import open_pairs
+    from pix2pix.data.dataset import open_pairs
+    from pix2pix.data.transforms import resized
 
     assert isinstance(translator.options, TrainedOnPairs)
     data = translator.options.data
@@ -132,7 +135,8 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
 
 def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how images without partners are sized, in words, and the images."""
-    from pix2pix.images import IMAGE_SUFFIXES, find_images, shown
+    from pix2pix.data.io import IMAGE_SUFFIXES, find_images
+    from pix2pix.errors import shown
 
     root = Path(str(options.input))
     files = [root] if root.is_file() else find_images(root)
@@ -145,7 +149,7 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
 
     def task(file: Path, name: str) -> Task:
         def source() -> "tuple[Array | LargeTiff, None]":
-            return opened(file, options, translator), None
+            return open_source(file, options, translator), None
 
         return Task(source, partial(_made, name, file.stem, translator, options.samples))
 
@@ -186,9 +190,9 @@ def _translate(
     tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
 ) -> None:
     """Do every task, write the page, and print the mean scores."""
-    from pix2pix import ranks
-    from pix2pix.evaluation import translation_by, write_translation
-    from pix2pix.gallery import write_gallery
+    from pix2pix import distributed
+    from pix2pix.evaluation.protocol import translation_by, write_translation
+    from pix2pix.report.gallery import write_gallery
 
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
@@ -207,6 +211,6 @@ def _translate(
 
     items = written(tasks, folder, skip_bad=options.skip_bad, finish=page)
     scored = [item.scores for item in items if item.scores]
-    if scored and ranks.is_first():
+    if scored and distributed.is_first():
         means = {name: sum(scores[name] for scores in scored) / len(scored) for name in scored[0]}
         print(f"{len(scored)} pairs: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))

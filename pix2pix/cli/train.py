@@ -5,12 +5,13 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from pix2pix.cli.run_folder import RUN_FILES, open_monitor
-from pix2pix.cli.sentences import changes, conclusion
+from pix2pix.cli.console import changes, conclusion
+from pix2pix.config.base import values
+from pix2pix.config.compare import check_resume
+from pix2pix.config.parse import Parsed, Trained, parse, stored_options, trained
+from pix2pix.config.types import speedups
+from pix2pix.config.yaml import load_yaml
 from pix2pix.errors import UserError
-from pix2pix.lock import locked
-from pix2pix.options import Parsed, Trained, check_resume, load_yaml, parse, speedups, stored_options, trained
-from pix2pix.options.records import values
 
 
 def train(argv: Sequence[str]) -> int:
@@ -28,14 +29,14 @@ def train_as(parsed: Parsed[Trained]) -> int:
         _ = parsed.options  # every mistake in them is told before anything is touched
     if resuming and not folder.is_dir():
         raise UserError(f"there is no run {folder} to resume; leave --resume out to begin it, or mend --name")
-    from pix2pix import ranks
+    from pix2pix import distributed
 
-    ranks.agree(parsed.given)
+    distributed.agree(parsed.given)
     if parsed.value("dry_run"):
         return _train(parsed.options, None, None, [])
     try:
         with ExitStack() as held:
-            ranks.by_first(lambda: _hold(folder, held))
+            distributed.by_first(lambda: _hold(folder, held))
             return _resume(parsed, folder) if resuming else _begin(parsed, folder)
     except OSError as error:
         raise _told(error) from error
@@ -45,12 +46,14 @@ def train_as(parsed: Parsed[Trained]) -> int:
 
 def _hold(folder: Path, held: ExitStack) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    from pix2pix.training.checkpointing import locked
+
     held.enter_context(locked(folder))
 
 
 def _told(error: OSError) -> UserError:
     """Say what the system refused: the file that it names, or else anything from a full disk to too many files."""
-    from pix2pix.images import shown
+    from pix2pix.errors import shown
 
     what = f"{shown(error.filename)} cannot be used" if error.filename else "the run cannot go on"
     return UserError(f"{what}: {error.strerror or error}")
@@ -58,16 +61,17 @@ def _told(error: OSError) -> UserError:
 
 def _with_a_way_on(error: UserError) -> UserError:
     """Tell how to go on without an image that went bad while the run trained."""
-    from pix2pix.images import ImageError
+    from pix2pix.errors import ImageError
 
     return UserError(f"{error}; or leave it out by --resume --skip_bad") if isinstance(error, ImageError) else error
 
 
 def _begin(parsed: Parsed[Trained], folder: Path) -> int:
     """Start a run in a folder that has none, or whose old one may go."""
-    from pix2pix import ranks
+    from pix2pix import distributed
+    from pix2pix.training.logging import RUN_FILES
 
-    old = ranks.by_first(lambda: [path for pattern in RUN_FILES for path in folder.glob(pattern)])
+    old = distributed.by_first(lambda: [path for pattern in RUN_FILES for path in folder.glob(pattern)])
     if old and not parsed.value("overwrite"):
         raise UserError(
             f"{folder} holds a run already; continue it with --resume, replace it with --overwrite, "
@@ -78,10 +82,10 @@ def _begin(parsed: Parsed[Trained], folder: Path) -> int:
 
 def _resume(parsed: Parsed[Trained], folder: Path) -> int:
     """Continue from the newest checkpoint that is whole, or from the start where none was written yet."""
-    from pix2pix import checkpoint, ranks
+    from pix2pix import checkpoint, distributed
 
     content, complaints = checkpoint.newest_sound(folder)
-    if len(set(found := ranks.gather(content and content["step"]))) > 1:
+    if len(set(found := distributed.gather(content and content["step"]))) > 1:
         raise UserError(
             f"{folder} holds checkpoints of different steps on different machines ({', '.join(map(str, found))}): "
             "give a --checkpoints_dir that all of them share"
@@ -113,10 +117,12 @@ def _train(
 
     A run that is resumed reads its images again only where it is told to leave out what went bad since.
     """
-    from pix2pix import ranks
-    from pix2pix.cli.training_kinds import open_training
-    from pix2pix.runtime import Runtime
-    from pix2pix.training import Progress, fit, resume
+    from pix2pix import distributed
+    from pix2pix.cli.training_setup import open_training
+    from pix2pix.runtime.device import Runtime
+    from pix2pix.training.checkpointing import Progress, resume
+    from pix2pix.training.logging import open_monitor
+    from pix2pix.training.loop import fit
 
     run = options.run
     fast, synchronised = speedups(run.fast), values(options).get("sync_batchnorm", False)
@@ -126,12 +132,12 @@ def _train(
     progress = resume(method, content, options) if content is not None else Progress()
     _check_ends(options, progress.step)
     method.description |= {**training.counts, "skipped": training.skipped}
-    remarks = [*remarks, *changes(content, training.counts, ranks.count())] if content is not None else remarks
+    remarks = [*remarks, *changes(content, training.counts, distributed.count())] if content is not None else remarks
     batches, validation, introduction = training.supply(progress, folder, lambda sentence: monitor.say(sentence))
 
     with ExitStack() as stack:
         stack.enter_context(closing(batches))
-        monitor = open_monitor(options, folder if ranks.is_first() else None, replaced, progress.step, stack)
+        monitor = open_monitor(options, folder if distributed.is_first() else None, replaced, progress.step, stack)
         for sentence in [*remarks, *introduction]:
             monitor.say(sentence)
         received = fit(method, batches, validation, options, monitor, folder, progress)

@@ -1,1 +1,1 @@
-"""From folders of image pairs to batches of tensors."""
+"""Data sets: from image files to batches of tensors."""

@@ -1,4 +1,4 @@
-"""Resized pairs, kept from their first reading on at the depth of their files, in memory or on disk.
+"""Keep resized pairs in memory, on disk or on the GPU.
 
 All lies in one file that has no name: it goes with the last process that has it open, however that ends. Processes
 share it by fork, or by pickling while one is spawned. Pairs are written by calls, not through the mapping: where a disk
@@ -7,20 +7,29 @@ Windows has no such call, nor that sharing, but it allocates the whole file at o
 the mapping.
 """
 
+import math
 import mmap
 import multiprocessing
 import os
+import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import reduction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from pix2pix.data.records import RawPair
-from pix2pix.images import Array
+from pix2pix import distributed
+from pix2pix.config.pix2pix import DataOptions
+from pix2pix.data.arrays import Array
+from pix2pix.data.batch import RawPair
+from pix2pix.data.codec import Codec
+from pix2pix.data.transforms import Window
+from pix2pix.errors import shown
 
 _USED, _FAILED = 0, 1  # places in the state: bytes used, and whether a write has failed
 _OFFSET, _HEIGHT, _WIDTH, _READY = range(4)  # columns of the table, one row per pair
@@ -155,3 +164,125 @@ def _nameless(folder: Path | None) -> int:
 
 def _aligned(size: int) -> int:
     return -(-size // _ALIGNED) * _ALIGNED
+
+
+class DeviceCache:
+    """Pairs of one size, as uint8, of encodings that are tables: of each value, whatever lies beside it."""
+
+    def __init__(self, count: int, first: RawPair, codec: Codec, device: torch.device) -> None:
+        self._first, self._device = first, device
+        self._sides = tuple(
+            _Side(count, image, encoding.table, device)
+            for image, encoding in zip((first.source, first.target), codec, strict=True)
+            if encoding.table is not None
+        )
+        self._missing = set(range(count))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every pair is there."""
+        return not self._missing
+
+    def __contains__(self, index: int) -> bool:
+        return index not in self._missing
+
+    @property
+    def first(self) -> RawPair:
+        """A pair of the size of all."""
+        return self._first
+
+    def put(self, index: int, raw: RawPair) -> None:
+        """Keep a pair."""
+        if index in self._missing:
+            for side, image in zip(self._sides, (raw.source, raw.target), strict=True):
+                side.put(index, image)
+            self._missing.remove(index)
+
+    def batch(self, indices: Sequence[int], windows: Sequence[Window]) -> tuple[Tensor, Tensor]:
+        """Sources and targets (N, nc, H, W) of the pairs of these indices, each through its window, of one size."""
+        plan = torch.tensor(
+            [(index, w.rows.start, w.columns.start, w.mirrored) for index, w in zip(indices, windows, strict=True)]
+        )
+        if self._device.type == "cuda":
+            plan = plan.pin_memory().to(self._device, non_blocking=True)
+        rows, columns = windows[0].rows, windows[0].columns
+        size = rows.stop - rows.start, columns.stop - columns.start
+        source, target = (side.batch(plan, size) for side in self._sides)
+        return source, target
+
+
+class _Side:
+    def __init__(self, count: int, image: Array, table: Tensor, device: torch.device) -> None:
+        self._images = torch.empty((count, len(table), *image.shape[:2]), dtype=torch.uint8, device=device)
+        self._table = table.to(device)
+
+    def put(self, index: int, image: Array) -> None:
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1)[: len(self._table)])
+        self._images[index] = torch.from_numpy(planes).to(self._images.device)
+
+    def batch(self, plan: Tensor, size: tuple[int, int]) -> Tensor:
+        """Look up all pixels by index; plan (N, 4) holds index, first row, first column, and 1 if mirrored."""
+        index, top, left, mirrored = (column[:, None] for column in plan.unbind(1))
+        height, width = (torch.arange(length, device=plan.device) for length in size)
+        columns = left + torch.where(mirrored == 1, width.flip(0), width)  # (N, W)
+        channel = torch.arange(len(self._table), device=plan.device)[None, :, None, None]
+        rows = (top + height)[:, None, :, None]  # (N, 1, H, 1)
+        values = self._images[index[..., None, None], channel, rows, columns[:, None, None]]  # (N, nc, H, W)
+        return self._table[channel, values.long()]
+
+
+_GIB = 2**30
+_OF_THE_GPU = 0.25  # of its free memory: networks and activations come after
+_OF_THE_DISK = 0.5  # of its free room: checkpoints are written there too
+
+
+class Caching(NamedTuple):
+    """The cache, if there is one, and a phrase saying which."""
+
+    cache: Cache | DeviceCache | None
+    said: str
+
+
+def open_cache(
+    data: DataOptions, count: int, first: RawPair, codec: Codec, device: torch.device, folder: Path | None
+) -> Caching:
+    """Choose by the size of the first pair, resized, and make the cache; `folder` is for the disk, None: a temporary.
+
+    Pairs that may differ in size are kept in memory alone, as many as fit.
+    """
+    if data.cache == "off":
+        return Caching(None, "off")
+    needed, budget = count * pair_bytes(first), int(data.cache_gb * _GIB)
+    one_size, is_auto = data.preprocess == "resize_and_crop", data.cache == "auto"
+    held = f"{count} pairs in {_gib(needed)}"
+    on_host = data.augment or any(encoding.table is None for encoding in codec)
+    if is_auto and one_size and not on_host and _fits_on(device, needed):
+        return Caching(DeviceCache(count, first, codec, device), f"{held} of the GPU's memory")
+    if data.num_workers and not is_shareable():
+        return Caching(None, "off, as processes cannot share one on this system; --num_workers 0 has one")
+    if data.cache == "disk" or (is_auto and one_size and needed > budget):
+        folder = folder or Path(tempfile.gettempdir())
+        free = shutil.disk_usage(folder).free
+        if needed * distributed.count() > _OF_THE_DISK * free:
+            each = f" for each of {distributed.count()} processes" * (distributed.count() > 1)
+            place = f"{_gib(free)} free in {shown(folder)}"
+            return Caching(None, f"off, as {held}{each} take more than half of the {place}")
+        return _made(count, needed, first, f"{held} of disk, until the training ends", folder)
+    if one_size and needed <= budget:
+        return _made(count, needed, first, f"{held} of memory")
+    return _made(count, budget, first, f"as many of {count} pairs as fit in {data.cache_gb:g} GiB of memory")
+
+
+def _gib(size: int) -> str:
+    return f"{math.ceil(size / _GIB * 100) / 100:g} GiB"
+
+
+def _fits_on(device: torch.device, needed: int) -> bool:
+    return device.type == "cuda" and needed <= _OF_THE_GPU * torch.cuda.mem_get_info(device)[0]
+
+
+def _made(count: int, capacity: int, first: RawPair, said: str, folder: Path | None = None) -> Caching:
+    try:
+        return Caching(Cache(count, capacity, formats(first), folder), said)
+    except OSError as error:
+        return Caching(None, f"off, as the system refuses {said}: {error.strerror or error}")

@@ -1,4 +1,4 @@
-"""Which files belong to one pair: the layouts of a phase, and what is wrong with its files."""
+"""Find the files that make a pair."""
 
 import unicodedata
 from collections import defaultdict
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pix2pix.data.records import RawPair
-from pix2pix.errors import UserError
-from pix2pix.images import IMAGE_SUFFIXES, MAX_PIXELS, Array, ImageError, find_images, natural_order, read, shown
+from pix2pix.data.arrays import Array
+from pix2pix.data.batch import RawPair
+from pix2pix.data.io import IMAGE_SUFFIXES, find_images, natural_order, read
+from pix2pix.data.limits import MAX_PIXELS
+from pix2pix.errors import ImageError, UserError, shown
 
 
 @dataclass(frozen=True)

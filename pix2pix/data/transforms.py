@@ -1,15 +1,66 @@
-"""One transform of albumentations on both images of a pair, whatever their kinds, channels and depths."""
+"""Resize, crop, flip and augment both images of a pair alike."""
 
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from inspect import signature
+from random import Random
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
+from pydantic import ValidationError
 
-from pix2pix.data.records import RawPair
-from pix2pix.errors import UserError
-from pix2pix.images import Array, Encoding, shown
+from pix2pix.config.augmentation import Transform
+from pix2pix.config.base import shown as shown_value
+from pix2pix.config.types import did_you_mean
+from pix2pix.data.arrays import Array, resize
+from pix2pix.data.batch import RawPair
+from pix2pix.data.codec import Codec, Encoding
+from pix2pix.errors import UserError, shown
+
+
+class Window(NamedTuple):
+    """The rows and columns of a pair that are shown, and whether from right to left."""
+
+    rows: slice
+    columns: slice
+    mirrored: bool
+
+    def of(self, raw: RawPair) -> RawPair:
+        """Cut it out of both images, as views where nothing is mirrored."""
+        source, target = (image[self.rows, self.columns] for image in (raw.source, raw.target))
+        if self.mirrored:
+            source, target = _mirrored(source), _mirrored(target)
+        return RawPair(source, target, raw.name)
+
+
+def random_crop(raw: RawPair, size: tuple[int, int], draw: Random) -> tuple[slice, slice]:
+    """Draw the rows and columns of a crop of (height, width).
+
+    Raises:
+        UserError: the pair is smaller.
+    """
+    height, width = raw.source.shape[:2]
+    if height < size[0] or width < size[1]:
+        raise UserError(
+            f"{shown(raw.name)}: {height}x{width} is too small for --crop_size {size[0]}x{size[1]}: "
+            "choose a smaller one, or --preprocess resize_and_crop"
+        )
+    top = int((height - size[0] + 1) * draw.random())
+    left = int((width - size[1] + 1) * draw.random())
+    return slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def _mirrored(array: Array) -> Array:
+    if array.shape[2] > 4:
+        return array.take(np.arange(array.shape[1])[::-1], axis=1)
+    # OpenCV is far faster at few channels; as bytes, since OpenCV 4 has no uint32
+    mirrored: Array = np.asarray(cv2.flip(np.ascontiguousarray(array).view(np.uint8), 1))
+    return mirrored.view(array.dtype).reshape(array.shape)
+
 
 MOST_CHANNELS = 128  # of OpenCV's images: a few transforms crash the process at more
 
@@ -110,3 +161,206 @@ def _from_places(array: Array, places: Array, fill: Any) -> Array:
         fill = np.clip(np.rint(fill), limits.min, limits.max)
     moved[numbers == 0] = np.asarray(fill, dtype=array.dtype)
     return moved
+
+
+Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+Size = tuple[int, int]
+
+_PHOTOS = Codec(Encoding("photo", 3), Encoding("photo", 3))
+_NEAREST = (0, 6)  # OpenCV's INTER_NEAREST and INTER_NEAREST_EXACT
+_BOXES = "it needs boxes or masks beside the images"
+_OTHERS = "it needs other images or texts beside the pair"
+_VALUES = "it changes the range of values, which is no matter of augmentation"
+_FILLS = ("fill_mask", "mask_drop_value")
+_CUTTING = ("CoarseDropout", "Erasing", "GridDropout", "PixelDropout", "XYMasking")  # leave all else where it is
+_UNFIT: Mapping[str, str] = {
+    **dict.fromkeys(("AtLeastOneBBoxRandomCrop", "BBoxSafeRandomCrop", "RandomSizedBBoxSafeCrop"), _BOXES),
+    **dict.fromkeys(("RandomCropNearBBox", "CropNonEmptyMaskIfExists", "MaskDropout"), _BOXES),
+    "ConstrainedCoarseDropout": _BOXES,
+    **dict.fromkeys(("FDA", "HistogramMatching", "PixelDistributionAdaptation", "Mosaic"), _OTHERS),
+    **dict.fromkeys(("OverlayElements", "TextImage"), _OTHERS),
+    **dict.fromkeys(("Normalize", "ToFloat", "FromFloat"), _VALUES),
+    "Lambda": "it needs code",
+}
+
+
+def resized(
+    raw: RawPair,
+    preprocess: Preprocess,
+    load_size: Size,
+    crop_size: Size,
+    training: bool,
+    codec: Codec | None = None,
+) -> RawPair:
+    """Bring both images to the size that preprocess asks for; sizes are (height, width).
+
+    In training that is load_size (its width, for scale_width*), from which Augment crops. Else nothing is cropped, and
+    what would have been has the scale of a crop: crop_size, or its width. Without a codec both are photos.
+    """
+    size = _size(raw.source.shape[0], raw.source.shape[1], preprocess, load_size, crop_size, training)
+    if codec is None:
+        return RawPair(resize(raw.source, size), resize(raw.target, size), raw.name)
+    return RawPair(codec.source.resize(raw.source, size), codec.target.resize(raw.target, size), raw.name)
+
+
+def _size(height: int, width: int, preprocess: Preprocess, load_size: Size, crop_size: Size, training: bool) -> Size:
+    match preprocess:
+        case "resize_and_crop":
+            return load_size if training else crop_size
+        case "scale_width":
+            new_width = load_size[1]
+        case "scale_width_and_crop":
+            new_width = load_size[1] if training else crop_size[1]
+        case "crop" | "none":
+            return height, width
+    return max(round(height * new_width / width), 1), new_width
+
+
+class Augment:
+    """The user's transforms, then random crop, where preprocess has one, and flip: a function of (seed, epoch, index).
+
+    Each of them draws for itself: what another one does, or whether it is there, changes nothing. Without a codec both
+    images are 8-bit photos.
+
+    Raises:
+        UserError: a transform is unknown, has arguments that cannot be meant, or does not fit the kinds of images.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        crop_size: Size,
+        flip: bool,
+        seed: int,
+        codec: Codec | None = None,
+        transforms: Sequence[Transform] = (),
+    ) -> None:
+        self.crop_size = crop_size if preprocess.endswith("crop") else None
+        self.flip = flip
+        self.seed = seed
+        self.steps = [_step(transform, codec or _PHOTOS) for transform in transforms]
+
+    def __call__(self, raw: RawPair, epoch: int, index: int) -> RawPair:
+        """Change both images alike; colours only where the user says so.
+
+        Raises:
+            UserError: if they are smaller than the crop, or a transform fails on them.
+        """
+        if self.steps:  # some of which write into what they are given, where a cache may lie
+            raw = RawPair(raw.source.copy(), raw.target.copy(), raw.name)
+        for number, step in enumerate(self.steps):
+            draw = np.random.SeedSequence(self.seed, spawn_key=(epoch, index, number))
+            raw = step.applied(raw, int(draw.generate_state(1, np.uint64)[0]))
+        return self.window(raw, epoch, index).of(raw)
+
+    def window(self, raw: RawPair, epoch: int, index: int) -> Window:
+        """Draw which part of a pair is shown.
+
+        Raises:
+            UserError: if the pair is smaller than the crop.
+        """
+        seeds = np.random.SeedSequence(self.seed, spawn_key=(epoch, index)).generate_state(2, np.uint64)
+        draws = [Random(int(seed)) for seed in seeds]
+        height, width = raw.source.shape[:2]
+        rows, columns = slice(0, height), slice(0, width)
+        if self.crop_size:
+            rows, columns = random_crop(raw, self.crop_size, draws.pop(0))
+        return Window(rows, columns, self.flip and draws[0].random() < 0.5)
+
+    def try_on(self, raw: RawPair) -> None:
+        """Apply each transform once, whatever its p, to a resized pair, lest a training breaks off at its first.
+
+        Raises:
+            UserError: if one cannot take these channels or this depth, or leaves less than the crop.
+        """
+        for number, step in enumerate(self.steps):
+            raw = step.applied(raw, number, always=True)
+        if self.crop_size:
+            random_crop(raw, self.crop_size, Random(0))
+
+
+def _step(asked: Transform, codec: Codec) -> Step:
+    """Return the transform for the sides that it is for: geometry moves both, all else is the source's unless said."""
+    origin = f"--augment: {asked.name}"
+    made, moves = _made(asked, origin)
+    sides = {"source": codec.source, "target": codec.target}
+    labels = [side for side, encoding in sides.items() if encoding.is_labels]
+    if moves:
+        if asked.to not in (None, "both"):
+            raise UserError(f"{origin} moves pixels: on the {asked.to} alone it tears pairs apart; leave `to` out")
+        blends = getattr(made, "mask_interpolation", 0) not in _NEAREST
+        blends |= getattr(made, "area_for_downscale", None) == "image_mask"
+        if labels and (blends or asked.name == "Morphological"):
+            what = "mask_interpolation and area_for_downscale" if blends else "it"
+            raise UserError(f"{origin} mixes the colours of labels, which the {labels[0]} has; leave {what} out")
+        return Step(asked.name, made, sides, _fill_of_labels(made))
+    changed = {side: one for side, one in sides.items() if asked.to == "both" or side == (asked.to or "source")}
+    if asked.name in _CUTTING:
+        if all(one.is_labels for one in changed.values()) and not any(asked.arguments.get(name) for name in _FILLS):
+            raise UserError(f"{origin} leaves labels as they are; give {' or '.join(_FILLS)}, or leave it out")
+        return Step(asked.name, made, changed, _fill_of_labels(made))
+    mixed = [side for side in labels if side in changed]
+    if mixed:
+        photos = [side for side in sides if side not in labels]
+        hint = f"add `to: {photos[0]}` or leave it out" if photos else "leave it out"
+        raise UserError(f"{origin} mixes the colours of labels, which the {mixed[0]} has; {hint}")
+    return Step(asked.name, made, changed)
+
+
+def _fill_of_labels(made: Any) -> Any:
+    """Return what a transform would fill labels with, and have it fill their places with 0, nowhere, instead."""
+    fill = 0
+    for name in _FILLS:
+        if getattr(made, name, None) is not None:  # with None it leaves them as they are
+            fill = getattr(made, name)
+            setattr(made, name, 0)
+    return fill
+
+
+def _made(asked: Transform, origin: str) -> tuple[Any, bool]:
+    """Return the transform of albumentations, and whether it moves pixels, which both images then have to follow."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network for its newest version when imported
+    import albumentations  # type: ignore[import-untyped]  # takes seconds, and few trainings need it
+
+    kind = _kind(asked.name, origin, albumentations)
+    known = list(signature(kind.__init__).parameters)[1:]
+    for name in asked.arguments:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; it has {', '.join(known)}"
+            raise UserError(f"{origin}: unknown argument {shown_value(name)[1:-1]}{hint}")
+    p = asked.arguments.get("p", 1)
+    if type(p) not in (int, float) or not 0 <= p <= 1:  # a few classes take any
+        raise UserError(f"{origin}: p: got {shown_value(p)}; a number from 0 to 1 is needed")
+    strict = {"strict": True} if "InitSchema" in vars(kind) else {}  # else it warns and takes the defaults
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that another transform is more general
+            made = kind(**asked.arguments, **strict)
+    except Exception as error:  # what its own code makes of values that its schema lets pass
+        raise UserError(f"{origin}: {_cause(error, asked)}") from error
+    return made, issubclass(kind, albumentations.DualTransform) and asked.name not in _CUTTING
+
+
+def _kind(name: str, origin: str, albumentations: ModuleType) -> Any:
+    bases = (albumentations.DualTransform, albumentations.ImageOnlyTransform)
+    classes = {key: value for key, value in vars(albumentations).items() if isinstance(value, type)}
+    unfit = (*bases, albumentations.Transform3D)
+    flat = {key for key, value in classes.items() if issubclass(value, bases) and value not in unfit}
+    fit = flat - {key for key in flat if issubclass(classes[key], albumentations.Transform3D)} - _UNFIT.keys()
+    if name in fit:
+        return classes[name]
+    if name in classes:
+        raise UserError(f"{origin} does not fit: {_UNFIT.get(name, 'it is no transform of flat images')}; leave it out")
+    hint = did_you_mean(name, sorted(fit)) or "; https://explore.albumentations.ai shows all"
+    raise UserError(f"--augment: albumentations {albumentations.__version__} has no transform {name}{hint}")
+
+
+def _cause(error: Exception, asked: Transform) -> str:
+    """Return in one line what is wrong with which argument."""
+    if not isinstance(error.__cause__, ValidationError):
+        return " ".join(str(error).split())
+    problems = error.__cause__.errors()
+    name = str(problems[0]["loc"][0]) if problems[0]["loc"] else ""
+    words = " or ".join(dict.fromkeys(one["msg"] for one in problems if name in ("", *map(str, one["loc"][:1]))))
+    got = f"{name}: got {shown_value(asked.arguments[name])}; " if name in asked.arguments else f"{name}: " * bool(name)
+    return got + " ".join(words.split())

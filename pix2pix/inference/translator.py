@@ -1,7 +1,8 @@
-"""A checkpoint's generator, and what goes into it and comes out."""
+"""A trained translator of images of any size: load it from a run folder, translate images."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,17 +10,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pix2pix import checkpoint, images
+from pix2pix import checkpoint
+from pix2pix.config.base import leaves
+from pix2pix.config.parse import Trained, TrainedOnPhotos, stored_options
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.config.segmenter import SegmenterOptions
+from pix2pix.config.style import JohnsonOptions
+from pix2pix.config.test import check_used
+from pix2pix.config.types import speedups
+from pix2pix.data.arrays import Array, to_array
+from pix2pix.data.codec import Codec, as_rgb, rgb_encoding, rgb_tensor
+from pix2pix.data.pillow import from_pil, to_pil
 from pix2pix.errors import UserError
-from pix2pix.images import Codec
-from pix2pix.inference.pictures import Picture
-from pix2pix.inference.styles import KeepColours, KeptColours, Manner, styles_of
-from pix2pix.layers import fold_norms, switched
+from pix2pix.inference.style_request import KeepColours, KeptColours, Manner, Picture, styles_of
 from pix2pix.methods import METHODS
 from pix2pix.methods.base import Method, codec_of
-from pix2pix.options import JohnsonOptions, Pix2PixOptions, SegmenterOptions, Trained, TrainedOnPhotos
-from pix2pix.runtime import Runtime
-from pix2pix.tiling import Canvas, TensorCanvas
+from pix2pix.networks.canvas import ArrayCanvas, Canvas, Maker, Pixels, TensorCanvas
+from pix2pix.networks.norm import fold_norms, switched
+from pix2pix.runtime.device import Precision, Runtime
 
 AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
 
@@ -32,7 +40,7 @@ class LoadedTranslator:
         self.step: int = content["step"]
         self.description: dict[str, Any] = content["description"]
         self.is_stylising = isinstance(options, TrainedOnPhotos)
-        photo = images.rgb_encoding("uint8")
+        photo = rgb_encoding("uint8")
         self.codec = Codec(photo, photo) if self.is_stylising else codec_of(self.description)
         method: Any = METHODS[options.model]
         self.method: Method[Any] = method.restored(options, self.description, runtime)
@@ -85,10 +93,10 @@ class LoadedTranslator:
         if isinstance(image, Image.Image):
             if image.width * image.height == 0:
                 raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
-            array = self.accept(images.from_pil(image))
+            array = self.accept(from_pil(image))
             if self.is_stylising and array.dtype != np.uint8:
-                array = images.to_array(images.rgb_tensor(array))
-            return images.to_pil(self._translate_array(array, manner, name, sample))
+                array = to_array(rgb_tensor(array))
+            return to_pil(self._translate_array(array, manner, name, sample))
         if isinstance(image, np.ndarray):
             return self._translate_array(self._checked_array(image), manner, name, sample)
         if not isinstance(image, Tensor):
@@ -103,25 +111,25 @@ class LoadedTranslator:
         output = torch.cat(outputs).to(image.device)
         return output if image.ndim == 4 else output[0]
 
-    def accept(self, array: images.Array) -> images.Array:
+    def accept(self, array: Array) -> Array:
         """Convert the channels of an image, as it was read, to those of the training's sources.
 
         Raises:
             UserError: that cannot be done, or its depth is another.
         """
-        return images.as_rgb(array) if self.is_stylising else self.codec.source.accept(array)
+        return as_rgb(array) if self.is_stylising else self.codec.source.accept(array)
 
-    def codec_for(self, array: images.Array) -> Codec:
+    def codec_for(self, array: Array) -> Codec:
         """Return how arrays of this dtype become tensors, and translations of them arrays."""
         if not self.is_stylising:
             return self.codec
-        encoding = images.rgb_encoding(array.dtype.name)
+        encoding = rgb_encoding(array.dtype.name)
         return Codec(encoding, encoding)
 
     def translate_pixels(
         self,
-        source: images.Pixels,
-        make: images.Maker,
+        source: Pixels,
+        make: Maker,
         *,
         manner: Manner = Manner(),  # noqa: B008 (it is frozen)
         name: str = "",
@@ -137,16 +145,16 @@ class LoadedTranslator:
                 the whole of a file.
         """
         codec = self.codec_for(source[0:1, 0:1])
-        canvas = images.ArrayCanvas(source, codec, make)
+        canvas = ArrayCanvas(source, codec, make)
         if manner.needs_whole_content and not canvas.is_in_memory:
             asked = "masks" if manner.masks is not None else "keep_colours coral"
             raise UserError(f"{asked}: the content is too large to be in memory as a whole; make it smaller")
         self._paint(canvas, manner, name, sample)
 
-    def _translate_array(self, array: images.Array, manner: Manner, name: str, sample: int) -> images.Array:
-        made: list[images.Array] = []
+    def _translate_array(self, array: Array, manner: Manner, name: str, sample: int) -> Array:
+        made: list[Array] = []
 
-        def make(shape: tuple[int, int, int], dtype: str) -> images.Array:
+        def make(shape: tuple[int, int, int], dtype: str) -> Array:
             made.append(np.empty(shape, dtype))
             return made[0]
 
@@ -166,9 +174,9 @@ class LoadedTranslator:
         kept = KeptColours(canvas) if manner.keep_colours == "luminance" else canvas
         self.method.translate_canvas(kept, styles=styles, name=name, sample=sample)
 
-    def _checked_array(self, array: images.Array) -> images.Array:
+    def _checked_array(self, array: Array) -> Array:
         if self.is_stylising and array.ndim in (2, 3) and array.size > 0:
-            return images.as_rgb(array if array.ndim == 3 else array[..., np.newaxis])
+            return as_rgb(array if array.ndim == 3 else array[..., np.newaxis])
         source = self.codec.source
         if array.dtype != source.dtype or array.ndim != 3 or array.shape[2] != source.channels or array.size == 0:
             raise UserError(
@@ -197,3 +205,45 @@ def _statistics(options: Trained) -> Any:
     if isinstance(options, JohnsonOptions | SegmenterOptions):
         return options.test.statistics_of(options.network.norm)
     return "image"
+
+
+def load(
+    run: str | Path,
+    *,
+    epoch: str = "latest",
+    device: str = "auto",
+    precision: Precision = "fp32",
+    fast: str = "auto",
+    compile: bool = False,
+    statistics: Literal["image", "running"] | None = None,
+    dropout: Literal["on", "off"] | None = None,
+    seed: int | None = None,
+    tile: Literal["auto", "off"] | int = "auto",
+) -> LoadedTranslator:
+    """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
+
+    `epoch` is "latest", "best" or a step. `statistics`, `dropout` and `seed` are those recorded in training unless
+    given; `precision`, `fast` and `compile` are the options of these names. Averaged weights (EMA) are used where the
+    run kept them. `tile` is the side of the tiles that large images are translated in; "auto" chooses by the memory
+    that there is, and "off" keeps images whole.
+
+    Raises:
+        CheckpointError: there is no such run or checkpoint, or it is damaged.
+        OptionError: one of the other arguments is not allowed, or the method has no use for it.
+    """
+    content = checkpoint.read(checkpoint.resolve(Path(run), str(epoch)))
+    options = stored_options(content["options"])
+    of_run = {"device": device, "precision": precision, "fast": fast, "compile": compile, "seed": seed}
+    asked = of_run | {"statistics": statistics, "dropout": dropout, "tile": tile}
+    given = {
+        name: leaves(Pix2PixOptions)[name].check(value, f"load: {name}")
+        for name, value in asked.items()
+        if value is not None
+    }
+    check_used(options.model, [name for name in ("statistics", "dropout", "seed") if name in given])
+    of_test = {name: value for name, value in given.items() if name not in of_run}
+    test = options.test.model_copy(update=of_test)
+    here = options.run.model_copy(update={name: value for name, value in given.items() if name in of_run})
+    options = options.model_copy(update={"test": test, "run": here})
+    runtime = Runtime(here.device, here.precision, speedups(here.fast), compiled=here.compile)
+    return LoadedTranslator(content, options, runtime)

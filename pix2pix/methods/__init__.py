@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pix2pix.methods.adain import Adain
-from pix2pix.methods.conditional import Conditional
 from pix2pix.methods.johnson import Johnson
+from pix2pix.methods.multi_style import Conditional
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.methods.segmenter import Segmenter
 

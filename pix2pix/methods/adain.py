@@ -13,21 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pix2pix.data.records import ContentStyle
+from pix2pix.config.style import AdainOptions
+from pix2pix.data.arrays import of_height, reflect_to_multiple
+from pix2pix.data.batch import ContentStyle
 from pix2pix.errors import UserError
-from pix2pix.images import of_height, reflect_to_multiple
-from pix2pix.layers import AdaIN, adain_regions, channel_statistics, initialise
 from pix2pix.losses.precision import widened
-from pix2pix.methods.base import Report, Scalars, Styles
-from pix2pix.methods.feed_forward import weighted
-from pix2pix.methods.objective import Objective, Style, first_pictures, general_units
-from pix2pix.methods.regions import paint_regions
-from pix2pix.networks.decoder import Decoder
-from pix2pix.networks.encoder import Encoder
-from pix2pix.options import AdainOptions
-from pix2pix.runtime import Runtime
-from pix2pix.tiling import Canvas, TensorCanvas
-from pix2pix.tiling import translate as translate_canvas
+from pix2pix.methods.base import Report, Scalars, Styles, paint_regions
+from pix2pix.methods.feature_loss import Objective, Style, first_pictures, general_units
+from pix2pix.methods.perceptual_loss import weighted
+from pix2pix.networks.adain_net import Decoder, Encoder
+from pix2pix.networks.canvas import Canvas, TensorCanvas
+from pix2pix.networks.init import initialise
+from pix2pix.networks.norm import AdaIN, adain_regions, channel_statistics
+from pix2pix.networks.tiled import translate as translate_canvas
+from pix2pix.runtime.device import Runtime
 
 _DEEPEST = "relu4_1"
 

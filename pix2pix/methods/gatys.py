@@ -5,7 +5,7 @@ Colours, regions and scales: Gatys et al., Controlling perceptual factors in neu
 With features smoothed by a softmax it is SWAG (Wang, Li, Vasconcelos 2021): see losses/smoothing.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from pix2pix.colour import keep_colours, luminance, match_colours
+from pix2pix.config.gatys import GatysOptions
+from pix2pix.config.losses import FeatureOptions
+from pix2pix.data.color import keep_colours, luminance, match_colours
 from pix2pix.losses.pixel import total_variation
-from pix2pix.methods.descent import HISTORY, Descent
-from pix2pix.methods.objective import Objective, Style
-from pix2pix.options import GatysOptions
-from pix2pix.tiling import free_memory
+from pix2pix.methods.feature_loss import Objective, Style, style_layers_of
+from pix2pix.methods.image_optimizer import HISTORY, Descent
+from pix2pix.networks.tiled import free_memory
 
 _SPARE = 1.5  # over what the backbone keeps: targets, gradients, and what convolutions need while they work
 _NOISE = 0.25  # deviation of white noise
@@ -196,3 +197,35 @@ def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
         return image
     resized = F.interpolate(image, tuple(size), mode="bicubic", antialias=True)
     return resized.clamp(image.min(), image.max())
+
+
+class Panel(NamedTuple):
+    """One reconstruction: the layers it was made from, in the figure's row, and the image (1, 3, H, W)."""
+
+    row: str
+    layers: str
+    image: Tensor
+
+
+def reconstructions(
+    pictures: Pictures,
+    options: GatysOptions,
+    objective_of: Callable[[FeatureOptions], Objective],
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Iterator[Panel]:
+    """Yield, for each style layer, the content made from that layer alone, and the style from all layers up to it."""
+    layers = style_layers_of(options.features)
+    for number, layer in enumerate(layers, start=1):
+        for row, content, style in (("content", (layer,), ()), ("style", (), layers[:number])):
+            features = options.features.model_copy(
+                update={"content_layers": content, "style_layers": style, "style_layer_weights": None}
+            )
+            alone = options.model_copy(
+                update={
+                    "features": features,
+                    "optimise": options.optimise.model_copy(update={"init": "noise"}),
+                    "loss": options.loss.model_copy(update={"content_weight": 1.0, "style_weight": 1.0}),
+                }
+            )
+            image = stylise(pictures, objective_of(features), alone, on_step)
+            yield Panel(row, f"{layers[0]} .. {layer}" if len(style) > 1 else layer, image)

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pix2pix.data.records import Photos
-from pix2pix.layers import initialise, switched
+from pix2pix.config.style import JohnsonOptions
+from pix2pix.data.batch import Photos
 from pix2pix.methods.base import Report, Scalars, Styles, refuse_styles
-from pix2pix.methods.feed_forward import DEVIATION, FeedForwardLoss, read_paintings
-from pix2pix.networks.stylizer import Stylizer
-from pix2pix.options import JohnsonOptions
-from pix2pix.runtime import Runtime
-from pix2pix.tiling import Canvas, TensorCanvas
-from pix2pix.tiling import translate as translate_canvas
+from pix2pix.methods.perceptual_loss import DEVIATION, FeedForwardLoss, read_paintings
+from pix2pix.networks.canvas import Canvas, TensorCanvas
+from pix2pix.networks.init import initialise
+from pix2pix.networks.norm import switched
+from pix2pix.networks.tiled import translate as translate_canvas
+from pix2pix.networks.transformer_net import Stylizer
+from pix2pix.runtime.device import Runtime
 
 
 class Johnson:

@@ -12,22 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pix2pix.data.records import Pair
+from pix2pix import metrics
+from pix2pix.config.pix2pix import NetworkOptions, Pix2PixOptions
+from pix2pix.data.batch import Pair
+from pix2pix.data.codec import Codec
 from pix2pix.errors import UserError
-from pix2pix.images import Codec
-from pix2pix.layers import NormKind, initialise, switched
 from pix2pix.losses import adversarial, pixel
 from pix2pix.methods.base import Report, Scalars, Styles, codec_of, refuse_styles
-from pix2pix.methods.feature_losses import FeatureLosses, check_seen, feature_losses, seen
-from pix2pix.metrics import image as metrics
-from pix2pix.networks.generators import build_generator
+from pix2pix.methods.perceptual_loss import FeatureLosses, check_seen, feature_losses, seen
+from pix2pix.networks.canvas import Canvas, TensorCanvas
+from pix2pix.networks.init import build_generator, initialise
+from pix2pix.networks.norm import NormKind, switched
 from pix2pix.networks.patchgan import PatchGAN
 from pix2pix.networks.resnet import ResnetGenerator
+from pix2pix.networks.tiled import translate as translate_canvas
 from pix2pix.networks.unet import UNet
-from pix2pix.options import NetworkOptions, Pix2PixOptions
-from pix2pix.runtime import Runtime, linear_decay, name_seed, seeded
-from pix2pix.tiling import Canvas, TensorCanvas
-from pix2pix.tiling import translate as translate_canvas
+from pix2pix.runtime.device import Runtime
+from pix2pix.runtime.optim import linear_decay
+from pix2pix.seeds import name_seed, seeded
 
 
 def resolved_norm(network: NetworkOptions, batch_size: int) -> NormKind:

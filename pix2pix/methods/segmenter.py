@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pix2pix.data.records import Pair
-from pix2pix.images import Codec
-from pix2pix.layers import NormKind, initialise, switched
-from pix2pix.losses.classification import IGNORED, cross_entropy
+from pix2pix.config.segmenter import SegmenterOptions
+from pix2pix.data.batch import Pair
+from pix2pix.data.codec import Codec
+from pix2pix.data.labels import Palette, load_palette, palette_of
+from pix2pix.losses.pixel import IGNORED, cross_entropy
 from pix2pix.methods.base import Report, Scalars, Styles, codec_of, refuse_styles
-from pix2pix.networks.generators import build_generator
-from pix2pix.options import SegmenterOptions
-from pix2pix.palettes import Palette, load_palette, palette_of
-from pix2pix.runtime import Runtime, linear_decay
-from pix2pix.tiling import Canvas, TensorCanvas
-from pix2pix.tiling import translate as translate_canvas
+from pix2pix.networks.canvas import Canvas, TensorCanvas
+from pix2pix.networks.init import build_generator, initialise
+from pix2pix.networks.norm import NormKind, switched
+from pix2pix.networks.tiled import translate as translate_canvas
+from pix2pix.runtime.device import Runtime
+from pix2pix.runtime.optim import linear_decay
 
 
 def classes_of(options: SegmenterOptions, codec: Codec, description: Mapping[str, Any] | None = None) -> Palette:

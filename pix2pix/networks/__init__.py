@@ -1,1 +1,1 @@
-"""Networks: each file one architecture of the papers."""
+"""Networks: one architecture a file, and what they share."""

@@ -5,8 +5,8 @@ Isola et al. 2017, sections 3.2.2 and 6.1.2 (1x1, 16x16, 70x70 and 286x286; 34 a
 
 from torch import Tensor, nn
 
-from pix2pix.convolution import Conv
-from pix2pix.layers import NormKind, norm_layer
+from pix2pix.networks.conv import Conv
+from pix2pix.networks.norm import NormKind, norm_layer
 
 HALVINGS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # receptive field -> number of layers of stride 2
 

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from pix2pix.layers import Dropout, NormKind, Stage, norm_layer, stages_of
-from pix2pix.networks.stylizer import Output
-from pix2pix.networks.upsampling import Upsample, doubling
+from pix2pix.networks.conv import Output, Upsample, doubling
+from pix2pix.networks.norm import Dropout, NormKind, norm_layer
+from pix2pix.networks.receptive_field import Stage, stages_of
 
 
 class ResidualBlock(nn.Module):

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pix2pix import ranks
+from pix2pix import distributed
+from pix2pix.config.parse import Trained
 from pix2pix.errors import UserError
 from pix2pix.methods.base import Method
-from pix2pix.monitor import Monitor
-from pix2pix.options import Trained
-from pix2pix.runtime import NonFiniteError, set_rate, step_seed
-from pix2pix.training.progress import Batch, Progress, located, logged
-from pix2pix.training.saving import save, saved_when_broken_off
-from pix2pix.training.stops import Steps, signals
+from pix2pix.runtime.device import NonFiniteError
+from pix2pix.runtime.optim import set_rate
+from pix2pix.seeds import step_seed
+from pix2pix.training.checkpointing import Batch, Progress, located, logged, save, saved_when_broken_off
+from pix2pix.training.logging import Monitor
+from pix2pix.training.signals import Steps, signals
 from pix2pix.training.validation import validate
 
 
@@ -84,7 +85,10 @@ class Pace:
         """Take the next batch, and count the time that this needs as waiting."""
         began = time.monotonic()
         batch = steps.take()
-        self.waited, self.images = self.waited + time.monotonic() - began, self.images + len(batch.name) * ranks.count()
+        self.waited, self.images = (
+            self.waited + time.monotonic() - began,
+            self.images + len(batch.name) * distributed.count(),
+        )
         return batch
 
     def lap(self) -> dict[str, float]:
@@ -97,7 +101,7 @@ class Pace:
 def _begin_alike(method: Method[Any], options: Trained, progress: Progress) -> None:
     """Let all processes have the same weights, and begin their average."""
     for network in method.networks.values():
-        ranks.share(network.state_dict().values())
+        distributed.share(network.state_dict().values())
     if options.train.ema is not None and progress.ema is None:
         progress.ema = {name: value.detach().clone() for name, value in method.generator.state_dict().items()}
 
@@ -105,21 +109,21 @@ def _begin_alike(method: Method[Any], options: Trained, progress: Progress) -> N
 def _make(step: int, method: Method[Batch], batch: Batch, options: Trained, progress: Progress) -> float:
     """Make one step; return its learning rate."""
     rate = _set_rate(method, step, options.train.steps or 0)
-    torch.manual_seed(step_seed(options.run.seed, step, ranks.rank()))
+    torch.manual_seed(step_seed(options.run.seed, step, distributed.rank()))
     try:
         scalars = method.training_step(batch)
     except NonFiniteError as error:  # in all processes
-        names = [name for names in ranks.gather(batch.name) for name in names]
+        names = [name for names in distributed.gather(batch.name) for name in names]
         raise located(str(error), step, names) from error
     except UserError as error:
-        if ranks.count() == 1:
+        if distributed.count() == 1:
             raise
-        raise ranks.ApartError(str(error)) from error  # the others wait in the middle of this step
+        raise distributed.ApartError(str(error)) from error  # the others wait in the middle of this step
     progress.unread.append((step, batch.name, scalars))
     if progress.ema is not None and options.train.ema is not None:
         _average(progress.ema, method.generator.state_dict(), min(options.train.ema, step / (step + 10)))
     progress.step = step
-    progress.shown += len(batch.name) * ranks.count()
+    progress.shown += len(batch.name) * distributed.count()
     return rate
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pix2pix import ranks
+from pix2pix import distributed
+from pix2pix.config.parse import Trained
 from pix2pix.methods.base import Method
-from pix2pix.monitor import Monitor
-from pix2pix.options import Trained
-from pix2pix.training.progress import Batch, Progress, means
+from pix2pix.training.checkpointing import Batch, Progress, means
+from pix2pix.training.logging import Monitor
 
 GRID_ROWS = 4  # of the images validated on: shown on TensorBoard
 HIGHER_IS_BETTER = {"val/psnr", "val/ssim", "val/pixel_accuracy"}
@@ -32,8 +32,8 @@ def validate(
     `batches`, of one image each, are this process's share of them, [rank::count].
     """
     with _weights(method.generator, progress.ema):
-        ranks.share(method.generator.buffers())  # running statistics are of the images that a process has seen
-        outcomes = ranks.merged(ranks.by_each(lambda: _outcomes(method, batches)))
+        distributed.share(method.generator.buffers())  # running statistics are of the images that a process has seen
+        outcomes = distributed.merged(distributed.by_each(lambda: _outcomes(method, batches)))
     if not outcomes:
         return False
     rows: dict[str, list[list[Tensor]]] = {}
@@ -54,7 +54,7 @@ def _outcomes(method: Method[Batch], batches: Iterable[Batch]) -> list[Outcome]:
     outcomes = []
     for number, batch in enumerate(batches):
         report = method.validation_step(batch)
-        is_shown = number * ranks.count() + ranks.rank() < GRID_ROWS
+        is_shown = number * distributed.count() + distributed.rank() < GRID_ROWS
         rows = (
             {name: [image[0].cpu() for image in images] for name, images in report.images.items()} if is_shown else {}
         )

@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.measure import Apart, Memory, Ratio, Spread, alternate, peak_memory, ratio, seconds_of, spread
 from benchmarks.roofline import flops
-from pix2pix.networks.generators import build_generator
+from pix2pix.networks.init import build_generator
 from pix2pix.networks.patchgan import PatchGAN
 
 CPU = torch.device("cpu")

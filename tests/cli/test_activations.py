@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pix2pix.cli import main
-from pix2pix.images import read, write
+from pix2pix.data.io import read, write
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_without_matplotlib_there_are_the_numbers_and_a_line_that_says_why_no_pl
 
 
 def test_generated_images_and_the_same_seed_give_the_same_numbers(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pix2pix.activations.draw", lambda *_: None)
+    monkeypatch.setattr("pix2pix.evaluation.activations.draw", lambda *_: None)
 
     def numbers(name, *words):
         words = ("--backbone", "resnet18", "--layers", "layer1.0 stem", "--count", 1, *words)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pix2pix.cli import main
-from pix2pix.images import read, write
-from pix2pix.options import EvaluateOptions
+from pix2pix.config.tools import EvaluateOptions
+from pix2pix.data.io import read, write
 
 RANDOM = ("--distance_backbone", "squeezenet1_1", "--distance_layer", "fire2", "--distance_weights", "random")
 
@@ -227,7 +227,7 @@ def test_a_segmenter_or_a_file_that_cannot_be_used_is_told_before_anything_is_tr
 
 
 def test_missing_packages_are_reasons_not_errors(ready, tmp_path, monkeypatch):
-    monkeypatch.setattr("pix2pix.evaluation.instruments.find_spec", lambda name: None)
+    monkeypatch.setattr("pix2pix.evaluation.metric_networks.find_spec", lambda name: None)
     files = ("--inception", "x.pth", "--lpips_weights", "y.pth", "--segmenter", "z.onnx", "--palette", "facades")
     assert by_name(ready, *files) == 0
     found = metrics(ready.results())["metrics"]

@@ -13,17 +13,17 @@ import pytest
 import torch
 
 import pix2pix
-from pix2pix import evaluation
 from pix2pix.cli import main
-from pix2pix.evaluation.networks import backbone_features
-from pix2pix.experiments import report
+from pix2pix.evaluation import metric_networks
+from pix2pix.evaluation.metric_networks import Absent, Instruments, backbone_features
 from pix2pix.methods.pix2pix import Pix2Pix
+from pix2pix.report import experiment_report
 
 # Imports once, then runs the command of each line in a process of its own; tells its number, then its end.
 NURSERY = """
 import json, os, sys
-import torch, pix2pix.data.augment, pix2pix.data.batches, pix2pix.evaluation, pix2pix.experiments, pix2pix.methods
-import pix2pix.monitor, pix2pix.training
+import torch, pix2pix.data.transforms, pix2pix.data.loader, pix2pix.evaluation.evaluate, pix2pix.methods
+import pix2pix.report.experiment_report, pix2pix.training.loop
 from pix2pix.cli import main
 torch.set_num_threads(1)
 for line in sys.stdin:
@@ -46,7 +46,7 @@ ONE = GRID.replace("L1: {gan_mode: none}, ", "")
 @pytest.fixture(autouse=True)
 def _no_plot(monkeypatch):
     """Drawing the colours takes longer than all else here, and has tests of its own."""
-    monkeypatch.setattr(report, "draw_colours", lambda *_: None)
+    monkeypatch.setattr(experiment_report, "draw_colours", lambda *_: None)
 
 
 @pytest.fixture
@@ -173,8 +173,8 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
         assert main(place.words()) == 0
         return capsys.readouterr().err.splitlines()[0].rpartition(", ")[2]
 
-    at_hand = dict.fromkeys(evaluation.Instruments._fields, evaluation.Absent("none in this test"))
-    monkeypatch.setattr(evaluation, "open_instruments", lambda *_: evaluation.Instruments(**at_hand))
+    at_hand = dict.fromkeys(Instruments._fields, Absent("none in this test"))
+    monkeypatch.setattr(metric_networks, "open_instruments", lambda *_: Instruments(**at_hand))
     assert [state(), state()] == ["evaluating", "evaluated before"]
     assert place.metrics("L1+cGAN_0")["translator"]["step"] == 8
     before = (folder / "metrics.json").read_bytes()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.images import write
+from pix2pix.data.io import write
 
 LAYERS = ("--content_layers", "relu1_2", "--style_layers", "relu1_1,relu1_2")
 BOTH = ("--lambda_perceptual", 2, "--lambda_style", 3, "--rescaled", "false", *LAYERS)

@@ -10,7 +10,7 @@ import pytest
 import pix2pix
 from pix2pix.cli import COMMANDS, main
 from pix2pix.errors import UserError
-from pix2pix.runtime import NonFiniteError
+from pix2pix.runtime.device import NonFiniteError
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +128,6 @@ def test_help_comes_without_waiting_for_torch(door):
         [sys.executable, "-X", "importtime", *door, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
-    assert "pix2pix.options.pix2pix" in imported
+    assert "pix2pix.config.pix2pix" in imported
     assert not imported & {"torch", "numpy", "cv2", "PIL", "albumentations"}
     assert answer.stdout.startswith("usage: ")

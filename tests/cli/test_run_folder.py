@@ -8,7 +8,7 @@ import pytest
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
-from pix2pix.images import read, write
+from pix2pix.data.io import read, write
 
 
 def said(tiny):
@@ -100,7 +100,7 @@ def test_a_start_broken_off_while_it_describes_itself_can_be_resumed(tiny, monke
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pix2pix.environment.environment", interrupted)
+    monkeypatch.setattr("pix2pix.runtime.environment.environment", interrupted)
     assert tiny.train() == 130
     assert {str(path) for path in tiny.files()} == {"options.yaml"}
     monkeypatch.undo()
@@ -217,7 +217,7 @@ def test_what_the_system_refuses_is_told_of_the_file_that_it_names(tiny, error, 
     def refused(options, progress):
         raise OSError(24, "Too many open files", "/data/1.png")
 
-    monkeypatch.setattr("pix2pix.data.training_set.open_training_set", refused)
+    monkeypatch.setattr("pix2pix.data.validate.open_training_set", refused)
     assert error(2, tiny.train) == "/data/1.png cannot be used: Too many open files"
 
 

@@ -10,8 +10,8 @@ import torch
 from pix2pix import checkpoint
 from pix2pix.cli import main
 from pix2pix.data.generated import generate
-from pix2pix.images import read, write
-from pix2pix.palettes import PALETTES
+from pix2pix.data.io import read, write
+from pix2pix.data.labels import PALETTES
 
 NETWORK = ("--generator", "unet_16", "--ngf", 2, "--load_size", 18, "--crop_size", 16, "--batch_size", 2)
 CLOCK = ("--steps", 6, "--log_every", 1, "--val_every", 3, "--save_every", 3, "--num_workers", 0, "--device", "cpu")

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from pix2pix.cli import main
-from pix2pix.images import IMAGE_SUFFIXES, read, write
+from pix2pix.data.io import IMAGE_SUFFIXES, read, write
 
 RESULTS = {"index.html", "translation.json", "source", "output", "target"}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pix2pix.cli import main
-from pix2pix.images import IMAGE_SUFFIXES, read
+from pix2pix.data.io import IMAGE_SUFFIXES, read
 from pix2pix.methods.pix2pix import Pix2Pix
 
 D = {"loss/D", "loss/G_gan", "D/real", "D/fake", "grad_norm/D"}

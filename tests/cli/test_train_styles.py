@@ -10,9 +10,9 @@ import torch
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
-from pix2pix.cli.sentences import changes
-from pix2pix.images import write
-from pix2pix.options import load_yaml
+from pix2pix.cli.console import changes
+from pix2pix.config.yaml import load_yaml
+from pix2pix.data.io import write
 
 METHODS = ("johnson", "conditional", "adain")
 PICTURES = ("--load_size", 36, "--crop_size", 32, "--num_workers", 0)
@@ -55,7 +55,7 @@ class Studio:
 @pytest.fixture(autouse=True)
 def _small_examples(monkeypatch):
     """Rescale a VGG by small pictures."""
-    monkeypatch.setattr("pix2pix.methods.objective.EXAMPLE_SIDE", 32)
+    monkeypatch.setattr("pix2pix.methods.feature_loss.EXAMPLE_SIDE", 32)
 
 
 def write_pictures(root):

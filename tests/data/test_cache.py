@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.data.augment import Augment
-from pix2pix.data.batches import training_batches
-from pix2pix.data.cache import Cache, formats, pair_bytes
-from pix2pix.data.on_device import DeviceCache
-from pix2pix.data.records import RawPair
-from pix2pix.images import Codec, Encoding, ImageError
-from pix2pix.options.augmentation import Transform
+from pix2pix.config.augmentation import Transform
+from pix2pix.data.batch import RawPair
+from pix2pix.data.cache import Cache, DeviceCache, formats, pair_bytes
+from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.loader import training_batches
+from pix2pix.data.transforms import Augment
+from pix2pix.errors import ImageError
 
 RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
 LABELS = Codec(

@@ -2,12 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pix2pix.data.facades.bays import Part
-from pix2pix.data.facades.floor_plan import Plan, draw_plan, paint_labels, part_mask
-from pix2pix.data.facades.paint import PAINTERS
-from pix2pix.data.facades.photo import render
-from pix2pix.data.facades.textures import clouds, masonry
-from pix2pix.data.generated import PALETTE, SMALLEST, generate
+from pix2pix.data.generated import SMALLEST, generate
+from pix2pix.data.generated.paint import PAINTERS, clouds, masonry
+from pix2pix.data.generated.photo import render
+from pix2pix.data.generated.plan import PALETTE, Part, Plan, draw_plan, paint_labels, part_mask
 from pix2pix.errors import UserError
 
 

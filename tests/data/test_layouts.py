@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from pix2pix.data.io import write
 from pix2pix.data.layouts import list_pairs, possible_folders
 from pix2pix.errors import UserError
-from pix2pix.images import write
 
 GREY = np.full((4, 6, 1), 7, np.uint8)
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from pix2pix.data.generated import generate
-from pix2pix.data.looks import look_at
-from pix2pix.palettes import PALETTES
+from pix2pix.data.labels import PALETTES, look_at
 
 
 def noise(*shape, dtype=np.uint8, high=256):

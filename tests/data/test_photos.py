@@ -10,13 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pix2pix.config.style import ContentStyleOptions, PhotoOptions
+from pix2pix.data.dataset import held_out
 from pix2pix.data.generated import generate
-from pix2pix.data.pairs import held_out
-from pix2pix.data.photo_batches import evaluation_photos, photo_batches
-from pix2pix.data.photos import PhotoData, open_photo_data, reopen_photo_data
-from pix2pix.errors import UserError
-from pix2pix.images import ImageError, write
-from pix2pix.options import ContentStyleOptions, PhotoOptions
+from pix2pix.data.io import write
+from pix2pix.data.photos import PhotoData, evaluation_photos, open_photo_data, photo_batches, reopen_photo_data
+from pix2pix.errors import ImageError, UserError
 
 
 def silent(faults, count, phase):

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pix2pix.data.new_folder import PARTIAL, new_folder
+from pix2pix.data.io import read, write
 from pix2pix.data.prepare import (
+    PARTIAL,
     Copy,
     Drawing,
     combine,
     edges,
+    new_folder,
     phase_of,
     problem,
     save,
@@ -19,8 +21,7 @@ from pix2pix.data.prepare import (
     split,
     suffix_for,
 )
-from pix2pix.errors import UserError
-from pix2pix.images import ImageError, read, write
+from pix2pix.errors import ImageError, UserError
 
 NAMES = [f"photo {number}" for number in range(10_000)]
 CANNY = {"low": 100, "high": 200, "blur": 1}

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from pix2pix.data.pairs import open_pairs
-from pix2pix.data.survey import describe, measured, odd_ones, survey
+from pix2pix.config.pix2pix import DataOptions
+from pix2pix.data.codec import Encoding
+from pix2pix.data.dataset import open_pairs
+from pix2pix.data.io import write
+from pix2pix.data.labels import PALETTES
+from pix2pix.data.validate import describe, measured, odd_ones, survey
 from pix2pix.errors import UserError
-from pix2pix.images import Encoding, write
-from pix2pix.options import DataOptions
-from pix2pix.palettes import PALETTES
 
 
 def two_folders(root, sources, targets, suffixes=(".tif", ".tif")):

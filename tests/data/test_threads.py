@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from pix2pix.data.threads import in_order
+from pix2pix.data.validate import in_order
 
 
 def test_results_come_in_order_whichever_is_ready_first():

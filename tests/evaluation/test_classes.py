@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from pix2pix.data.labels import PALETTES, Palette, palette_of
 from pix2pix.errors import UserError
-from pix2pix.evaluation.classes import counted
-from pix2pix.palettes import PALETTES, Palette, palette_of
+from pix2pix.evaluation.segmentation import counted
 
 THREE = Palette(("red", "green", "void"), ((255, 0, 0), (0, 255, 0), (0, 0, 0)), ignored=("void",))
 

@@ -10,15 +10,17 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from pix2pix.checkpoint import resolve
+from pix2pix.config.base import from_dict
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.config.segmenter import SegmenterOptions
+from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.labels import Palette
 from pix2pix.errors import UserError
-from pix2pix.evaluation.segmenters import open_segmenter
-from pix2pix.images import Codec, Encoding
+from pix2pix.evaluation.segmentation import open_segmenter
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.methods.segmenter import Segmenter
-from pix2pix.options import Pix2PixOptions, SegmenterOptions, from_dict
-from pix2pix.palettes import Palette
-from pix2pix.runtime import Runtime
-from pix2pix.training import Progress, save
+from pix2pix.runtime.device import Runtime
+from pix2pix.training.checkpointing import Progress, save
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 PALETTE = Palette(("red", "green", "blue"), COLOURS)

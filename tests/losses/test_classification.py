@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pix2pix.losses.classification import IGNORED, cross_entropy
+from pix2pix.losses.pixel import IGNORED, cross_entropy
 
 
 def test_the_loss_of_a_certain_and_right_answer_is_0_and_of_no_opinion_log_k():

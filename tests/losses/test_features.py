@@ -5,7 +5,7 @@ import torch
 
 from pix2pix.losses.perceptual import feature_reconstruction
 from pix2pix.losses.pixel import total_variation
-from pix2pix.losses.smoothing import softmax_smoothing
+from pix2pix.losses.swag import softmax_smoothing
 
 
 def doubles(*shape, seed=0):

@@ -4,13 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from pix2pix.data.records import ContentStyle
+from pix2pix.config.base import from_dict
+from pix2pix.config.style import AdainOptions
+from pix2pix.data.batch import ContentStyle
 from pix2pix.errors import UserError
-from pix2pix.layers import AdaIN, channel_statistics
 from pix2pix.methods.adain import Adain
 from pix2pix.methods.base import Styles
-from pix2pix.options import AdainOptions, from_dict
-from pix2pix.runtime import Runtime
+from pix2pix.networks.norm import AdaIN, channel_statistics
+from pix2pix.runtime.device import Runtime
 
 TINY = {"dataroot": "photos", "styles": "paintings", "name": "x", "load_size": 32, "crop_size": 32}
 
@@ -34,7 +35,7 @@ def options(**given):
 def _small_examples():
     """Rescale the encoder by small pictures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pix2pix.methods.objective.EXAMPLE_SIDE", 48)
+        patch.setattr("pix2pix.methods.feature_loss.EXAMPLE_SIDE", 48)
         yield
 
 

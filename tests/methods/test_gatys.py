@@ -1,11 +1,11 @@
 import pytest
 import torch
 
+from pix2pix.config.base import build
+from pix2pix.config.gatys import GatysOptions
+from pix2pix.methods.feature_loss import Objective
 from pix2pix.methods.gatys import Pictures, stylise
-from pix2pix.methods.objective import Objective
-from pix2pix.options import GatysOptions
-from pix2pix.options.records import build
-from pix2pix.runtime import Runtime
+from pix2pix.runtime.device import Runtime
 
 SHALLOW = {
     "weights": "random",

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.data.records import Photos
+from pix2pix.config.base import from_dict
+from pix2pix.config.style import JohnsonOptions
+from pix2pix.data.batch import Photos
+from pix2pix.data.io import write
 from pix2pix.errors import UserError
-from pix2pix.images import write
 from pix2pix.methods.base import Styles
 from pix2pix.methods.johnson import Johnson
-from pix2pix.options import JohnsonOptions, from_dict
-from pix2pix.runtime import Runtime
+from pix2pix.runtime.device import Runtime
 
 SHALLOW = {"weights": "random", "rescaled": False, "content_layers": "relu1_2", "style_layers": "relu1_1,relu2_1"}
 TINY = {"ngf": 4, "blocks": 1, "load_size": 32, "crop_size": 32}

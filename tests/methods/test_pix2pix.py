@@ -6,14 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from pix2pix.data.records import Pair
+from pix2pix import metrics
+from pix2pix.config.base import from_dict
+from pix2pix.config.pix2pix import NetworkOptions, Pix2PixOptions
+from pix2pix.data.batch import Pair
+from pix2pix.data.codec import Codec, Encoding
 from pix2pix.errors import UserError
-from pix2pix.images import Codec, Encoding
-from pix2pix.methods.pix2pix import Pix2Pix, linear_decay, resolved_norm
-from pix2pix.metrics import image as metrics
-from pix2pix.options import NetworkOptions, Pix2PixOptions, from_dict
-from pix2pix.runtime import Runtime, seeded
-from pix2pix.tiling import TensorCanvas
+from pix2pix.methods.pix2pix import Pix2Pix, resolved_norm
+from pix2pix.networks.canvas import TensorCanvas
+from pix2pix.runtime.device import Runtime
+from pix2pix.runtime.optim import linear_decay
+from pix2pix.seeds import seeded
 
 TINY = {"generator": "unet_8", "ngf": 2, "ndf": 2, "patch": 16, "load_size": 16, "crop_size": 16, "init_gain": 0.2}
 
@@ -325,14 +328,14 @@ def steps(fast, dtype, norm, size, count):
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("size", [1, 2])
 def test_in_float64_what_is_fast_computes_the_same(norm, size, monkeypatch):
-    monkeypatch.setattr("pix2pix.convolution.WIDE", 1)
+    monkeypatch.setattr("pix2pix.networks.conv.WIDE", 1)
     plain, fast = (steps(fast, torch.float64, norm, size, 1) for fast in ((), FAST))
     for expected, got in zip(plain[:2], fast[:2], strict=True):
         assert (got - expected).abs().max() < 1e-9
 
 
 def test_in_float32_what_is_fast_differs_by_rounding_alone(monkeypatch):
-    monkeypatch.setattr("pix2pix.convolution.WIDE", 1)
+    monkeypatch.setattr("pix2pix.networks.conv.WIDE", 1)
     plain, fast = (steps(fast, torch.float32, "instance", 1, 1)[0] for fast in ((), FAST))
     assert (fast - plain).norm() < 1e-4 * plain.norm()
     plain_l1, fast_l1 = (steps(fast, torch.float32, "instance", 1, 20)[2] for fast in ((), FAST))

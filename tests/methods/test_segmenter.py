@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from pix2pix.config.base import from_dict
+from pix2pix.config.segmenter import SegmenterOptions
+from pix2pix.data.batch import Pair
+from pix2pix.data.codec import Codec, Encoding
 from pix2pix.data.generated import generate
-from pix2pix.data.records import Pair
+from pix2pix.data.labels import PALETTES, Palette
 from pix2pix.errors import UserError
-from pix2pix.images import Codec, Encoding
 from pix2pix.methods.base import Styles
 from pix2pix.methods.segmenter import Segmenter, classes_of
-from pix2pix.options import SegmenterOptions, from_dict
-from pix2pix.palettes import PALETTES, Palette
-from pix2pix.runtime import Runtime
+from pix2pix.runtime.device import Runtime
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 PALETTE = Palette(("red", "green", "blue"), COLOURS)

@@ -6,16 +6,15 @@ import torch
 from torch import nn
 from torchvision import models
 
-from pix2pix.convolution import Conv
+from pix2pix.config.backbones import BACKBONES, default_content_layers, default_style_layers, layer_names, places
+from pix2pix.config.types import BackboneName
+from pix2pix.config.types import Padding as PaddingOption
+from pix2pix.config.types import Pooling as PoolingOption
 from pix2pix.errors import UserError
-from pix2pix.networks.backbones import FeatureExtractor, default_content_layers, default_style_layers, layer_names
-from pix2pix.networks.backbones.architecture import STUDY, architecture
-from pix2pix.networks.backbones.names import BACKBONES, places
-from pix2pix.networks.backbones.study import Block, noresnet, pseudo_vgg
-from pix2pix.options.fields import BackboneName
-from pix2pix.options.fields import Padding as PaddingOption
-from pix2pix.options.fields import Pooling as PoolingOption
-from pix2pix.runtime import Runtime
+from pix2pix.networks.backbone_architectures import STUDY, Block, architecture, noresnet, pseudo_vgg
+from pix2pix.networks.conv import Conv
+from pix2pix.networks.feature_extractor import FeatureExtractor
+from pix2pix.runtime.device import Runtime
 
 SMALLEST = {"inception_v3": 75}
 LARGE = ("resnet50", "wide_resnet50_2")

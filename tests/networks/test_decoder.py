@@ -1,10 +1,10 @@
 import torch
 from torch import nn
 
-from pix2pix.convolution import Conv
-from pix2pix.layers import AdaIN, initialise
-from pix2pix.networks.decoder import Decoder
-from pix2pix.networks.encoder import Encoder
+from pix2pix.networks.adain_net import Decoder, Encoder
+from pix2pix.networks.conv import Conv
+from pix2pix.networks.init import initialise
+from pix2pix.networks.norm import AdaIN
 
 BLOCKS = ((4, 4), (6, 6), (8, 8, 8, 8), (12,))
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from pix2pix.convolution import Conv
-from pix2pix.networks.backbones import FeatureExtractor
-from pix2pix.networks.encoder import Encoder
+from pix2pix.networks.adain_net import Encoder
+from pix2pix.networks.conv import Conv
+from pix2pix.networks.feature_extractor import FeatureExtractor
 
 
 def image(height=32, width=48, count=2, seed=0):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pix2pix.layers import Dropout, Norm, switched
-from pix2pix.networks.generators import build_generator
+from pix2pix.networks.init import build_generator
+from pix2pix.networks.norm import Dropout, Norm, switched
 from pix2pix.networks.unet import UNet
 
 

@@ -1,0 +1,338 @@
+"""`python -m pix2pix check` and `prepare`: look a data set through, or make one."""
+
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pix2pix.config.parse import Answer, parse
+from pix2pix.config.tools import CheckOptions, CombineOptions, EdgesOptions, GeneratedOptions, SplitOptions
+from pix2pix.errors import UserError
+
+if TYPE_CHECKING:
+    from pix2pix.data.layouts import FilePairs, Listing
+    from pix2pix.data.prepare import Drawing
+    from pix2pix.data.validate import Seen
+    from pix2pix.data.warnings import Oddity
+
+PHASES = ("train", "val", "test")
+SHEET_PAIRS = 24
+_LONGEST = 200  # bytes of the sheet's name, of the 255 that file systems allow
+_NO_PAIRS = "pairs; put A|B images into train/, or A and B into trainA/ and trainB/"
+
+
+def check(argv: Sequence[str]) -> int:
+    """Read every file of a data set and print what was found; return 2 if anything is wrong."""
+    words = ["--dataroot", *argv] if argv and not argv[0].startswith("--") else list(argv)
+    options = parse(words, CheckOptions, program="python -m pix2pix check DATAROOT").options
+    from pix2pix.data.warnings import oddities
+    from pix2pix.errors import shown
+
+    root = Path(options.dataroot)
+    if not root.is_dir():
+        raise UserError(f"{shown(root)} is no folder; the folder of a data set is needed")
+    sheet = _sheet(root, options)
+    listings, faults = _listed(root, options)
+    if not listings and not faults:
+        raise UserError(f"{shown(root)} holds no {_NO_PAIRS}")
+    pairs = {phase: listing.pairs for phase, listing in listings.items()}
+    others, unlisted = _others(root, listings)
+    phases = {phase: _read(phase, found) for phase, found in pairs.items()}
+    unlike = _unlike(phases, photos=options.photos)
+    for phase, found in unlike.items():
+        faults += (_of(phase, fault) for fault in found.values())
+    faults = list(dict.fromkeys([*faults, *unlisted]))
+    odd = [*others, *oddities(phases, photos=options.photos)]
+    for line in _table(phases, pairs):
+        print(line)
+    for sentence in faults:
+        print(f"wrong: {sentence}")
+    for oddity in odd:
+        print(f"odd: {oddity.sentence}")
+    print(f"{len(faults)} wrong, {len(odd)} odd" if faults else f"nothing wrong, {len(odd)} odd", flush=True)
+    striking = {id(phases[phase][index]) for phase, found in unlike.items() for index in found}
+    _write_sheet(sheet, phases, pairs, striking | {id(one) for oddity in odd for one in oddity.pairs})
+    print(f"contact sheet: {shown(sheet)}")
+    return 2 if faults else 0
+
+
+def _sheet(root: Path, options: CheckOptions) -> Path:
+    """Where the contact sheet goes: not among the images that the next look would read."""
+    from pix2pix.errors import shown
+
+    if Path(options.out).resolve().is_relative_to(root.resolve()):
+        raise UserError(f"--out {shown(options.out)} lies in the data set: name a folder outside {shown(root)}")
+    name = root.resolve().name
+    while len(os.fsencode(name)) > _LONGEST:
+        name = name[:-1]
+    return Path(options.out) / f"{name}.png"
+
+
+def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, Listing], list[str]]":
+    """The pairs of the phases that there are, and what is wrong with the folders."""
+    from pix2pix.data.layouts import list_pairs
+    from pix2pix.errors import shown
+
+    listings, faults, missing = {}, [], []
+    for phase in PHASES:
+        try:
+            listing = list_pairs(root, phase, photos=options.photos, max_pixels=options.max_pixels)
+        except UserError as error:
+            faults.append(_of(phase, str(error)))
+            continue
+        if listing is None:
+            missing.append(phase)
+        else:
+            listings[phase] = listing
+            faults += (_of(phase, fault) for fault in listing.faults)
+    if "train" in missing and len(missing) < len(PHASES):
+        faults.insert(0, f"{shown(root)} has no train, without which nothing can be learnt: add it")
+    return listings, faults
+
+
+def _of(phase: str, fault: str) -> str:
+    """The fault, told apart where training does not mind."""
+    return f"for test.py alone: {fault}" if phase == "test" else fault
+
+
+def _others(root: Path, listings: "Mapping[str, Listing]") -> "tuple[list[Oddity], list[str]]":
+    """What lies in the data set and is not read; as faults, folders that cannot be listed."""
+    from pix2pix.data.layouts import possible_folders
+    from pix2pix.data.warnings import unread
+
+    folders = {
+        folder
+        for phase in PHASES
+        for folder in (listings[phase].folders if phase in listings else possible_folders(root, phase))
+    }
+    try:
+        return unread(root, folders, {phase: listing.pairs.layout for phase, listing in listings.items()}), []
+    except UserError as error:
+        return [], [str(error)]
+
+
+def _unlike(phases: "Mapping[str, Sequence[Seen]]", *, photos: bool) -> dict[str, dict[int, str]]:
+    """The faults of each phase by place: train's as training counts them, the others' by what train has."""
+    from pix2pix.data.validate import odd_ones, unlike_train, usual_encodings
+
+    train = phases.get("train", ())
+    usual = usual_encodings(train, photos=photos)
+    return {
+        phase: odd_ones(train, ("photo",) if photos else ("A", "B"), photos=photos)
+        if phase == "train"
+        else unlike_train(seen, usual)
+        for phase, seen in phases.items()
+    }
+
+
+def _read(phase: str, pairs: "FilePairs") -> "list[Seen]":
+    from tqdm import tqdm
+
+    from pix2pix.data.validate import survey
+
+    return list(tqdm(survey(pairs, closely=True), desc=phase, total=len(pairs), unit="pair", disable=None))
+
+
+def _count(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"
+
+
+def _table(phases: "Mapping[str, Sequence[Seen]]", pairs: "Mapping[str, FilePairs]") -> list[str]:
+    """Lines on what each phase holds."""
+    lines = []
+    for phase in PHASES:
+        if phase not in phases:
+            lines.append(f"{phase}: none")
+            continue
+        seen = phases[phase]
+        sound = [one for one in seen if one.fault is None]
+        found = _count(sound, "pair") + f" of {len(seen)}" * (len(sound) < len(seen))
+        lines.append(f"{phase}: {pairs[phase].layout}: {found}")
+        if sound:
+            lines += _sizes_and_values(sound)
+    return lines
+
+
+def _sizes_and_values(sound: "Sequence[Seen]") -> list[str]:
+    sizes = Counter(one.sides[0].shape[:2] for one in sound)
+    common = ", ".join(f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3))
+    lines = [f"  height x width: {common}" + f", and {len(sizes) - 3} other sizes" * (len(sizes) > 3)]
+    for place, letter in enumerate("AB"):
+        kinds = Counter((one.sides[place].shape[2], one.sides[place].dtype) for one in sound)
+        low = min(min(one.sides[place].low) for one in sound)
+        high = max(max(one.sides[place].high) for one in sound)
+        words = ", ".join(f"{nc} x {dtype} ({count})" for (nc, dtype), count in kinds.most_common())
+        lines.append(f"  {letter}: channels x depth: {words}; values {low:g} to {high:g}")
+    return lines
+
+
+def _write_sheet(
+    path: Path, phases: "Mapping[str, Sequence[Seen]]", pairs: "Mapping[str, FilePairs]", striking: set[int]
+) -> None:
+    """Draw pairs from all phases, those with something odd first."""
+    from pix2pix.data.io import write
+    from pix2pix.errors import shown
+    from pix2pix.report.contact_sheet import Tile, contact_sheet
+
+    sound = [
+        (id(one) in striking, phase, index)
+        for phase, seen in phases.items()
+        for index, one in enumerate(seen)
+        if one.fault is None
+    ]
+    first = [place for place in sound if place[0]][: SHEET_PAIRS // 3]
+    others = [place for place in sound if place not in first]
+    chosen = [*first, *others[:: max(-(-len(others) // (SHEET_PAIRS - len(first))), 1)]]
+    tiles = []
+    for is_striking, phase, index in chosen:
+        a, b, name = pairs[phase].read(index)
+        tiles.append(Tile(f"{phase}/{name}", (a,) if b is a else (a, b), is_striking))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {shown(path.parent)} cannot be written: {error.strerror}") from error
+    write(path, contact_sheet(tiles))
+
+
+USAGE = """usage: python -m pix2pix prepare COMMAND [--option value ...]
+
+  combine    --a DIR --b DIR --out DIR: join the partners of two folders to side-by-side pairs
+  edges      --input DIR --out DIR: draw the edges of photos beside them
+  split      --input DIR --out DIR: deal images out to train, val and test
+  generated  --out DIR: write the built-in pairs of facades
+
+COMMAND --help lists a command's options."""
+
+_LISTED = 20  # problems
+_PROGRAM = "python -m pix2pix prepare"
+
+
+def prepare(argv: Sequence[str]) -> int:
+    """Write a data set into a new folder: all of it, or nothing."""
+    what = argv[0] if argv else "nothing"
+    if what in ("-h", "--help"):
+        raise Answer(USAGE)
+    if what not in _COMMANDS:
+        from pix2pix.config.types import did_you_mean
+
+        hint = did_you_mean(what, _COMMANDS) or f"; allowed: {', '.join(_COMMANDS)}"
+        raise UserError(f"prepare got {what!r}{hint}")
+    _COMMANDS[what](argv[1:])
+    return 0
+
+
+def _combine(argv: Sequence[str]) -> None:
+    options = parse(argv, CombineOptions, program=f"{_PROGRAM} combine").options
+    from pix2pix.data.prepare import combine
+
+    _draw(*combine(Path(options.a), Path(options.b), options.max_pixels), Path(options.out))
+
+
+def _edges(argv: Sequence[str]) -> None:
+    options = parse(argv, EdgesOptions, program=f"{_PROGRAM} edges").options
+    from pix2pix.data.prepare import sketch
+
+    drawings, faults = sketch(Path(options.input), options.low, options.high, options.blur, options.max_pixels)
+    _draw(drawings, faults, Path(options.out))
+
+
+def _split(argv: Sequence[str]) -> None:
+    options = parse(argv, SplitOptions, program=f"{_PROGRAM} split").options
+    from tqdm import tqdm
+
+    from pix2pix.data.prepare import new_folder, save, split
+
+    copies, faults, in_sides = split(Path(options.input), options.val, options.test)
+    _refuse(faults)
+    with new_folder(Path(options.out)) as folder:
+        for copy in tqdm(copies, desc="copy", unit="image", disable=None):
+            save(copy, folder)
+    _conclude([copy.path for copy in copies], "images", Path(options.out), single=not in_sides)
+
+
+def _generated(argv: Sequence[str]) -> None:
+    """Write pairs of facades, photo left and labels right."""
+    options = parse(argv, GeneratedOptions, program=f"{_PROGRAM} generated").options
+    import numpy as np
+    from tqdm import tqdm
+
+    from pix2pix.data.generated import generate
+    from pix2pix.data.prepare import Drawing, new_folder, save
+    from pix2pix.errors import shown
+
+    out = Path(options.out)
+    index = 0
+    with new_folder(out) as folder:
+        for phase, count in {"train": options.train, "val": options.val, "test": options.test}.items():
+            for number in tqdm(range(1, count + 1), desc=phase, unit="pair", disable=None):
+                photo, labels = generate(options.seed, index, size=options.size)
+                pair = partial(np.concatenate, [photo, labels], axis=1)
+                save(Drawing(Path(phase, f"{number:04d}.png"), pair), folder)
+                index += 1
+    print(f"{index} pairs in {shown(out)}; train with: {_train(out, '--direction BtoA ')}")
+
+
+_COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "combine": _combine,
+    "edges": _edges,
+    "split": _split,
+    "generated": _generated,
+}
+
+
+def _draw(drawings: "Sequence[Drawing]", faults: Sequence[str], out: Path) -> None:
+    """Write all images, once it is known that each can be made."""
+    from tqdm import tqdm
+
+    from pix2pix.data.prepare import new_folder, problem, save
+
+    with new_folder(out) as folder:
+        found = [problem(drawing, folder) for drawing in tqdm(drawings, desc="check", unit="pair", disable=None)]
+        _refuse([*faults, *filter(None, found)])
+        for drawing in tqdm(drawings, desc="write", unit="pair", disable=None):
+            save(drawing, folder)
+    if any(drawing.path.suffix.lower() in (".jpg", ".jpeg") for drawing in drawings):
+        print("JPEG images are kept in PNG as they are, with the artefacts that JPEG has left in them")
+    _conclude([drawing.path for drawing in drawings], "pairs", out)
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    """List the problems, if any, and end."""
+    if not problems:
+        return
+    for line in problems[:_LISTED]:
+        print(line, file=sys.stderr)
+    if len(problems) > _LISTED:
+        print(f"and {len(problems) - _LISTED} more", file=sys.stderr)
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    raise UserError(f"{count}, listed above; nothing was written: mend the images, or take them away")
+
+
+def _conclude(paths: Sequence[Path], what: str, out: Path, *, single: bool = False) -> None:
+    """Say what there is now, and the command that comes next: of `single` images nobody knows if they are pairs."""
+    from pix2pix.errors import shown
+
+    phases = Counter(path.parts[0] for path in paths if len(path.parts) > 1)
+    if "train" in phases:
+        condition = "if each is A|B side by side, " if single else ""
+        otherwise = "; photos to be coloured: add --target_kind lab" if single else ""
+        counts = ", ".join(f"{phase} {phases[phase]}" for phase in ("train", "val", "test") if phase in phases)
+        print(f"{len(paths)} {what} in {shown(out)} ({counts}); {condition}train with: {_train(out)}{otherwise}")
+        return
+    beside = Path(f"{out if out.name else out.resolve()}_split")  # the name of "." is empty
+    split = f"{_PROGRAM} split {_flag('--input', out)} {_flag('--out', beside)}"
+    print(f"{len(paths)} {what} in {shown(out)}; split them with: {split}")
+
+
+def _train(out: Path, flags: str = "") -> str:
+    return f"python train.py {_flag('--dataroot', out)} {flags}--name NAME"
+
+
+def _flag(name: str, path: Path) -> str:
+    """A flag with a path, to be typed as it stands: a folder `generated` must not be taken for the built-in data."""
+    text = "./generated" if str(path) == "generated" else str(path)
+    return f"{name}{'=' if text.startswith('--') else ' '}{shlex.quote(text)}"

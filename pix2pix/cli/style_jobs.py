@@ -1,0 +1,187 @@
+"""What is to be painted: the pictures that the options name, found, read and brought to their sizes."""
+
+import re
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pix2pix.config.gatys import GatysOptions
+from pix2pix.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pix2pix.data.arrays import Array
+    from pix2pix.methods.gatys import Pictures
+
+_LONGEST_NAME = 200  # bytes
+_SMALLEST = 32  # pixels of the shorter side, with which --scales may begin
+
+
+class Commission(NamedTuple):
+    """A painting to make: its name, the content and the styles."""
+
+    name: str
+    content: Path
+    styles: tuple[Path, ...]
+
+
+class Opened(NamedTuple):
+    """The pictures of a commission, whether the content's file has 16 bits, and a sentence on their sizes."""
+
+    pictures: "Pictures"
+    is_deep: bool
+    sizes: str
+
+
+def commissions(options: GatysOptions) -> list[Commission]:
+    """Return every content with the styles, or with each style where --style is a folder.
+
+    Raises:
+        UserError: there is no such picture, or none in a folder.
+    """
+    contents = files_of("content", options.data.content)
+    pairs = list(product(contents, manners(options.data.style)))
+    names = numbered([name_of([content, *styles]) for content, styles in pairs])
+    return [Commission(name, *pair) for name, pair in zip(names, pairs, strict=True)]
+
+
+def manners(given: Sequence[str]) -> list[tuple[Path, ...]]:
+    """Return the style pictures of each manner to paint in: all that are given, or each of a folder.
+
+    Raises:
+        UserError: there is no such picture, or none in a folder.
+    """
+    if len(given) > 1 and (folder := next((path for path in given if Path(path).is_dir()), None)):
+        raise UserError(f"--style: {folder} is a folder; several styles that are blended are files, a folder is alone")
+    found = [files_of("style", path) for path in given]
+    return [(path,) for path in found[0]] if len(found) == 1 else [tuple(path for (path,) in found)]
+
+
+def name_of(paths: Sequence[Path]) -> str:
+    """Return a name for files and folders that says what is painted in whose manner."""
+    return plain_name([path.stem for path in paths])
+
+
+def plain_name(words: Sequence[str]) -> str:
+    """Join words to a name for files and folders."""
+    plain = re.sub(r"[^\w.+ -]", "_", "_".join(words)).encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return plain.strip(" -.") or "painting"
+
+
+def numbered(names: list[str]) -> list[str]:
+    """Number them where some are equal: a.jpg beside a.png."""
+    return names if len(set(names)) == len(names) else [f"{number}_{name}" for number, name in enumerate(names, 1)]
+
+
+def files_of(option: str, given: str) -> list[Path]:
+    """Return the picture that an option names, or those of a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    from pix2pix.data.io import IMAGE_SUFFIXES, find_images
+    from pix2pix.errors import shown
+
+    root = Path(given)
+    if not root.exists():
+        raise UserError(f"--{option} {shown(root)}: nothing is there; a picture or a folder of pictures is needed")
+    files = find_images(root) if root.is_dir() else [root]
+    if not files:
+        raise UserError(
+            f"--{option} {shown(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
+        )
+    return files
+
+
+def load_images(commission: Commission, options: GatysOptions) -> Opened:
+    """Read the pictures and masks of a commission and resize them.
+
+    Raises:
+        UserError: one cannot be used.
+    """
+    from pix2pix.data.arrays import fitted, resize
+    from pix2pix.data.codec import read_rgb_array, rgb_tensor
+    from pix2pix.methods.gatys import Pictures
+
+    data = options.data
+    content = read_rgb_array(commission.content, data.max_pixels)
+    styles = [read_rgb_array(path, data.max_pixels) for path in commission.styles]
+    size = fitted(content.shape[:2], data.image_size or max(content.shape[:2]))
+    _check_scales(size, options.optimise.scales)
+    longest = max(1, round(data.style_scale * max(size)))
+    style_sizes = [fitted(style.shape[:2], longest) for style in styles]
+    of_content, of_styles = data.content_masks or (), data.style_masks or ()
+    pictures = Pictures(
+        rgb_tensor(resize(content, size))[None],
+        [rgb_tensor(resize(style, to))[None] for style, to in zip(styles, style_sizes, strict=True)],
+        [_mask("content_masks", path, content, size, data.max_pixels) for path in of_content],
+        [
+            _mask("style_masks", path, style, to, data.max_pixels)
+            for path, style, to in zip(of_styles, styles, style_sizes, strict=bool(of_styles))
+        ],
+    )
+    sizes = [_said(path, array, to) for path, array, to in zip(commission.styles, styles, style_sizes, strict=True)]
+    said = f"content {_said(commission.content, content, size)}; style {', '.join(sizes)} (height x width)"
+    return Opened(pictures, content.dtype.name == "uint16", said)
+
+
+def check_seen(commission: Commission, options: GatysOptions, smallest: int) -> None:
+    """See that pictures are nowhere smaller than the smallest side that the backbone can see.
+
+    Raises:
+        UserError: one is.
+    """
+    from pix2pix.errors import shown
+
+    pictures, scales = load_images(commission, options).pictures, options.optimise.scales
+    remedies = [("content", commission.content, pictures.content, "raise --image_size")]
+    raised = "raise --style_scale or --image_size"
+    remedies += [("style", path, x, raised) for path, x in zip(commission.styles, pictures.styles, strict=True)]
+    for option, path, image, remedy in remedies:
+        height, width = (max(1, round(side / 2 ** (scales - 1))) for side in image.shape[-2:])
+        if min(height, width) < smallest:
+            coarsest, lower = (" at the coarsest of --scales", ", lower --scales") if scales > 1 else ("", "")
+            raise UserError(
+                f"--{option} {shown(path)}: it is {height}x{width} as it is painted{coarsest}, and "
+                f"{options.features.backbone} needs {smallest}x{smallest} for its layers: {remedy}{lower}, "
+                "or name earlier layers"
+            )
+
+
+def _said(path: Path, array: "Array", size: tuple[int, int]) -> str:
+    from pix2pix.errors import shown
+
+    return f"{shown(path)} {array.shape[0]}x{array.shape[1]} at {size[0]}x{size[1]}"
+
+
+def _check_scales(size: tuple[int, int], scales: int) -> None:
+    most = max(1, (min(size) // _SMALLEST).bit_length())
+    if scales > most:
+        raise UserError(
+            f"--scales {scales}: the first would be {min(size) / 2 ** (scales - 1):.0f} pixels across, and {_SMALLEST} "
+            f"are needed; at {size[0]}x{size[1]} there are {most} at most: lower it, or raise --image_size"
+        )
+
+
+def _mask(option: str, path: str, picture: "Array", size: tuple[int, int], max_pixels: int) -> "Tensor":
+    """Read a grey picture as (1, 1, H, W) in [0, 1]."""
+    from pix2pix.data.arrays import convert_channels, resize
+    from pix2pix.data.codec import read_rgb_array, rgb_tensor
+    from pix2pix.errors import ImageError
+
+    try:
+        array = read_rgb_array(path, max_pixels)
+    except ImageError as error:
+        raise UserError(f"--{option} {error}; a grey picture is needed, or none at all") from error
+    if array.shape[:2] != picture.shape[:2]:
+        (height, width), (needed_height, needed_width) = array.shape[:2], picture.shape[:2]
+        raise UserError(
+            f"--{option}: {path} is {height}x{width}, its picture {needed_height}x{needed_width}: both need one size"
+        )
+    resized = resize(convert_channels(array, 1), size)
+    if not resized.any():
+        at = f" at {size[0]}x{size[1]}, as it is painted" if array.any() else ""
+        raise UserError(f"--{option}: {path} is black everywhere{at}; white is where its style is")
+    return (rgb_tensor(resized)[None] + 1) / 2

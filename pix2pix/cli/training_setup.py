@@ -1,0 +1,380 @@
+"""What a training needs that depends on its data: pairs, or photographs."""
+
+import math
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
+
+from pix2pix.cli.console import of_machine, of_processes, of_steps
+from pix2pix.config.parse import Trained, TrainedOnPairs, TrainedOnPhotos
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.config.segmenter import SegmenterOptions
+from pix2pix.config.style import AdainOptions, JohnsonOptions
+
+if TYPE_CHECKING:
+    from pix2pix.data.codec import Encoding
+    from pix2pix.data.photos import PhotoData
+    from pix2pix.data.validate import Seen, TrainingSet
+    from pix2pix.methods.base import Method
+    from pix2pix.methods.pix2pix import Pix2Pix
+    from pix2pix.methods.segmenter import Segmenter
+    from pix2pix.runtime.device import Runtime
+    from pix2pix.training.checkpointing import Progress
+
+
+class Supply(NamedTuple):
+    """This process's batches from the next step on, those to validate on, and sentences that introduce the training."""
+
+    batches: Generator[Any, None, None]
+    validation: Callable[[], Iterable[Any]]
+    introduction: list[str]
+
+
+class Training(Protocol):
+    """A method and what it learns from, both opened and found to fit."""
+
+    @property
+    def options(self) -> Trained:
+        """All options, the number of steps among them."""
+        ...
+
+    @property
+    def method(self) -> "Method[Any]":
+        """What is trained."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many images there are to learn from, by what they are called: first what steps are counted in."""
+        ...
+
+    @property
+    def skipped(self) -> Mapping[str, Sequence[str]]:
+        """The names of faulty images that are left out, by phase."""
+        ...
+
+    def supply(self, progress: "Progress", folder: Path | None, say: Callable[[str], None]) -> Supply:
+        """Begin to load; `say` is told what turns up on the way. Without a folder, in a dry run, all is short."""
+        ...
+
+
+def open_training(
+    options: Trained, runtime: "Runtime", content: dict[str, Any] | None, *, read_again: bool, dry: bool
+) -> Training:
+    """Open what a method learns from, and build it; a checkpoint's content says what was found when the run began.
+
+    All images are read once before a run begins, and again where one that is resumed is told to (`read_again`).
+
+    Raises:
+        UserError: options, images or weights do not fit each other.
+    """
+    if isinstance(options, TrainedOnPairs):
+        return TrainingOnPairs.opened(options, runtime, content, read_again=read_again, dry=dry)
+
+    return TrainingOnPhotos.opened(options, runtime, content, read_again=read_again, dry=dry)
+
+
+@dataclass(frozen=True)
+class TrainingOnPhotos:
+    """A style method and its photographs, with style pictures if it learns from many."""
+
+    options: TrainedOnPhotos
+    method: "Method[Any]"
+    data: "PhotoData"
+    runtime: "Runtime"
+
+    @classmethod
+    def opened(
+        cls,
+        options: TrainedOnPhotos,
+        runtime: "Runtime",
+        content: dict[str, Any] | None,
+        *,
+        read_again: bool,
+        dry: bool,
+    ) -> Self:
+        """Build the method and open the photographs, as `open_training`."""
+        from pix2pix import distributed
+        from pix2pix.methods import METHODS
+
+        description = None if content is None else content["description"]
+        # First: what it lacks is told before every photo is read.
+        method: Method[Any] = METHODS[options.model](options, runtime, description)
+        data = distributed.by_first(lambda: _open_photos(options, description, read_again))
+        if dry:
+            options = options.model_copy(update={"train": options.train.model_copy(update={"steps": 1})})
+        return cls(options, method, data, runtime)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many photographs there are to learn from, and style pictures."""
+        styles = self.data.styles
+        return {"photos": len(self.data.train)} | ({} if styles is None else {"paintings": len(styles)})
+
+    @property
+    def skipped(self) -> Mapping[str, Sequence[str]]:
+        """The names of the pictures that are left out."""
+        return self.data.skipped
+
+    def supply(self, progress: "Progress", folder: Path | None, say: Callable[[str], None]) -> Supply:
+        """Begin to load photographs."""
+        from pix2pix import distributed
+        from pix2pix.data.photos import evaluation_photos, photo_batches
+
+        options, part = self.options, {"rank": distributed.rank(), "ranks": distributed.count()}
+        batches = photo_batches(
+            self.data,
+            options.data,
+            batch_size=options.train.batch_size,
+            seed=options.run.seed,
+            start_step=progress.step,
+            shown=progress.shown,
+            **part,
+            pinned=self.runtime.device.type == "cuda",
+        )
+
+        def validation() -> Iterable[Any]:
+            return evaluation_photos(self.data, options.data, **part, limit=1 if folder is None else None)
+
+        return Supply(batches, validation, self._introduction(progress))
+
+    def _introduction(self, progress: "Progress") -> list[str]:
+        """Say what is trained on what; `progress` is what was made before."""
+        options, data = self.options, self.data
+        norm = options.network.norm if isinstance(options, JohnsonOptions) else "instance"
+        sizes = [
+            f"{name} {sum(w.numel() for w in network.parameters()) / 1e6:.3f} M parameters"
+            for name, network in self.method.networks.items()
+        ]
+        return [
+            *(f"left out: {fault}" for fault in data.faults),
+            f"train: {data.train.layout}: {len(data.train)} photos",
+            f"val: {data.val.layout}: {len(data.val)} photos" if len(data.val) else "val: none, so no best checkpoint",
+            *self._of_styles(),
+            f"networks: {', '.join(sizes)}",
+            *([] if isinstance(options, AdainOptions) else [f"norm: {norm}"]),
+            self._of_losses(),
+            *of_machine(options, self.runtime),
+            *of_processes(options, "photos", norm, self.runtime),
+            of_steps(options, progress, len(data.train)),
+        ]
+
+    def _of_styles(self) -> list[str]:
+        from pix2pix.errors import shown
+
+        if self.data.styles is not None:
+            return [f"styles: {len(self.data.styles)} pictures in {shown(self.data.styles.root)}"]
+        names = self.method.description["styles"]
+        return [f"style{'s' * (len(names) > 1)}: {', '.join(map(shown, names))}"]
+
+    def _of_losses(self) -> str:
+        """Say what is minimised, and what it looks at."""
+        told, features, loss = self.method.description["features"], self.options.features, self.options.loss
+        parts = [
+            f"{loss.content_weight:g} content of {told['content_layers'].replace(',', ', ')}",
+            f"{self.options.beta:g} style ({features.style_loss}) of {told['style_layers'].replace(',', ', ')}",
+            *([f"{loss.lambda_tv:g} total variation"] if loss.lambda_tv else []),
+        ]
+        smoothed = ", smoothed" if features.smoothing else ""
+        return f"loss: {' + '.join(parts)}; features: {features.backbone}{smoothed}, weights {told['weights']}"
+
+
+def _open_photos(options: TrainedOnPhotos, description: Mapping[str, Any] | None, read_again: bool) -> "PhotoData":
+    """Open the photographs: all are read once before a run begins; one that is resumed keeps what was found then."""
+    from tqdm import tqdm
+
+    from pix2pix.data.photos import open_photo_data, reopen_photo_data
+
+    def progress(told: Iterable[str | None], count: int, phase: str) -> Iterable[str | None]:
+        return tqdm(told, desc=f"reading every picture of {phase}", total=count, unit="picture", disable=None)
+
+    if description is None or read_again:
+        return open_photo_data(options.data, progress)
+    return reopen_photo_data(options.data, description["skipped"])
+
+
+AnyPairs = TypeVar("AnyPairs", Pix2PixOptions, SegmenterOptions)
+
+
+@dataclass(frozen=True)
+class TrainingOnPairs:
+    """Pix2pix, or a segmenter, and its pairs."""
+
+    options: TrainedOnPairs
+    method: "Pix2Pix | Segmenter"
+    data: "TrainingSet"
+
+    @classmethod
+    def opened(
+        cls,
+        options: TrainedOnPairs,
+        runtime: "Runtime",
+        content: dict[str, Any] | None,
+        *,
+        read_again: bool,
+        dry: bool,
+    ) -> Self:
+        """Open the pairs and build the method, as `open_training`."""
+        from pix2pix import distributed
+        from pix2pix.methods.perceptual_loss import feature_losses
+        from pix2pix.methods.pix2pix import Pix2Pix
+        from pix2pix.methods.segmenter import Segmenter, classes_of
+
+        if isinstance(options, SegmenterOptions):
+            data = distributed.by_first(lambda: _of_classes(_open_pairs(options, content, read_again)))
+            palette = classes_of(options, data.codec, content and content["description"])
+            options = _with_steps(options, len(data.train), dry=dry)
+            return cls(options, Segmenter(options, data.codec, runtime, palette), data)
+        features = feature_losses(options, runtime)  # first: what they lack is told before every pair is read
+        data = distributed.by_first(lambda: _open_pairs(options, content, read_again))
+        options = _with_steps(options, len(data.train), dry=dry)
+        return cls(options, Pix2Pix(options, data.codec, runtime, features=features), data)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many pairs there are to learn from."""
+        return {"pairs": len(self.data.train)}
+
+    @property
+    def skipped(self) -> Mapping[str, Sequence[str]]:
+        """The names of the pairs that are left out."""
+        return self.data.skipped
+
+    def supply(self, progress: "Progress", folder: Path | None, say: Callable[[str], None]) -> Supply:
+        """Begin to load pairs, and keep them as the options say."""
+        from pix2pix import distributed
+        from pix2pix.data.cache import open_cache
+        from pix2pix.data.loader import evaluation_pairs, training_batches
+        from pix2pix.data.transforms import Augment, resized
+
+        options, data, given = self.options, self.data, self.options.data
+        device = self.method.runtime.device
+        augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
+        sizes: dict[str, Any] = dict(preprocess=given.preprocess, load_size=given.load_size, crop_size=given.crop_size)
+        first = resized(data.train.read(0), **sizes, training=True, codec=data.codec)
+        augment.try_on(first)
+        part: dict[str, Any] = {"rank": distributed.rank(), "ranks": distributed.count()}
+        cache, cached = open_cache(given, len(data.train), first, data.codec, device, folder)
+        batches = training_batches(
+            data.train,
+            data.codec,
+            augment,
+            **sizes,
+            multiple=self.method.multiple,
+            batch_size=options.train.batch_size,
+            seed=options.run.seed,
+            start_step=progress.step,
+            shown=progress.shown,
+            **part,
+            num_workers=given.num_workers,
+            loader_timeout=given.loader_timeout,
+            cache=cache,
+            pinned=device.type == "cuda",
+            say=say,
+        )
+        limit = 1 if folder is None else None
+
+        def validation() -> Iterable[Any]:
+            return evaluation_pairs(data.val, data.codec, **sizes, **part, limit=limit)
+
+        return Supply(batches, validation, self._introduction(progress, cached))
+
+    def _introduction(self, progress: "Progress", cached: str) -> list[str]:
+        """Say what is trained on what; `progress` is what was made before, `cached` says where pairs are kept."""
+        options, data, method = self.options, self.data, self.method
+        train, network = options.train, options.network
+        sizes = {name: sum(w.numel() for w in module.parameters()) / 1e6 for name, module in method.networks.items()}
+        judge = _judge(options, sizes)
+        batch = f"the batch size is {train.batch_size}"
+        reason = f"{batch}, and the paper's rule is --norm auto" if network.norm == "auto" else "--norm says so"
+        return [
+            *(f"left out: {fault}" for fault in data.faults),
+            *data.remarks,
+            f"train: {data.train.layout}: {len(data.train)} pairs",
+            f"val: {data.val.layout}: {len(data.val)} pairs" if len(data.val) else "val: none, so no best checkpoint",
+            f"cache: {cached}",
+            f"direction {options.data.direction}: {_in_words(data.codec.source)} to {_in_words(data.codec.target)}",
+            f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
+            f"norm: {method.norm}, because {reason}",
+            *_of_features(options, method.description.get("features")),
+            *of_machine(options, method.runtime),
+            *of_processes(options, "pairs", method.norm, method.runtime),
+            of_steps(options, progress, len(data.train)),
+        ]
+
+
+def _judge(options: TrainedOnPairs, sizes: Mapping[str, float]) -> str:
+    """Say what else there is beside G, of so many million weights."""
+    if isinstance(options, SegmenterOptions):
+        return ""
+    side = options.network.patch
+    return f", D {side}x{side} PatchGAN {sizes['D']:.3f} M" if "D" in sizes else ", no D"
+
+
+def _of_classes(data: "TrainingSet") -> "TrainingSet":
+    """Let targets be classes, not colours."""
+    codec = data.codec._replace(target=replace(data.codec.target, kind="classes"))
+    return data._replace(train=data.train.of(codec), val=data.val.of(codec), codec=codec)
+
+
+def _open_pairs(options: TrainedOnPairs, content: dict[str, Any] | None, read_again: bool) -> "TrainingSet":
+    """Open the pairs: all are read once before a run begins; one that is resumed keeps what was found then."""
+    from tqdm import tqdm
+
+    from pix2pix.data.validate import open_training_set, reopen_training_set
+    from pix2pix.methods.base import codec_of
+
+    def progress(seen: "Iterable[Seen]", count: int, phase: str) -> "Iterable[Seen]":
+        return tqdm(seen, desc=f"reading every pair of {phase}", total=count, unit="pair", disable=None)
+
+    if content is not None:
+        description = content["description"]
+        found = open_training_set(options.data, progress) if read_again else None
+        skipped = found.skipped if found else description.get("skipped", {})
+        reopened = reopen_training_set(options.data, codec_of(description), skipped)
+        return reopened._replace(faults=found.faults) if found else reopened
+    return open_training_set(options.data, progress)
+
+
+def _with_steps(options: AnyPairs, images: int, *, dry: bool) -> AnyPairs:
+    """Say in steps how long the run is, so that the checkpoint knows without its data."""
+    from pix2pix import distributed
+
+    epochs = options.train.n_epochs + options.train.n_epochs_decay
+    steps = (
+        1
+        if dry
+        else options.train.steps or math.ceil(epochs * images / (options.train.batch_size * distributed.count()))
+    )
+    return options.model_copy(update={"train": options.train.model_copy(update={"steps": steps})})
+
+
+def _of_features(options: TrainedOnPairs, told: Mapping[str, str] | None) -> list[str]:
+    """Say what the losses on features look at, as the method describes them."""
+    if told is None or not isinstance(options, Pix2PixOptions):
+        return []
+    features, loss = options.features, options.loss
+    ways = []
+    if loss.lambda_perceptual > 0:
+        ways += [f"perceptual of {told['content_layers'].replace(',', ', ')}"]
+    if loss.lambda_style > 0:
+        target = f"that of {loss.style_image}" if loss.style_image else "each target's"
+        ways += [f"style ({features.style_loss}, {target}) of {told['style_layers'].replace(',', ', ')}"]
+    smoothed = ", smoothed" if features.smoothing else ""
+    return [f"features: {features.backbone}{smoothed}, weights {told['weights']}: {'; '.join(ways)}"]
+
+
+def _in_words(encoding: "Encoding") -> str:
+    values = f"{encoding.channels} channel{'s' * (encoding.channels != 1)} of {encoding.dtype}"
+    match encoding.kind:
+        case "lightness":
+            return f"L of {values}"
+        case "chroma":
+            return "a and b"
+        case "onehot" | "classes":
+            return f"labels of {len(encoding.palette)} classes, a channel each"
+        case "labels":
+            return f"labels of {values}" + (f", {len(encoding.palette)} colours" if encoding.palette else "")
+    low, high = min(encoding.low), max(encoding.high)
+    return values + ("" if (encoding.dtype, low, high) == ("uint8", 0, 255) else f" from {low:g} to {high:g}")

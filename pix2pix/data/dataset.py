@@ -1,0 +1,181 @@
+"""The pairs of a phase: chosen, split, turned round, of one depth."""
+
+import hashlib
+import os
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pix2pix.config.pix2pix import DataOptions
+from pix2pix.data.arrays import Array, convert_channels
+from pix2pix.data.batch import Pairs, RawPair
+from pix2pix.data.codec import Codec
+from pix2pix.data.layouts import list_pairs
+from pix2pix.errors import ImageError, UserError, shown
+
+Phase = Literal["train", "val", "test"]
+
+GENERATED = {"train": range(400), "val": range(400, 450), "test": range(450, 550)}
+GENERATED_SEED = 0
+
+
+def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
+    """The pairs of one phase in natural order of their names, source first.
+
+    Without a folder for val, the share val_fraction of train is kept out for it, and none if that is 0.
+
+    Raises:
+        UserError: if no layout is recognised, or files belong to no pair and skip_bad is not set.
+    """
+    pairs, faults, is_split = _open_phase(data, phase)
+    if faults and not data.skip_bad:
+        raise UserError(refusal(faults, data))
+    chosen = list(range(len(pairs)))
+    layout = pairs.layout
+    if is_split:
+        kept_out = held_out(pairs.names, data.val_fraction)
+        chosen = [index for index in chosen if (pairs.names[index] in kept_out) == (phase == "val")]
+        layout += f" ({len(chosen)} of {len(pairs)}: {phase} by --val_fraction {data.val_fraction:g})"
+    wished = (3, 3) if data.target_kind == "lab" else (data.input_nc, data.output_nc)
+    labels = data.source_kind == "labels" or data.source_onehot is not None, data.target_kind == "labels"
+    return PhasePairs(pairs, layout, tuple(chosen), data.direction == "BtoA", wished, labels, faults)
+
+
+def refusal(faults: Sequence[str], data: DataOptions) -> str:
+    """One sentence for faults of a data set: the first of them, and what to do."""
+    others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more fault{'s' * (len(faults) > 2)})"
+    command = shlex.join(["python", "-m", "pix2pix", "check", data.dataroot]) + " --photos" * (
+        data.target_kind == "lab"
+    )
+    return f"{faults[0]}{others}; `{shown(command)}` lists all, --skip_bad leaves them out"
+
+
+def _open_phase(data: DataOptions, phase: Phase) -> tuple[Pairs, tuple[str, ...], bool]:
+    """All pairs from which the phase is taken, as (A, B), its faults, and whether train and val share them."""
+    photos = data.target_kind == "lab"
+    if data.dataroot == "generated":
+        return _Generated(phase, data.load_size, photos), (), False
+    root = Path(data.dataroot)
+    val = None if phase == "test" else list_pairs(root, "val", photos=photos, max_pixels=data.max_pixels)
+    is_split = phase != "test" and val is None
+    folder = "train" if is_split else phase
+    listing = val if folder == "val" else list_pairs(root, folder, photos=photos, max_pixels=data.max_pixels)
+    if listing is None and photos:
+        raise UserError(f"--dataroot {shown(root)}: no {folder} photos found: put photos into {folder}/")
+    if listing is None:
+        raise UserError(
+            f"--dataroot {shown(root)}: no {folder} pairs found: put A|B images side by side into {folder}/, or A and "
+            f"B under equal names into {folder}A/ and {folder}B/, {folder}/A/ and {folder}/B/, or A/{folder}/ and "
+            f"B/{folder}/"
+        )
+    return listing.pairs, listing.faults, is_split
+
+
+def held_out(names: Sequence[str], fraction: float) -> set[str]:
+    """The names kept for validation: a choice by hash, so that the order of the files and other runs play no part."""
+    count = round(fraction * len(names))
+    if fraction > 0 and len(names) >= 2:
+        count = max(count, 1)
+    return set(sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())[:count])
+
+
+@dataclass(frozen=True)
+class _Generated:
+    phase: Phase
+    size: tuple[int, int]
+    photos: bool
+
+    @property
+    def layout(self) -> str:
+        return f"{len(self)} generated facades, A photo and B labels, {self.size[0]}x{self.size[1]}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{self.phase}_{number:04d}" for number in range(1, len(self) + 1))
+
+    def __len__(self) -> int:
+        return len(GENERATED[self.phase])
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
+    def read(self, index: int) -> RawPair:
+        from pix2pix.data.generated import generate  # those who bring their own images need not load it
+
+        photo, labels = generate(GENERATED_SEED, GENERATED[self.phase][index], size=self.size)
+        return RawPair(photo, photo if self.photos else labels, self.names[index])
+
+
+@dataclass(frozen=True)
+class PhasePairs:
+    """The pairs of a phase; `faults` are sentences on files that belong to none.
+
+    `wished` are the channels of source and target, None for those of the files; `labels` says which are label maps.
+    """
+
+    pairs: Pairs
+    layout: str
+    indices: tuple[int, ...]
+    swapped: bool = False
+    wished: tuple[int | None, int | None] = (None, None)
+    labels: tuple[bool, bool] = (False, False)
+    faults: tuple[str, ...] = ()
+    codec: Codec | None = field(default=None)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the pairs."""
+        return tuple(self.pairs.names[index] for index in self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The files of a pair, the source's first; none if it is generated."""
+        files = self.pairs.files(self.indices[index])
+        return files[::-1] if self.swapped else files
+
+    def read(self, index: int) -> RawPair:
+        """Read a pair; once there is a codec, it says channels and depth.
+
+        Raises:
+            ImageError: an image cannot be read, or not be brought to the codec's channels, or has another depth.
+        """
+        a, b, name = self.pairs.read(self.indices[index])
+        places = self.files(index) or (Path(name), Path(name))
+        source, target = (b, a) if self.swapped else (a, b)
+        return RawPair(self._as_wished(source, 0, places[0]), self._as_wished(target, 1, places[1]), name)
+
+    def _as_wished(self, image: Array, side: int, path: Path) -> Array:
+        try:
+            image = _converted(image, self.wished[side], self.labels[side])
+            return self.codec[side].accept(image) if self.codec else image
+        except ImageError as error:
+            raise ImageError(f"{shown(path)}: {error}") from error
+
+    def first(self, count: int | None) -> "PhasePairs":
+        """Keep the first pairs; None keeps all."""
+        return replace(self, indices=self.indices[:count])
+
+    def without(self, names: Collection[str]) -> "PhasePairs":
+        """Leave out the pairs of these names."""
+        left_out = set(names)
+        kept = tuple(index for index in self.indices if self.pairs.names[index] not in left_out)
+        return replace(self, indices=kept)
+
+    def of(self, codec: Codec) -> "PhasePairs":
+        """Give every pair the channels of the codec, and hold it to its depth."""
+        return replace(self, codec=codec)
+
+
+def _converted(image: Array, channels: int | None, is_labels: bool) -> Array:
+    """Give the image the channels that --input_nc or --output_nc wish for."""
+    present = image.shape[2]
+    if channels is None or present == channels:
+        return image
+    if is_labels and (present, channels) != (4, 3):
+        raise ImageError(f"labels of {present} channels do not become {channels}, which would mix classes: convert it")
+    return convert_channels(image, channels)

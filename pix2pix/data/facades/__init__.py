@@ -1,1 +1,0 @@
-"""Houses of the generated data set: floor plan, painting, photograph."""

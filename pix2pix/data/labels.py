@@ -1,0 +1,267 @@
+"""Label maps: palettes, the class of each pixel, and the colors of classes."""
+
+import re
+from collections.abc import Sequence
+from itertools import count
+from math import gcd
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pix2pix.data.arrays import Array
+from pix2pix.errors import UserError
+
+Colour = tuple[int, ...]
+
+_MAX_BYTES = 1_000_000
+_MAX_COLOURS = 256  # as many as one byte can number
+_LINE = re.compile(r"(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})(?:[\s,]+(.*))?")
+
+
+class Palette(NamedTuple):
+    """The names of the classes and their colours, RGB in 0..255; a class's number is its place.
+
+    `ignored` names those that nothing is measured on and no segmenter learns.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    ignored: tuple[str, ...] = ()
+
+
+_FACADES: dict[str, Colour] = {  # measured on the label maps of pix2pix's facades set
+    "background": (0, 0, 222),
+    "facade": (0, 48, 255),
+    "window": (0, 128, 255),
+    "door": (0, 207, 255),
+    "cornice": (32, 255, 224),  # the hood above a window
+    "sill": (112, 255, 142),
+    "balcony": (192, 255, 63),
+    "blind": (255, 240, 0),
+    "deco": (255, 159, 0),
+    "molding": (255, 80, 0),  # a band across the house
+    "pillar": (255, 0, 0),
+    "shop": (174, 0, 0),
+}
+_CITYSCAPES: dict[str, Colour] = {  # the 19 classes of training, whose place is the trainId, then the other colours
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+    "unlabeled": (0, 0, 0),
+    "dynamic": (111, 74, 0),
+    "ground": (81, 0, 81),
+    "parking": (250, 170, 160),
+    "rail track": (230, 150, 140),
+    "guard rail": (180, 165, 180),
+    "bridge": (150, 100, 100),
+    "tunnel": (150, 120, 90),
+    "caravan": (0, 0, 90),
+    "trailer": (0, 0, 110),
+}
+_CAMVID: dict[str, Colour] = {  # label_colors.txt
+    "Animal": (64, 128, 64),
+    "Archway": (192, 0, 128),
+    "Bicyclist": (0, 128, 192),
+    "Bridge": (0, 128, 64),
+    "Building": (128, 0, 0),
+    "Car": (64, 0, 128),
+    "CartLuggagePram": (64, 0, 192),
+    "Child": (192, 128, 64),
+    "Column_Pole": (192, 192, 128),
+    "Fence": (64, 64, 128),
+    "LaneMkgsDriv": (128, 0, 192),
+    "LaneMkgsNonDriv": (192, 0, 64),
+    "Misc_Text": (128, 128, 64),
+    "MotorcycleScooter": (192, 0, 192),
+    "OtherMoving": (128, 64, 64),
+    "ParkingBlock": (64, 192, 128),
+    "Pedestrian": (64, 64, 0),
+    "Road": (128, 64, 128),
+    "RoadShoulder": (128, 128, 192),
+    "Sidewalk": (0, 0, 192),
+    "SignSymbol": (192, 128, 128),
+    "Sky": (128, 128, 128),
+    "SUVPickupTruck": (64, 128, 192),
+    "TrafficCone": (0, 0, 64),
+    "TrafficLight": (0, 64, 64),
+    "Train": (192, 64, 128),
+    "Tree": (128, 128, 0),
+    "Truck_Bus": (192, 128, 192),
+    "Tunnel": (64, 0, 64),
+    "VegetationMisc": (192, 192, 0),
+    "Void": (0, 0, 0),
+    "Wall": (64, 192, 0),
+}
+PALETTES = {
+    "facades": Palette(tuple(_FACADES), tuple(_FACADES.values())),
+    "cityscapes": Palette(tuple(_CITYSCAPES), tuple(_CITYSCAPES.values()), ignored=tuple(_CITYSCAPES)[19:]),
+    "camvid": Palette(tuple(_CAMVID), tuple(_CAMVID.values()), ignored=("Void",)),
+}
+
+
+def load_palette(name_or_path: str) -> Palette:
+    """Return a palette of PALETTES by its name, or read one from a UTF-8 file.
+
+    Each line of the file is a class: `R G B name`, parted by spaces, tabs or commas. The name may be missing: the
+    class's number then stands for it. Blank lines, and what follows a `#`, are passed over.
+
+    Raises:
+        UserError: there is no such palette, or a line of the file is not as above; the line is named.
+    """
+    if name_or_path in PALETTES:
+        return PALETTES[name_or_path]
+    place = f"palette {name_or_path!r}"
+    classes: dict[Colour, str] = {}
+    for number, line in enumerate(_text(name_or_path, place).splitlines(), start=1):
+        if content := line.partition("#")[0].strip():
+            colour, name = _class(content, f"{place}, line {number}")
+            if colour in classes:
+                raise UserError(f"{place}, line {number}: got {_short(content)} again; give each colour once")
+            classes[colour] = name or str(len(classes))
+    if not 2 <= len(classes) <= _MAX_COLOURS:
+        raise UserError(f"{place}: got {len(classes)} in all; 2 to {_MAX_COLOURS} `R G B name` lines are needed")
+    return Palette(tuple(classes.values()), tuple(classes))
+
+
+def palette_of(colours: Sequence[Colour]) -> Palette:
+    """Return the palette of these colours, with the names of a known palette that has them all, else numbers."""
+    for known in PALETTES.values():
+        names = dict(zip(known.colours, known.names, strict=True))
+        if set(colours) <= set(names):
+            named = tuple(names[colour] for colour in colours)
+            return Palette(named, tuple(colours), tuple(name for name in named if name in known.ignored))
+    return Palette(tuple(map(str, range(len(colours)))), tuple(colours))
+
+
+def _text(path: str, place: str) -> str:
+    known = ", ".join(PALETTES)
+    try:
+        if not Path(path).is_file():
+            raise UserError(f"{place}: no such palette or file; choose {known}, or a file of `R G B name` lines")
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{place}: {error.strerror}; choose {known}, or a file that can be read") from error
+    if len(content) > _MAX_BYTES:
+        raise UserError(f"{place}: larger than 1 MB; a text file of `R G B name` lines is needed")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: not UTF-8 text; a text file of `R G B name` lines is needed") from error
+
+
+def _class(content: str, place: str) -> tuple[Colour, str]:
+    match = _LINE.fullmatch(content)
+    if match is None:
+        raise UserError(f"{place}: got {_short(content)}; write `R G B name`, such as `128 64 128 road`")
+    red, green, blue = (int(value) for value in match.group(1, 2, 3))
+    if not all(0 <= value <= 255 for value in (red, green, blue)):
+        raise UserError(f"{place}: got {_short(content)}; R, G and B are from 0 to 255")
+    return (red, green, blue), match.group(4) or ""
+
+
+def _short(content: str) -> str:
+    return repr(content if len(content) <= 60 else f"{content[:57]}...")
+
+
+Classes = NDArray[np.int64]
+
+_CHUNK = 2**12  # pixels at a time, so that their distances stay in the cache
+_FAR = 64  # from every colour of a palette: JPEG moves few pixels that far
+
+
+def nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
+    """Return the places (H, W) in the palette of the colours nearest to (H, W, C); the first of equals."""
+    colours = np.array(palette, np.float64)
+    origin = colours.min(axis=0)  # so that squares of large values stay exact
+    colours -= origin
+    pixels = image.reshape(-1, colours.shape[1])
+    # |x - p|^2 = |x|^2 - 2 (x.p - |p|^2 / 2): the nearest colour has the largest bracket, exact for whole numbers
+    offset = (colours**2).sum(axis=1) / 2
+    classes = [
+        ((pixels[start : start + _CHUNK] - origin) @ colours.T - offset).argmax(axis=1)
+        for start in range(0, len(pixels), _CHUNK)
+    ]
+    return np.concatenate(classes).reshape(image.shape[:2])
+
+
+def far_from(image: Array, palette: Sequence[Colour], nearest_classes: Classes) -> NDArray[np.bool_]:
+    """Tell which pixels (H, W) of (H, W, C) are of no colour of the palette, nor near the nearest."""
+    nearest = np.array(palette, np.float64)[nearest_classes]
+    far: NDArray[np.bool_] = ((image - nearest) ** 2).sum(axis=2) > _FAR**2
+    return far
+
+
+def known_class(numbers: Array, count: int) -> Classes:
+    """Return the class numbers of (H, W, 1) as (H, W), with `count` for those that are not in 0..count - 1."""
+    classes = numbers[..., 0].astype(np.int64)
+    return np.where((classes >= 0) & (classes < count) & (classes == numbers[..., 0]), classes, count)
+
+
+def paint(classes: Classes, palette: Sequence[Colour]) -> Array:
+    """Return the colours (H, W, C) of (H, W) classes; black, zeros, for a class one past the last."""
+    return np.array([*palette, np.zeros_like(palette[0])])[classes]
+
+
+_SAMPLES = 4096
+_COMPARED = 8  # every so many samples: their distances to all colours of the palettes would take most of the time
+_LEVELS = 8  # per channel: finer differences are noise, or compression
+_COUNTED = 12  # channels whose levels still fit one exact number
+_NEAR = 16  # of 255: compression moves most colours of a label map by less
+_LIKELY = 0.6  # share of pixels near its colours from which a palette is meant; in photos it is 0.2 at most
+
+
+class Look(NamedTuple):
+    """The commonest colour, in levels, and its share; the distinct colours; the palette these are likely from."""
+
+    colour: tuple[int, ...]
+    share: float
+    distinct: int
+    palette: str | None
+
+
+def look_at(image: Array) -> Look:
+    """Look at some thousand pixels of an image (H, W, C), evenly spread."""
+    flat = image.reshape(-1, image.shape[2])
+    least = max(len(flat) // _SAMPLES, 1)
+    step = next(step for step in count(least) if gcd(step, image.shape[1]) == 1)  # so that every column has its turn
+    flat = flat[::step, :_COUNTED].astype(np.float64)
+    low, high = (0, 255) if image.dtype == np.uint8 else (flat.min(), flat.max())
+    levels = ((flat - low) / max(high - low, 1e-12) * (_LEVELS - 1)).round()
+    radix = float(_LEVELS) ** np.arange(flat.shape[1])
+    _, first, times = np.unique(levels @ radix, return_counts=True, return_index=True)
+    most = times.argmax()
+    colour = tuple(map(int, levels[first[most]]))
+    distinct = len(np.unique(flat @ np.pi ** np.arange(flat.shape[1])))
+    is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
+    return Look(
+        colour, float(times[most] / len(flat)), distinct, _likely_palette(flat[::_COMPARED]) if is_rgb else None
+    )
+
+
+def _likely_palette(flat: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str | None:
+    shares = {}
+    for name, palette in PALETTES.items():
+        colours = np.array(palette.colours, np.float64)
+        squares = (flat**2).sum(axis=1)[:, None] + (colours**2).sum(axis=1) - 2 * flat @ colours.T
+        shares[name] = float((squares.min(axis=1) < _NEAR**2).mean())
+    best = max(shares, key=lambda name: shares[name])
+    return best if shares[best] >= _LIKELY else None

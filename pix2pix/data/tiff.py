@@ -1,0 +1,383 @@
+"""TIFF files by tifffile: of any depth and number of channels, whole or by windows.
+
+tifffile's own decoders have no limit; imagecodecs, where it is installed, decodes no more than a part should hold.
+"""
+
+import itertools
+import lzma
+import math
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from inspect import signature
+from itertools import product
+from logging import getLogger
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL.TiffImagePlugin import TiffImageFile
+
+from pix2pix.data.arrays import Array, kept, kept_as, upright
+from pix2pix.data.limits import MAX_PIXELS, check_bytes, check_size
+from pix2pix.data.pillow import from_pil
+from pix2pix.errors import ImageError, shown
+
+_DEFLATE, _LZMA, _PACKBITS, _ZSTD = (8, 32946, 50013), 34925, 32773, (34926, 50000)
+_PACKBITS_MEMORY = 9  # bytes for each one that tifffile unpacks: it keeps them in a list
+_MORE_BYTES = 2**16  # than twice its pixels': what a strip that hardly compresses may take
+
+
+def check_compression(page: Any, max_pixels: int) -> None:
+    """Refuse parts that are too large for memory, and what Python itself would decode without a limit."""
+    if page.compression in _ZSTD and find_spec("imagecodecs") is None:
+        raise ImageError("a compression that needs another package (zstd): pip install imagecodecs")
+    check_bytes(_bytes_of_a_part(page) * (_PACKBITS_MEMORY if page.compression == _PACKBITS else 1), max_pixels)
+
+
+def check_part(file: BinaryIO, page: Any, offset: int, count: int) -> None:
+    """Refuse a strip or tile that is left out, lies outside the file, or becomes more bytes than it should hold."""
+    if count == 0 or offset + count > os.fstat(file.fileno()).st_size:
+        raise ImageError("is cut off, or a part of the image is missing: make it anew")
+    limit = _bytes_of_a_part(page)
+    if page.compression != 1 and count > 2 * limit + _MORE_BYTES:
+        raise ImageError("a part of the image takes many more bytes than its pixels: make it anew")
+    file.seek(offset)
+    if page.compression in (*_DEFLATE, _LZMA, _PACKBITS) and _decoded_bytes(page, file.read(count), limit) > limit:
+        raise ImageError("a part of the image inflates to more than its size: make it anew")
+
+
+def _bytes_of_a_part(page: Any) -> int:
+    """How much a strip or a tile holds: a tile may be larger than the image."""
+    return int(math.prod(page.chunks) * page.dtype.itemsize)
+
+
+def _decoded_bytes(page: Any, data: bytes, limit: int) -> int:
+    """How many bytes data become, exact up to a limit."""
+    if page.compression in _DEFLATE:
+        return len(zlib.decompressobj().decompress(data, limit + 1))
+    if page.compression == _LZMA:
+        stream = lzma.LZMADecompressor()
+        length = len(stream.decompress(data, limit + 1))
+        return limit + 1 if stream.unused_data else length  # another stream may follow
+    length = position = 0
+    while position < len(data) and length <= limit:
+        head = data[position]  # that many bytes and one more; from 129 on, one byte 257 - head times; 128 is none
+        length += head + 1 if head < 128 else 257 - head if head > 128 else 0
+        position += head + 2 if head < 128 else 2 if head > 128 else 1
+    return length
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Name the package that a compression needs, where decoding fails for want of it."""
+    try:
+        yield
+    except Exception as error:  # of several types, for what tifffile's own decoders and predictors lack
+        if "imagecodecs" in str(error):
+            raise ImageError(f"a compression that needs another package ({error}): pip install imagecodecs") from error
+        raise
+
+
+TiffFile = Any  # tifffile's, which is imported when there is a TIFF file to read
+TiffPage = Any  # or a series of pages that are one image
+
+_MOST_PAGES = 1000  # each takes memory, and tifffile follows a chain that ends in a loop for ever
+_NO_VENDORS: dict[str, Any] = dict.fromkeys(
+    ("is_lsm", "is_scanimage", "is_ndpi", "is_mmstack", "is_ndtiff"), False
+)  # some open others
+_NOT_THE_IMAGE = 0b101  # of NewSubfileType: a reduced version of another image, or a mask
+_WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
+_COLOURS = {_WHITE_IS_ZERO: 1, _GREY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3}
+_ALPHA = (1, 2)  # of ExtraSamples: premultiplied or not
+_ORIENTATION = 274
+
+
+def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
+    """Read the one image of a TIFF file; its overviews and masks are passed over.
+
+    Raises:
+        ImageError: for more than max_pixels, several images, and values, colours and compressions that are not read.
+            Damaged files raise whatever the libraries like.
+    """
+    with opened(file) as (image, page):
+        if _is_ordinary(page) and image is page:
+            return _read_ordinary(file, page.index, max_pixels)
+        if page.dtype is None:
+            raise ImageError(f"samples of {page.bitspersample} bits, format {page.sampleformat}: convert it to float32")
+        kept_as(page.dtype)
+        check_colours(page)
+        height, width = page.imagelength, page.imagewidth
+        check_size(height, width, math.prod(image.shape) // max(1, height * width), page.dtype, max_pixels)
+        check_compression(page, max_pixels)
+        _check_data(file, image, page)
+        return upright(grey_or_colour(kept(_decoded(image)), page), page.tags.valueof(_ORIENTATION, 1))
+
+
+@contextmanager
+def opened(file: BinaryIO) -> Iterator[tuple[TiffPage, TiffPage]]:
+    """Parse a file; give its one image, a page or several that are its channels, and the page that describes it."""
+    import tifffile
+
+    # OME files may name other files, which tifffile would open. Its option against that has no public name; without it,
+    # such files are read as others are, page by page.
+    option = "_multifile" if "_multifile" in signature(tifffile.TiffFile).parameters else "is_ome"
+    with _silence(), tifffile.TiffFile(file, **{**_NO_VENDORS, option: False}) as tiff:
+        yield _one_image(tiff)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep tifffile's log still: what it says there of damaged files is refused, or harmless."""
+    logger = getLogger("tifffile")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _one_image(tiff: TiffFile) -> tuple[TiffPage, TiffPage]:
+    """The largest page, or several that are the channels of one image; and the page that describes it."""
+    pages = [page for page in _pages(tiff) if not page.subfiletype & _NOT_THE_IMAGE] or [tiff.pages.first]
+    page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
+    image = page
+    count = sum((other.imagelength, other.imagewidth) == (page.imagelength, page.imagewidth) for other in pages)
+    if tiff.is_imagej or tiff.is_ome or tiff.is_shaped:
+        series = tiff.series[0]
+        if math.prod(series.shape) > math.prod(page.shape):
+            image, page, count = series, series.keyframe, 1
+    count *= math.prod(length for axis, length in zip(image.axes, image.shape, strict=True) if axis not in "YXSC")
+    if count > 1:
+        raise ImageError(
+            f"{count} pages of one size, where one image a file is needed: store channels as samples or as NPY"
+        )
+    return image, page
+
+
+def _pages(tiff: TiffFile) -> Iterator[TiffPage]:
+    seen: set[int] = set()
+    for index in itertools.count():
+        try:
+            page = tiff.pages[index]
+        except IndexError:
+            break
+        if page.offset in seen or index == _MOST_PAGES:
+            raise ImageError(f"a loop of pages, or more than {_MOST_PAGES} of them, where one image a file is needed")
+        seen.add(page.offset)
+        yield page
+    if not seen:
+        raise ImageError("a TIFF file without any page: make it anew")
+
+
+def _is_ordinary(page: TiffPage) -> bool:
+    extra = page.samplesperpixel - _COLOURS.get(page.photometric, 0)
+    kinds = [(kind,) for kind in _ALPHA]
+    has_alpha = extra == 1 and (
+        (page.photometric in (_GREY, _RGB) and page.extrasamples[:1] in kinds)
+        or (page.photometric == _RGB and not page.extrasamples)  # as OpenCV writes it
+    )
+    return page.bitspersample in (1, 2, 4, 8) and page.sampleformat == 1 and (extra == 0 or has_alpha)
+
+
+def _read_ordinary(file: BinaryIO, index: int, max_pixels: int) -> Array:
+    file.seek(0)
+    with TiffImageFile(file) as image:
+        image.seek(index)
+        check_size(image.height, image.width, 4, "uint8", max_pixels)
+        return from_pil(image)
+
+
+def check_colours(page: TiffPage) -> None:
+    """Refuse colours that do not become grey or RGB here."""
+    is_plain = page.photometric in (_GREY, _RGB) or (page.photometric == _WHITE_IS_ZERO and page.dtype.kind in "bui")
+    if not is_plain and not (page.photometric == _CMYK and page.samplesperpixel == 4 and page.dtype.kind == "u"):
+        name = getattr(page.photometric, "name", page.photometric)
+        raise ImageError(f"colours kept as {name} of {page.dtype}: convert it to RGB")
+
+
+def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
+    """Refuse strips and tiles that are left out, which become zeros, or become more bytes than they should hold."""
+    for part in [page] if image is page else image.pages:
+        segments = [] if part is None else list(zip(part.dataoffsets, part.databytecounts, strict=True))
+        if len(segments) < (1 if page.is_contiguous else math.prod(page.chunked)):
+            raise ImageError("a part of the image is missing: make it anew")
+        for offset, count in segments:
+            check_part(file, page, offset, count)
+
+
+def _decoded(image: TiffPage) -> Array:
+    """The values as (H, W, C)."""
+    with decoding():
+        array: Array = image.asarray(maxworkers=1).reshape(image.shape)
+    rest = [place for place, axis in enumerate(image.axes) if axis not in "YX"]
+    array = np.transpose(array, (image.axes.index("Y"), image.axes.index("X"), *rest))
+    return array.reshape(*array.shape[:2], -1)
+
+
+def grey_or_colour(array: Array, page: TiffPage) -> Array:
+    """Bring what the samples mean to grey or RGB, with the other channels after it."""
+    if page.photometric == _WHITE_IS_ZERO:
+        array = array.copy()
+        array[..., 0] = (~array[..., 0]) if page.dtype.kind == "i" else _largest_value(page) - array[..., 0]
+    if page.photometric == _CMYK:
+        light = _largest_value(page) - array.astype(np.float64)
+        return (light[..., :3] * light[..., 3:] / _largest_value(page)).round().astype(array.dtype)
+    if array.shape[2] == 2 and page.extrasamples[:1] in [(kind,) for kind in _ALPHA]:
+        return array[..., [0, 0, 0, 1]]
+    return array
+
+
+def _largest_value(page: TiffPage) -> int:
+    return int(2**page.bitspersample - 1)
+
+
+def write_tiff(file: BinaryIO, array: Array) -> None:
+    """Write what `read_tiff` reads: 3 and 4 channels of uint8 and uint16 as RGB, all else as grey and more samples."""
+    import tifffile
+
+    channels = array.shape[2]
+    layout = laid_out(channels, array.dtype)
+    tifffile.imwrite(file, array[..., 0] if channels == 1 else array, compression="zlib", **layout)
+
+
+def laid_out(channels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """How tifffile is to store the channels."""
+    is_colour = channels in (3, 4) and dtype in (np.uint8, np.uint16)
+    extra = ["unassalpha"] * (channels - 3) if is_colour else ["unspecified"] * (channels - 1)
+    return {
+        "photometric": "rgb" if is_colour else "minisblack",
+        "planarconfig": None if channels == 1 else "contig",
+        "extrasamples": extra or None,
+        "metadata": None,
+    }
+
+
+_CACHE = 2**27  # bytes of decoded strips and tiles: a band of windows across an image reads the same ones again
+_PREMULTIPLIED = 1  # of ExtraSamples
+
+
+class LargeTiff:
+    """The image of a TIFF file, of which `large[rows, columns]`, slices from start to stop, decodes what it needs.
+
+    Raises:
+        ImageError: for what `read` refuses; and for images that lie on their side, channels stored apart, and strips or
+            tiles of more than 8 bytes for each of max_pixels.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS):
+        self.path = Path(path)
+        with _told(self.path), self.path.open("rb") as file, opened(file) as (image, page):
+            self._page, self._contiguous = page, page.is_contiguous and page.fillorder == 1
+            is_apart = page.planarconfig != 1 and page.samplesperpixel > 1
+            if image is not page or page.dtype is None or page.bitspersample not in (8, 16, 32, 64) or is_apart:
+                raise ImageError(
+                    "is too large to be read whole: make it one page of 8, 16 or 32 bits, channels side by side"
+                )
+            if page.tags.valueof(_ORIENTATION, 1) != 1 or _PREMULTIPLIED in page.extrasamples[:1]:
+                raise ImageError("is too large to be turned or freed of its alpha: store it as it is seen")
+            check_colours(page)
+            if not self._contiguous:
+                check_compression(page, max_pixels)
+            self.dtype = kept_as(page.dtype)
+            self._decode = page.decode
+        self._parts: OrderedDict[int, Array] = OrderedDict()
+        self.shape: tuple[int, int, int] = (page.imagelength, page.imagewidth, self[0:1, 0:1].shape[2])
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Array:
+        """Read a window (h, w, C), as `read` would give it.
+
+        Raises:
+            ImageError: that cannot be done.
+        """
+        with _told(self.path), self.path.open("rb") as file:
+            array = self._mapped(window) if self._contiguous else self._joined(file, *window)
+            return grey_or_colour(kept(array), self._page)
+
+    def _mapped(self, window: tuple[slice, slice]) -> Array:
+        """Read from pixels that lie in the file one after the other."""
+        page = self._page
+        dtype = page.dtype.newbyteorder(page.parent.byteorder)
+        shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+        return np.array(np.memmap(self.path, dtype, "r", page.dataoffsets[0], shape)[window])
+
+    def _joined(self, file: BinaryIO, rows: slice, columns: slice) -> Array:
+        """Put a window together from strips or tiles."""
+        page = self._page
+        height, width = page.chunks[:2]
+        across = -(-page.imagewidth // width)
+        array = np.empty((rows.stop - rows.start, columns.stop - columns.start, page.samplesperpixel), page.dtype)
+        downs = range(rows.start // height, -(-rows.stop // height))
+        overs = range(columns.start // width, -(-columns.stop // width))
+        for down, over in product(downs, overs):
+            part = self._part(file, down * across + over)
+            top, left = down * height, over * width
+            first, last = max(top, rows.start), min(top + height, rows.stop)
+            begin, end = max(left, columns.start), min(left + width, columns.stop)
+            array[first - rows.start : last - rows.start, begin - columns.start : end - columns.start] = part[
+                first - top : last - top, begin - left : end - left
+            ]
+        return array
+
+    def _part(self, file: BinaryIO, number: int) -> Array:
+        """Decode a strip or tile (h, w, C), or find it among those decoded last."""
+        if number not in self._parts:
+            page = self._page
+            offset, count = page.dataoffsets[number], page.databytecounts[number]
+            check_part(file, page, offset, count)
+            file.seek(offset)
+            with decoding():
+                decoded, _, _ = self._decode(file.read(count), number)
+            self._parts[number] = decoded[0]
+            while len(self._parts) > 1 and sum(part.nbytes for part in self._parts.values()) > _CACHE:
+                self._parts.popitem(last=False)
+        self._parts.move_to_end(number)
+        return self._parts[number]
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Name the file in errors of reading it, but for want of memory: smaller windows may do."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise several unrelated types for damaged files
+        words = error.strerror if isinstance(error, OSError) else f"damaged: make it anew ({error})"
+        raise ImageError(f"{shown(path)}: {error if isinstance(error, ImageError) else words}") from error
+
+
+class NewTiff:
+    """A TIFF file of this shape (H, W, C), uncompressed, that takes `new[rows, columns] = array` in any order.
+
+    Raises:
+        ImageError: for whatever hinders writing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], shape: tuple[int, int, int], dtype: str):
+        import tifffile
+
+        self.path, self.shape, self.dtype = Path(path), shape, np.dtype(dtype)
+        flat = shape if shape[2] > 1 else shape[:2]
+        try:
+            layout = laid_out(shape[2], self.dtype)
+            place = tifffile.imwrite(self.path, shape=flat, dtype=dtype, returnoffset=True, **layout)
+            assert place is not None  # as of compressed pixels
+            self._start = place[0]
+        except OSError as error:
+            raise ImageError(f"cannot write {shown(path)}: {error.strerror or error}") from error
+
+    def __setitem__(self, window: tuple[slice, slice], array: Array) -> None:
+        """Put a window (h, w, C) in its place."""
+        rows, columns = window
+        pixel = self.shape[2] * self.dtype.itemsize
+        try:
+            with self.path.open("r+b") as file:
+                for row, values in zip(range(rows.start, rows.stop), array, strict=True):
+                    file.seek(self._start + (row * self.shape[1] + columns.start) * pixel)
+                    file.write(np.ascontiguousarray(values, self.dtype).tobytes())
+        except OSError as error:
+            raise ImageError(f"cannot write {shown(self.path)}: {error.strerror or error}") from error

@@ -1,0 +1,372 @@
+"""Read every pair before training: find faults, and measure what the options leave open."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from pix2pix.config.pix2pix import DataOptions
+from pix2pix.data.arrays import Array
+from pix2pix.data.batch import Pairs
+from pix2pix.data.codec import Codec, Encoding, Kind
+from pix2pix.data.dataset import PhasePairs, open_pairs, refusal
+from pix2pix.data.labels import Look, load_palette, look_at
+from pix2pix.errors import ImageError, UserError, shown
+
+Result = TypeVar("Result")
+
+_AHEAD = 16  # results made before they are asked for
+
+
+def in_order(work: Callable[[int], Result], count: int, threads: int = 2) -> Iterator[Result]:
+    """work(0), work(1) and so on to work(count - 1); what one raises is raised in its turn."""
+    executor = ThreadPoolExecutor(threads)
+    ahead: deque[Future[Result]] = deque()
+    try:
+        for index in range(count):
+            ahead.append(executor.submit(work, index))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+MAX_COLOURS = 256  # of labels whose palette is not given
+_TOO_MANY = frozenset(
+    (number,) for number in range(MAX_COLOURS + 1)
+)  # for all images with more, lest each keep its own
+LARGEST = {"uint8": 255.0, "uint16": 65535.0}  # of photos whose range is known without reading all
+
+
+class Side(NamedTuple):
+    """One image: its shape (H, W, C), depth, smallest and largest value per channel, and its colours if asked for."""
+
+    shape: tuple[int, int, int]
+    dtype: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    colours: frozenset[tuple[int, ...]] = frozenset()
+    look: Look | None = None
+
+
+class Seen(NamedTuple):
+    """What reading a pair told: the fault, or both of its sides; `places` says in words where each lies."""
+
+    name: str
+    files: tuple[Path, ...]
+    places: tuple[str, ...]
+    fault: str | None
+    sides: tuple[Side, ...]
+
+
+def survey(pairs: Pairs, *, colours: bool = False, closely: bool = False, threads: int = 2) -> Iterator[Seen]:
+    """Read every pair, in order; `colours` collects those of the target, `closely` adds a look at the pixels."""
+
+    def see(index: int) -> Seen:
+        name = pairs.names[index]
+        files = pairs.files(index)
+        places = tuple(map(shown, files)) or (name, name)
+        try:
+            raw = pairs.read(index)
+        except UserError as error:
+            return Seen(name, files, places, str(error), ())
+        target = describe(raw.target, colours=colours, closely=closely)
+        source = target if raw.source is raw.target else describe(raw.source, closely=closely)
+        return Seen(name, files, places, None, (source, target))
+
+    return in_order(see, len(pairs), threads)
+
+
+def describe(image: Array, *, colours: bool = False, closely: bool = False) -> Side:
+    """Say what an image holds."""
+    channels = image.shape[2]
+    bands = [image[..., channel] for channel in range(channels)]  # far faster than along an axis of the whole
+    return Side(
+        image.shape,
+        image.dtype.name,
+        tuple(float(band.min()) for band in bands),
+        tuple(float(band.max()) for band in bands),
+        _colours(image.reshape(-1, channels)) if colours else frozenset(),
+        look_at(image) if closely else None,
+    )
+
+
+def _colours(flat: Array) -> frozenset[tuple[int, ...]]:
+    """The distinct colours of (pixels, channels), or _TOO_MANY."""
+    if flat.dtype == np.uint8 and flat.shape[1] == 3:  # as one number each: a hundred times as fast
+        red, green, blue = flat.T.astype(np.uint32)
+        numbers = np.unique(red << 16 | green << 8 | blue)
+        distinct = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1)
+    else:
+        distinct = np.unique(flat, axis=0)
+    return _TOO_MANY if len(distinct) > MAX_COLOURS else frozenset(map(tuple, distinct.tolist()))
+
+
+def odd_ones(
+    seen: Sequence[Seen], sides: Sequence[str] = ("source", "target"), *, photos: bool = False
+) -> dict[int, str]:
+    """The faults by place in `seen`: those met in reading, and other channels or another depth than most have.
+
+    Photos to be coloured may differ in their channels. What is wrong with both sides of a pair is told in one fault.
+    """
+    faults = {index: [one.fault] for index, one in enumerate(seen) if one.fault is not None}
+    sound = {index: one for index, one in enumerate(seen) if one.fault is None}
+    for place, side in enumerate(sides):
+        kinds = Counter(_kind(one.sides[place], photos) for one in sound.values())
+        for index, one in sound.items():
+            kind = _kind(one.sides[place], photos)
+            usual, count = kinds.most_common(1)[0]
+            if kind != usual:
+                faults.setdefault(index, []).append(
+                    f"{one.places[place]}: the {side} has {_in_words(*kind)}, where {count} of {len(sound)} have "
+                    f"{_in_words(*usual)}: make them alike"
+                )
+    return {index: "; ".join(dict.fromkeys(found)) for index, found in faults.items()}
+
+
+def unlike_train(seen: Sequence[Seen], usual: Sequence[Encoding]) -> dict[int, str]:
+    """The faults by place in `seen`: those met in reading, and images that do not become what train has."""
+    faults = {index: [one.fault] for index, one in enumerate(seen) if one.fault is not None}
+    for place, encoding in enumerate(usual):
+        for index, one in enumerate(seen):
+            reason = refused(one.sides[place], encoding) if one.fault is None else None
+            if reason is not None:
+                faults.setdefault(index, []).append(f"{one.places[place]}: {reason}")
+    return {index: "; ".join(dict.fromkeys(found)) for index, found in faults.items()}
+
+
+def refused(side: Side, encoding: Encoding) -> str | None:
+    """Why an image is not of the encoding and does not become so; None if it does."""
+    try:
+        encoding.accept(np.zeros((1, 1, side.shape[2]), side.dtype))
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def usual_encodings(train: Sequence[Seen], *, photos: bool = False) -> tuple[Encoding, ...]:
+    """The channels and the depth that most images of each side have, photos being one side; none without a pair."""
+    sound = [one for one in train if one.fault is None]
+    if not sound:
+        return ()
+    if photos:
+        return (Encoding("lightness", 3, Counter(one.sides[0].dtype for one in sound).most_common(1)[0][0]),)
+    usual = [Counter(_kind(one.sides[place], False) for one in sound).most_common(1)[0][0] for place in (0, 1)]
+    return tuple(Encoding("photo", channels, dtype) for channels, dtype in usual)
+
+
+def _kind(side: Side, photos: bool) -> tuple[int, str]:
+    """Channels, of which photos to be coloured may have any (0), and depth."""
+    return (0 if photos else side.shape[2]), side.dtype
+
+
+def _in_words(channels: int, dtype: str) -> str:
+    return f"{channels} channel{'s' * (channels != 1)} of {dtype}" if channels else f"values of {dtype}"
+
+
+def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Codec:
+    """How the pairs become tensors: by the options, or else by what was seen of the training pairs.
+
+    Raises:
+        UserError: the labels to translate to have too many colours to be a palette.
+    """
+    sources, targets = ([one.sides[place] for one in seen if one.fault is None] for place in (0, 1))
+    suffixes = [path.suffix.lower() for path in pairs.files(0)] or [".png", ".png"]
+    if data.target_kind == "lab":
+        return Codec(
+            _encoding("lightness", sources, data.source_range, suffixes[0]),
+            _encoding("chroma", targets, data.target_range or data.source_range, suffixes[1]),
+        )
+    source = _encoding(data.source_kind, sources, data.source_range, suffixes[0])
+    target = _encoding(data.target_kind, targets, data.target_range, suffixes[1])
+    if data.source_onehot is not None:
+        colours = load_palette(data.source_onehot).colours
+        source = replace(source, kind="onehot", palette=colours)
+    if data.target_kind == "labels":
+        target = replace(target, palette=_palette(data, targets))
+    return Codec(source, target)
+
+
+def _encoding(kind: Kind, sides: Sequence[Side], wished: tuple[float, float] | None, suffix: str) -> Encoding:
+    channels, dtype = sides[0].shape[2], sides[0].dtype
+    is_lab = kind in ("lightness", "chroma")
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    lows = np.min([side.low for side in sides], axis=0)
+    highs = np.max([side.high for side in sides], axis=0)
+    if wished is not None:
+        low, high = (wished[0],), (wished[1],)
+    elif (dtype == "uint8" and not (kind == "labels" and channels == 1)) or (is_lab and dtype in LARGEST):
+        low, high = (0.0,), (LARGEST[dtype],)
+    elif is_lab:
+        low, high = (float(lows.min()),), (float(highs.max()),)
+    else:
+        low, high = tuple(map(float, lows)), tuple(map(float, highs))
+    channels = 3 if is_lab else channels
+    if suffix not in (".tif", ".tiff", ".npy"):
+        suffix = ".png" if channels in (1, 3, 4) and dtype in LARGEST else ".tif"
+    return Encoding(kind, channels, dtype, low, high, (), suffix)
+
+
+def _palette(data: DataOptions, targets: Sequence[Side]) -> tuple[tuple[int, ...], ...]:
+    if data.target_palette is not None:
+        return load_palette(data.target_palette).colours
+    colours = frozenset[tuple[int, ...]]().union(*(side.colours for side in targets))
+    if len(colours) > MAX_COLOURS:
+        raise UserError(
+            f"--target_kind labels: the targets have more than {MAX_COLOURS} colours, as JPEG files of labels do: "
+            "name the palette that they stand for with --target_palette"
+        )
+    return tuple(sorted(colours))
+
+
+_SAMPLED = 20  # pairs
+_IGNORE = 255  # in all channels: what people give pixels that are of no class
+_MOST, _FEW = 0.5, 0.15  # shares of pixels; compression alone gives up to 0.12
+
+Progress = Callable[[Iterable[Seen], int, str], Iterable[Seen]]  # hands through so many pairs of a phase
+
+
+class TrainingSet(NamedTuple):
+    """The pairs of both phases; `skipped` names those left out by phase, `faults` says why.
+
+    `remarks` are sentences on what a user may not have meant.
+    """
+
+    train: PhasePairs
+    val: PhasePairs
+    codec: Codec
+    skipped: Mapping[str, Sequence[str]]
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def open_training_set(data: DataOptions, progress: Progress) -> TrainingSet:
+    """Open the pairs, read each of them once, and measure what the options leave open.
+
+    Raises:
+        UserError: files or pairs are faulty and skip_bad is not set; or something is unknown without reading them.
+    """
+    train, val = _open_both(data)
+    colours = data.target_kind == "labels" and data.target_palette is None
+    if not len(train):
+        reason = (
+            f"no pair is left: {train.faults[0]}" if train.faults else "all pairs are kept out: lower --val_fraction"
+        )
+        raise UserError(f"--dataroot {shown(data.dataroot)}: there is nothing to train on, {reason}")
+    if not data.check or (data.dataroot == "generated" and not colours):
+        codec = _from_the_first(data, train)
+        return TrainingSet(train.of(codec), val.of(codec), codec, {}, train.faults)
+    seen = list(progress(survey(train, colours=colours), len(train), "train"))
+    odd = odd_ones(seen)
+    sound = [one for index, one in enumerate(seen) if index not in odd]
+    if not sound:
+        raise UserError(f"no pair of train can be used: {odd[0]}")
+    codec = measured(data, train, sound)
+    val = val.of(codec)
+    unreadable = {one.name: one.fault for one in progress(survey(val), len(val), "val") if one.fault is not None}
+    faults = (*dict.fromkeys((*train.faults, *val.faults)), *odd.values(), *unreadable.values())
+    if faults and not data.skip_bad:
+        raise UserError(refusal(faults, data))
+    skipped = {"train": [seen[index].name for index in odd], "val": list(unreadable)}
+    train, val = train.without(skipped["train"]), val.without(skipped["val"])
+    train = train.of(codec)
+    return TrainingSet(train, val, codec, skipped, faults, (*_out_of_range(codec, sound), *_of_no_class(train)))
+
+
+def reopen_training_set(data: DataOptions, codec: Codec, skipped: Mapping[str, Sequence[str]]) -> TrainingSet:
+    """Open the pairs of a run that is resumed: what was measured and left out at its start stays so."""
+    train, val = (
+        pairs.without(skipped.get(phase, ())).of(codec)
+        for phase, pairs in zip(("train", "val"), _open_both(data), strict=True)
+    )
+    return TrainingSet(train, val, codec, skipped)
+
+
+def _out_of_range(codec: Codec, seen: Sequence[Seen]) -> list[str]:
+    """Sentences on values that a range, given or known, would clip.
+
+    Raises:
+        UserError: a range holds none of the values.
+    """
+    remarks = []
+    for place, (side, encoding) in enumerate(zip(("source", "target"), codec, strict=True)):
+        low, high = min(min(one.sides[place].low) for one in seen), max(max(one.sides[place].high) for one in seen)
+        first, last = min(encoding.low), max(encoding.high)
+        found = f"the {side}s hold values from {low:g} to {high:g}"
+        if low < high and (high <= first or last <= low):
+            raise UserError(f"--{side}_range {first:g},{last:g}: {found}: give a range that has them inside")
+        if encoding.kind != "onehot" and (low < first or high > last):
+            remarks.append(f"{found}: those outside {first:g} to {last:g} are clipped")
+    return remarks
+
+
+def _of_no_class(train: PhasePairs) -> list[str]:
+    """Sentences on label maps with pixels that the palette has no class for, by a sample of the pairs.
+
+    Raises:
+        UserError: they are most of the pixels.
+    """
+    assert train.codec is not None
+    if not any(encoding.palette for encoding in train.codec):
+        return []
+    sample = [train.read(index) for index in range(0, len(train), max(len(train) // _SAMPLED, 1))]
+    remarks = []
+    for place, (side, encoding) in enumerate(zip(("source", "target"), train.codec, strict=True)):
+        images = [(pair.source, pair.target)[place] for pair in sample]
+        strange = [encoding.strangers(image) for image in images]
+        meant = [mask & (image != _IGNORE).any(axis=2) for mask, image in zip(strange, images, strict=True)]
+        share, doubtful = (mean(float(mask.mean()) for mask in masks) for masks in (strange, meant))
+        numbers = f"; its numbers are 0 to {len(encoding.palette) - 1}" if encoding.is_numbered else ""
+        found = f"{share:.2%} of the {side}s' pixels are of no class of the palette{numbers}"
+        if doubtful > _MOST:
+            raise UserError(
+                f"{found}: see whether the direction is right, and whether the images hold its colours, or numbers of "
+                "its classes"
+            )
+        if share > (0 if encoding.is_numbered else _FEW):
+            remarks.append(found)
+    return remarks
+
+
+def _open_both(data: DataOptions) -> tuple[PhasePairs, PhasePairs]:
+    return open_pairs(data, "train").first(data.max_dataset_size), open_pairs(data, "val")
+
+
+def _from_the_first(data: DataOptions, train: PhasePairs) -> Codec:
+    """How pairs become tensors, where the first one is all that may be read."""
+    (seen,) = survey(train.first(1))
+    if seen.fault is not None:
+        raise UserError(seen.fault)
+    needed = _unknown(data, *seen.sides)
+    if needed:
+        raise UserError(f"--check false reads the first pair alone: give {' and '.join(needed)}, or leave it out")
+    return measured(data, train, [seen])
+
+
+def _unknown(data: DataOptions, source: Side, target: Side) -> list[str]:
+    """The options that have to say what only reading every pair tells."""
+    if data.target_kind == "lab":
+        return [] if data.source_range or source.dtype in LARGEST else ["--source_range LO,HI"]
+    has_classes = data.target_kind == "labels"
+    unknown = {
+        "--source_range LO,HI": data.source_range is None
+        and _is_measured(source, data.source_kind == "labels", data.source_onehot is not None),
+        "--target_range LO,HI": data.target_range is None and _is_measured(target, has_classes, has_classes),
+        "--target_palette PALETTE": has_classes and data.target_palette is None,
+    }
+    return [flag for flag, is_unknown in unknown.items() if is_unknown]
+
+
+def _is_measured(side: Side, has_classes: bool, has_palette: bool) -> bool:
+    """Whether the range of a side follows from its values: that of deep images, and of class numbers."""
+    if side.shape[2] == 1 and has_palette:
+        return False
+    return side.dtype != "uint8" or (has_classes and side.shape[2] == 1)

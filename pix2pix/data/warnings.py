@@ -1,0 +1,246 @@
+"""What is suspicious in a data set without being wrong."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from pix2pix.checkpoint import sha256_of
+from pix2pix.data.io import find_images, find_others, jpeg_quality
+from pix2pix.data.validate import Seen, refused, usual_encodings
+from pix2pix.errors import shown
+
+PLAIN = 0.95  # share of one colour from which a picture shows nothing
+LEADING = 0.5  # share of one colour that is odd where that colour hardly ever leads
+SELDOM = 0.01  # of the images
+USUAL = 0.1  # of the images
+FEW = 64  # distinct colours of a label map, at most
+_NAMED = 3  # files of equal content that are named; the others are counted
+_JPEGS = 100  # files of a phase whose compression is looked at, at least
+_FEWER_BYTES = 0.85
+_QUALITIES_APART = 5
+_LOW, _MANY = 4, 16  # rows at most, and more channels: an image whose axes are in another order
+_MEANT = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"} | {
+    "test": "test",
+    "testing": "test",
+}
+
+Phases = Mapping[str, Sequence[Seen]]
+
+
+class Oddity(NamedTuple):
+    """A sentence, and the pairs that it is about if these are single ones."""
+
+    sentence: str
+    pairs: tuple[Seen, ...] = ()
+
+
+class _Jpeg(NamedTuple):
+    quality: float
+    size: float  # bytes per pixel
+
+
+class _File(NamedTuple):
+    path: Path
+    phase: str
+    pair: Seen
+
+
+def oddities(phases: Phases, *, photos: bool = False) -> list[Oddity]:
+    """What a user may want to know of sound pairs; of photos, which are both sides of their pairs, once."""
+    sides = {1: "the photo"} if photos else {0: "A", 1: "B"}
+    sound = {phase: [one for one in seen if one.fault is None] for phase, seen in phases.items()}
+    all_pairs = [one for seen in sound.values() for one in seen]
+    found = [oddity for place, side in sides.items() for oddity in _plain(all_pairs, place, side)]
+    found += [oddity for place in sides for oddity in _channels_first(all_pairs, place)]
+    found += _twice(sound)
+    found += [] if photos else _other_channels(sound)
+    for place, side in {} if photos else sides.items():
+        found += _labels(all_pairs, place, side)
+    for files, side in (((0,), "A"), ((1,), "B"), ((0, 1), "the photos" if photos else "A|B")):
+        found += _compressed_otherwise({phase: _jpegs(seen, files) for phase, seen in sound.items()}, side)
+    return found
+
+
+def unread(root: Path, folders: Collection[Path], layouts: Mapping[str, str]) -> list[Oddity]:
+    """What lies in a data set outside the `folders` of its phases, and files of other kinds.
+
+    `layouts` are phrases saying where the phases are read from.
+
+    Raises:
+        ImageError: a folder cannot be listed.
+    """
+    beside: dict[Path, list[Path]] = defaultdict(list)
+    for path in find_images(root):
+        beside[path.parent].append(path)
+    outside: dict[Path, list[Path]] = defaultdict(list)
+    for folder, paths in beside.items():
+        place = _outermost(folder, root, folders)
+        if place is not None:
+            outside[place] += paths
+    found = [
+        Oddity(
+            f"{_count(paths, 'image')} in {shown(place)}, such as {shown(paths[0])}: not read{_meant(place, layouts)}"
+        )
+        for place, paths in outside.items()
+    ]
+    kinds: dict[str, list[Path]] = defaultdict(list)
+    for path in find_others(root):
+        kinds[path.suffix.lower() or "no suffix"].append(path)
+    return found + [
+        Oddity(f"{_count(paths, 'file')} of {shown(kind)}, such as {shown(paths[0])}: not read")
+        for kind, paths in kinds.items()
+    ]
+
+
+def _outermost(folder: Path, root: Path, read: Collection[Path]) -> Path | None:
+    """The outermost folder on the way to this one with nothing in it that is read; itself beside such; None in it."""
+    place = root
+    for part in (*folder.relative_to(root).parts, ""):
+        if place in read:
+            return None
+        if not any(one.is_relative_to(place) for one in read):
+            return place
+        place /= part
+    return folder
+
+
+def _meant(place: Path, layouts: Mapping[str, str]) -> str:
+    """What may have been meant by a folder that is not read."""
+    name = place.name.casefold()
+    side = name[-1:].upper() if name.endswith(("a", "b")) else ""
+    phase = _MEANT.get(name.removesuffix(side.lower()))
+    if phase is not None and phase in layouts:
+        return f": {phase} is {layouts[phase]}"
+    return f": call it {phase}{side}/" if phase and place.name != phase + side else ""
+
+
+def _count(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"
+
+
+def _plain(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
+    """Images of one colour, or mostly of one that leads in hardly any other."""
+    looks = [(one, look) for one in pairs if (look := one.sides[place].look)]
+    leads = Counter(look.colour for _, look in looks)
+    is_usual = sum(look.share >= PLAIN for _, look in looks) > max(1, USUAL * len(looks))  # as of drawn edges
+    found = []
+    for one, look in looks:
+        stands_out = look.share >= LEADING and leads[look.colour] <= SELDOM * len(looks)
+        if stands_out or (look.share >= PLAIN and not is_usual):
+            found.append(Oddity(f"{one.places[place]}: {look.share:.0%} of {side} is one colour", (one,)))
+    return found
+
+
+def _channels_first(pairs: Sequence[Seen], place: int) -> list[Oddity]:
+    """Images that are hardly anything but channels."""
+    deep = [one for one in pairs if one.sides[place].shape[0] <= _LOW and one.sides[place].shape[2] > _MANY]
+    if not deep:
+        return []
+    height, width, channels = deep[0].sides[place].shape
+    more = f" (and {len(deep) - 1} more)" if len(deep) > 1 else ""
+    what = f"{channels} channels of a {height}x{width} image"
+    return [Oddity(f"{deep[0].places[place]}{more}: {what}: are channels first? put them last", tuple(deep))]
+
+
+def _other_channels(phases: Phases) -> list[Oddity]:
+    """Images of val and test that are converted to the channels of train."""
+    usual = usual_encodings(phases.get("train", ()))
+    found = []
+    for phase, seen in phases.items():
+        for place, encoding in enumerate(usual if phase != "train" else ()):
+            others = [
+                one
+                for one in seen
+                if one.sides[place].shape[2] != encoding.channels and refused(one.sides[place], encoding) is None
+            ]
+            if others:
+                found.append(
+                    Oddity(
+                        f"{phase}: {len(others)} of {len(seen)} {'AB'[place]} have other channels than train, such as "
+                        f"{others[0].places[place]} with {others[0].sides[place].shape[2]} for {encoding.channels}: "
+                        "photos are converted, label maps refused",
+                        tuple(others),
+                    )
+                )
+    return found
+
+
+def _twice(phases: Phases) -> list[Oddity]:
+    """Files of equal content: between phases, scores flatter; inside one, a pair just counts more."""
+    alike: dict[object, list[_File]] = defaultdict(list)  # what equal files have in common, known without reading
+    for phase, seen in phases.items():
+        for one in seen:
+            paths = tuple(dict.fromkeys(one.files))
+            for path, key in zip(paths, one.sides if len(paths) == 2 else [one.sides], strict=False):
+                alike[key].append(_File(path, phase, one))
+    found = []
+    for candidates in alike.values():
+        same: dict[str, list[_File]] = defaultdict(list)
+        for file in candidates if len(candidates) > 1 else ():
+            same[sha256_of(file.path)].append(file)
+        found += [_copies(files) for files in same.values() if len(files) > 1]
+    return found
+
+
+def _copies(files: Sequence[_File]) -> Oddity:
+    named = [shown(file.path) for file in files[:_NAMED]]
+    more = [f"{len(files) - _NAMED} more"] if len(files) > _NAMED else []
+    phases = list(dict.fromkeys(file.phase for file in files))
+    leak = f", in {' and '.join(phases)}: scores will flatter" if len(phases) > 1 else ""
+    return Oddity(f"{' and '.join(named + more)} are the same file{leak}", tuple(file.pair for file in files))
+
+
+def _labels(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
+    """A side that looks like label maps, which options treat as such, above all where colours are mixed."""
+    looks = [look for one in pairs if (look := one.sides[place].look)]
+    if not looks:
+        return []
+    distinct = median(look.distinct for look in looks)
+    palette, count = Counter(look.palette for look in looks).most_common(1)[0]
+    if palette is not None and count >= len(looks) / 2 and distinct > FEW:
+        return [
+            Oddity(
+                f"{side} looks like label maps in the colours of `{palette}`, mixed by JPEG or resizing: as the source "
+                f"--source_onehot {palette}, as the target --target_kind labels --target_palette {palette} clean them"
+            )
+        ]
+    if distinct <= FEW:
+        what = f"the colours of `{palette}`" if palette else f"few colours (about {distinct:.0f}), as label maps have"
+        return [Oddity(f"{side} has {what}: --source_kind labels or --target_kind labels keep them from being mixed")]
+    return []
+
+
+def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> list[Oddity]:
+    """Phases whose JPEG files were saved at another quality, or hold far fewer bytes a pixel: compressed twice?"""
+    jpegs = {phase: found for phase, found in phases.items() if found}
+    if not jpegs:
+        return []
+    qualities = {phase: median(jpeg.quality for jpeg in found) for phase, found in jpegs.items()}
+    if max(qualities.values()) - min(qualities.values()) >= _QUALITIES_APART:
+        said = ", ".join(f"{phase} about {quality:.0f}" for phase, quality in qualities.items())
+        return [Oddity(f"the JPEG quality of {side} differs between phases: {said}")]
+    sizes = {phase: median(jpeg.size for jpeg in found) for phase, found in jpegs.items()}
+    most = max(sizes, key=lambda phase: sizes[phase])
+    return [
+        Oddity(
+            f"{phase}: the JPEG files of {side} hold {1 - sizes[phase] / sizes[most]:.0%} fewer bytes a pixel than "
+            f"those of {most}, at the same quality: plainer pictures, or compressed twice"
+        )
+        for phase in sizes
+        if sizes[phase] < _FEWER_BYTES * sizes[most]
+    ]
+
+
+def _jpegs(seen: Sequence[Seen], places: tuple[int, ...]) -> list[_Jpeg]:
+    """Some of the JPEG files that hold just these sides of their pairs."""
+    of_them = [one for one in seen if one.files and len(set(one.files)) == 3 - len(places)]
+    found = []
+    for one in of_them[:: max(len(of_them) // _JPEGS, 1)]:
+        path = one.files[places[0]]
+        quality = jpeg_quality(path)
+        if quality is not None:
+            pixels = sum(one.sides[place].shape[0] * one.sides[place].shape[1] for place in places)
+            found.append(_Jpeg(quality, path.stat().st_size / pixels))
+    return found

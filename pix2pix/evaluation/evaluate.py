@@ -1,0 +1,222 @@
+"""Evaluate all images: means, pooled scores, distances, bootstrap intervals."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pix2pix.config.tools import SegmentationOptions
+from pix2pix.data.codec import Codec
+from pix2pix.data.labels import load_palette, palette_of
+from pix2pix.data.limits import MAX_PIXELS
+from pix2pix.errors import UserError
+from pix2pix.evaluation.distances import RANGES, frechet_distance, intersection, kernel_distance
+from pix2pix.evaluation.metric_networks import Absent, Instruments
+from pix2pix.evaluation.protocol import protocol
+from pix2pix.evaluation.score import HISTOGRAMS, Confusions, Measured, Picture, Scorer, interval, mean_interval
+from pix2pix.evaluation.segmentation import Classes, SegmentationScores, counted, scores
+
+Metric = dict[str, Any]
+_ARE_LABELS = "the outputs are label maps, not photos"
+INVISIBLE = "the outputs are neither grey nor RGB photos"
+_CLASS_SCORES: Mapping[str, Callable[[SegmentationScores], Tensor]] = {
+    "pixel accuracy": lambda scores: scores.pixel_accuracy,
+    "class accuracy": lambda scores: scores.class_accuracy,
+    "class IoU": lambda scores: scores.class_iou,
+}
+
+
+class Summary(NamedTuple):
+    """What is said of all images, as plain values for JSON."""
+
+    metrics: dict[str, Metric]
+    classes: dict[str, dict[str, float]] | None
+    histograms: dict[str, Any] | None
+
+
+def absent(why: str) -> Metric:
+    """Return what stands for a metric that was not computed."""
+    return {"not_computed": why}
+
+
+def summarise(measured: Sequence[Measured], scorer: Scorer, segmentation_lacks: str) -> Summary:
+    """Average and pool what was measured; `segmentation_lacks` says why classes are not, where they are not."""
+    metrics = {name: _mean(measured, name) for name in ("L1", "PSNR", "SSIM")}
+    metrics |= _lpips(measured, scorer) | _distances(measured, scorer) | _colours(measured, scorer)
+    confusions = [one.confusions for one in measured if one.confusions is not None]
+    metrics |= _segmentation(confusions, segmentation_lacks)
+    return Summary(metrics, _classes(confusions, scorer), _histograms(measured))
+
+
+def _mean(measured: Sequence[Measured], name: str) -> Metric:
+    values = torch.tensor([one.scores[name] for one in measured], dtype=torch.float64)
+    return {"value": values.mean().item(), "interval": list(mean_interval(values))}
+
+
+def _blind(scorer: Scorer) -> str | None:
+    """Say why nothing that looks at photos is computed, if that is so."""
+    return None if scorer.are_visible else _ARE_LABELS if scorer.are_labels else INVISIBLE
+
+
+def _lpips(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
+    network = scorer.instruments.lpips
+    name = "LPIPS" if isinstance(network, Absent) else network.name
+    if why := _blind(scorer) or (network.why if isinstance(network, Absent) else None):
+        return {name: absent(why)}
+    return {name: _mean(measured, name)}
+
+
+def _distances(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
+    """Compare the outputs' features with the truths', all together: by Inception's, and by another network's."""
+    found: dict[str, Metric] = {}
+    inception, distance = scorer.instruments.inception, scorer.instruments.distance
+    by = "" if isinstance(distance, Absent) else f" ({distance.name})"
+    for network, names in (
+        (inception, ("FID", "KID")),
+        (distance, (f"Frechet distance{by}", f"kernel distance{by}")),
+    ):
+        why = _blind(scorer) or (network.why if isinstance(network, Absent) else None)
+        if why is None and len(measured) < 2:
+            why = "a distance of sets needs 2 images at least"
+        if why is not None or isinstance(network, Absent):
+            found |= {name: absent(str(why)) for name in names}
+            continue
+        outputs, truths = torch.stack([one.features[network.name] for one in measured]).unbind(dim=1)
+        mean, deviation = kernel_distance(outputs, truths)
+        found[names[0]] = {"value": frechet_distance(outputs, truths)}
+        found[names[1]] = {"value": mean, "deviation": deviation}
+    return found
+
+
+def _colours(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
+    """Intersect the histograms of all outputs together with those of all truths."""
+    if why := _blind(scorer):
+        return {name: absent(why) for name in HISTOGRAMS}
+    counts = torch.stack([one.histograms for one in measured if one.histograms is not None]).double()
+    found = {}
+    for channel, name in enumerate(HISTOGRAMS):
+        outputs, truths = counts[:, 0, channel], counts[:, 1, channel]
+
+        def shared(drawn: Tensor, outputs: Tensor = outputs, truths: Tensor = truths) -> Tensor:
+            return intersection(drawn @ outputs, drawn @ truths)
+
+        everything = shared(torch.ones(1, len(counts), dtype=torch.float64))
+        found[name] = {"value": everything.item(), "interval": list(interval(shared, len(counts)))}
+    return found
+
+
+def _segmentation(confusions: Sequence[Confusions], lacks: str) -> dict[str, Metric]:
+    """Score the classes of all pixels together; `of_truth` are the scores of the true photos."""
+    if sum(int(one.output.sum()) for one in confusions) == 0:
+        return {name: absent(lacks) for name in _CLASS_SCORES}
+    matrices = torch.stack([one.output for one in confusions]).double()
+    photos = [one.truth for one in confusions if one.truth is not None]
+    found = {}
+    for name, chosen in _CLASS_SCORES.items():
+
+        def score(drawn: Tensor, chosen: Callable[[SegmentationScores], Tensor] = chosen) -> Tensor:
+            return chosen(scores((drawn @ matrices.flatten(1)).reshape(-1, *matrices.shape[1:])))
+
+        found[name] = {
+            "value": chosen(scores(matrices.sum(dim=0))).item(),
+            "interval": list(interval(score, len(matrices))),
+        }
+        if photos:
+            found[name]["of_truth"] = chosen(scores(torch.stack(photos).sum(dim=0))).item()
+    return found
+
+
+def _classes(confusions: Sequence[Confusions], scorer: Scorer) -> dict[str, dict[str, float]] | None:
+    if not confusions or scorer.classes is None:
+        return None
+    found = scores(torch.stack([one.output for one in confusions]).sum(dim=0))
+    columns = found.accuracies.tolist(), found.ious.tolist(), found.pixels.tolist()
+    return {
+        name: {"accuracy": accuracy, "IoU": iou, "pixels": int(pixels)}
+        for name, accuracy, iou, pixels in zip(scorer.classes.names, *columns, strict=True)
+    }
+
+
+def _histograms(measured: Sequence[Measured]) -> dict[str, Any] | None:
+    """The counts of all pixels, by channel: what Figure 7 of the paper shows."""
+    counts = [one.histograms for one in measured if one.histograms is not None]
+    if not counts:
+        return None
+    pooled = torch.stack(counts).sum(dim=0)
+    sides = {
+        side: dict(zip(RANGES, pooled[place].tolist(), strict=True)) for place, side in enumerate(("output", "truth"))
+    }
+    return {"bins": pooled.shape[-1], "ranges": {name: list(ends) for name, ends in RANGES.items()}, **sides}
+
+
+_NO_PALETTE = "the label maps have no palette: give --palette"
+_NO_PIXEL = "no pixel of the label maps is of a class that is counted"
+
+
+class Evaluation(NamedTuple):
+    """What was measured: of all images, of each, and how."""
+
+    summary: Summary
+    measured: Sequence[Measured]
+    protocol: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the parts of metrics.json that are about images."""
+        images = {one.name: dict(one.scores) for one in self.measured}
+        return {**self.summary._asdict(), "images": images, "protocol": self.protocol}
+
+
+def scorer_of(
+    options: SegmentationOptions, codec: Codec | None, instruments: Instruments, max_pixels: int | None = None
+) -> Scorer:
+    """Choose how images are measured: as photos, or as label maps by their colours.
+
+    Raises:
+        UserError: a palette cannot be used, or the options say what these images are not.
+    """
+    classes = _select_classes(options, codec, instruments)
+    if classes is None and options.ignore is not None and options.segmenter is None:
+        raise UserError("--ignore names classes, and there are none: give --segmenter or --palette too")
+    return Scorer(codec, instruments, classes, max_pixels or MAX_PIXELS)
+
+
+def evaluate(
+    pictures: Sequence[Picture],
+    scorer: Scorer,
+    progress: Callable[[Sequence[Picture]], Iterable[Picture]] = iter,
+) -> Evaluation:
+    """Measure pictures one by one, so that none influences another, and sum up; `progress` may show how far it is.
+
+    Raises:
+        UserError: a file cannot be used, sizes differ, or there are no label maps for a segmenter.
+    """
+    if not isinstance(scorer.instruments.segmenter, Absent) and any(picture.labels is None for picture in pictures):
+        raise UserError("--segmenter is scored against label maps: give their folder by --labels")
+    measured = [scorer.measure(picture) for picture in progress(pictures)]
+    return Evaluation(summarise(measured, scorer, _lacks(scorer)), measured, protocol(measured, scorer))
+
+
+def _lacks(scorer: Scorer) -> str:
+    """Say why there are no scores of classes, where there are none."""
+    segmenter = scorer.instruments.segmenter
+    if scorer.are_labels:
+        return _NO_PALETTE if scorer.classes is None else _NO_PIXEL
+    if isinstance(segmenter, Absent):
+        return segmenter.why
+    return _NO_PIXEL if scorer.are_visible else INVISIBLE
+
+
+def _select_classes(options: SegmentationOptions, codec: Codec | None, instruments: Instruments) -> Classes | None:
+    """Return the classes that are counted; None: there is nothing that tells classes."""
+    ignore, segmenter = options.ignore or (), instruments.segmenter
+    are_labels = codec is not None and codec.target.is_labels
+    if options.segmenter is not None:
+        if are_labels:
+            raise UserError("--segmenter looks at photos, and these outputs are label maps: leave it out")
+        return None if isinstance(segmenter, Absent) else counted(segmenter.palette, ignore)
+    if options.palette is not None:
+        return counted(load_palette(options.palette), ignore)
+    if are_labels and codec is not None and codec.target.palette:
+        return counted(palette_of(codec.target.palette), ignore)
+    return None

@@ -1,0 +1,285 @@
+"""Experiments: a grid of runs, each trained and evaluated once."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pix2pix import checkpoint
+from pix2pix.checkpoint import sha256_of
+from pix2pix.config.base import OptionError, as_dict, build, leaves, one_line, values
+from pix2pix.config.experiment import Changes, Experiment
+from pix2pix.config.losses import FeatureOptions, readers
+from pix2pix.config.parse import Asked, stored_options
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.config.tools import EvaluateOptions
+from pix2pix.config.yaml import load_yaml
+from pix2pix.errors import UserError
+from pix2pix.evaluation.metric_networks import Absent, Instruments
+from pix2pix.evaluation.protocol import networks_of
+from pix2pix.evaluation.score import Picture, find_pictures, folders
+
+
+class Cell(NamedTuple):
+    """One choice of each axis and one seed: what to train, and how to evaluate it.
+
+    `labels` has one of each axis, in their order; `evaluate` holds the options of evaluating that were given.
+    """
+
+    labels: tuple[str, ...]
+    seed: int
+    options: Pix2PixOptions
+    evaluate: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of its experiment: its folder's name."""
+        return f"{' '.join(self.labels)}_{self.seed}"
+
+
+class Result(NamedTuple):
+    """A cell whose run is trained and evaluated.
+
+    `run` is the name of the run that the cell uses, `folder` the evaluated one: output/, source/, target/ and
+    metrics.json, whose content is `metrics`.
+    """
+
+    cell: Cell
+    run: str
+    folder: Path
+    metrics: Mapping[str, Any]
+
+
+_SWITCHES = ("statistics", "dropout")  # of both: recorded by the training, chosen anew when evaluating
+
+
+def cells(experiment: Experiment, scale: Mapping[str, Any], asked: Asked) -> list[Cell]:
+    """Return the cells, seed by seed; `scale` holds the options of the scale that is asked for.
+
+    Defaults < base < scale < what all change < command line, which may not name what choices differ in < choices.
+
+    Raises:
+        OptionError: the options of a cell contradict each other, two cells would have one name, or an option of the
+            command line is read by no run or is what choices differ in.
+    """
+    seeds = experiment.seeds if asked.options.seeds is None else asked.options.seeds
+    _check_varied(experiment, asked)
+    begun = {**experiment.base, **scale, **experiment.changes.at(asked.options.scale)}
+    points = [list(point) for point in product(*(choices.items() for choices in experiment.axes.values()))]
+    found = [_cell(experiment, begun, point, seed, asked) for seed in seeds for point in points]
+    _check_names(found, experiment)
+    _check_read(found, asked.training)
+    return found
+
+
+def _cell(
+    experiment: Experiment,
+    begun: Mapping[str, Any],
+    point: Sequence[tuple[str, Changes]],
+    seed: int,
+    asked: Asked,
+) -> Cell:
+    labels = tuple(label for label, _ in point)
+    where = f"{one_line(experiment.file)}: {' '.join(labels)}"
+    name = f"{experiment.name}_{' '.join(labels)}_{seed}"
+    leaves(Pix2PixOptions)["name"].check(name, where)
+    given = dict(begun)
+    evaluate = dict(experiment.changes.evaluate)
+    for _, choice in point:
+        given |= choice.at(asked.options.scale)
+        evaluate |= choice.evaluate
+    given |= {
+        option: value for option, value in asked.training.items() if _is_read(option, {**given, **asked.training})
+    }
+    evaluate |= asked.evaluation
+    try:
+        options = build(Pix2PixOptions, given | {"name": name, "seed": seed})
+        _check_evaluation(options, evaluate)
+    except OptionError as error:
+        raise OptionError(f"{where}: {error}") from None
+    return Cell(labels, seed, options, evaluate)
+
+
+def _check_evaluation(options: Pix2PixOptions, evaluate: Mapping[str, Any]) -> None:
+    """See that what the options train can be evaluated so, which would come out only when it is trained.
+
+    Raises:
+        OptionError: it cannot.
+    """
+    build(EvaluateOptions, {"name": options.run.name, **evaluate})
+    switches = {name: value for name, value in evaluate.items() if name in _SWITCHES and value is not None}
+    build(Pix2PixOptions, values(options) | switches)
+    if evaluate.get("segmenter") is not None and options.data.target_kind == "labels":
+        raise OptionError("--segmenter looks at photos, and these outputs are label maps: leave it out")
+
+
+def _is_read(option: str, given: Mapping[str, Any]) -> bool:
+    """Tell whether a run reads an option: those of features are for the runs whose losses compare features."""
+    return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in readers(option))
+
+
+def _check_varied(experiment: Experiment, asked: Asked) -> None:
+    """See that the command line leaves alone what tells the choices apart, or their labels would not be true."""
+    for axis, choices in experiment.axes.items():
+        varied = {name for choice in choices.values() for name in (*choice.at(asked.options.scale), *choice.evaluate)}
+        if both := [option for option in (*asked.training, *asked.evaluation) if option in varied]:
+            raise OptionError(
+                f"--{both[0]}: it is what choices of {one_line(axis)} differ in, and cannot be given for all; "
+                "leave it out, or write an experiment of your own"
+            )
+
+
+def _check_names(found: Sequence[Cell], experiment: Experiment) -> None:
+    """See that no two cells would share a folder, on file systems that know no capitals either."""
+    names: dict[str, Cell] = {}
+    for cell in found:
+        other = names.setdefault(cell.options.run.name.casefold(), cell)
+        if other is not cell:
+            raise OptionError(
+                f"{one_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} "
+                f"would have one folder, {cell.name}; choose other labels"
+            )
+
+
+def _check_read(found: Sequence[Cell], given: Mapping[str, Any]) -> None:
+    for option in given:
+        if option in FeatureOptions.model_fields and not any(_compares(cell.options, option) for cell in found):
+            raise OptionError(f"--{option}: no run of this experiment has a loss that reads it; leave it out")
+
+
+def _compares(options: Pix2PixOptions, option: str) -> bool:
+    return any(getattr(options.loss, weight) for weight in readers(option))
+
+
+FREE = frozenset(
+    {
+        *("name", "checkpoints_dir", "device", "fast", "compile", "num_workers", "loader_timeout"),
+        *("cache", "cache_gb", "max_pixels"),
+        *("log_every", "val_every", "save_every", "keep", "best_metric", "stop_at", "resume", "overwrite", "dry_run"),
+        *("check", "tile"),
+    }
+)
+"""Options that change nothing of what is learnt."""
+
+
+class Run(NamedTuple):
+    """A run that was begun: `step` was made last; `networks_only`: no further one can follow."""
+
+    name: str
+    options: Pix2PixOptions
+    step: int
+    pairs: int
+    networks_only: bool
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are made."""
+        return self.step >= (self.options.train.steps or math.inf)
+
+    def is_named(self, name: str) -> bool:
+        """Whether it has the name that an experiment gives, or that with the number of `free_name`."""
+        return re.fullmatch(re.escape(name) + r"(_\d+)?", self.name) is not None
+
+
+def identity(options: Pix2PixOptions) -> dict[str, Any]:
+    """Return the options that say what is learnt, by name, but for the number of steps."""
+    return {name: value for name, value in values(options).items() if name not in FREE and name != "steps"}
+
+
+def find(wanted: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
+    """Return the run in a folder of runs that learns, or learnt, exactly what is wanted.
+
+    A finished one comes before one to resume, and one of the wanted name before others.
+    """
+    alike = [
+        (name, options)
+        for name, options in _stored(checkpoints_dir)
+        if identity(options) == identity(wanted) and wanted.train.steps in (None, options.train.steps)
+    ]
+    opened = [run for name, options in alike if (run := _opened(checkpoints_dir / name, options))]
+    usable = [run for run in opened if _is_as_long(wanted, run) and (run.is_finished or not run.networks_only)]
+    order = sorted(usable, key=lambda run: (not run.is_finished, run.name != wanted.run.name, -run.step, run.name))
+    return order[0] if order else None
+
+
+def free_name(name: str, checkpoints_dir: Path) -> str:
+    """Return the name for a new run: this one, or it and a number where its folder has the steps of another run."""
+    number = 1
+    while _has_steps(checkpoints_dir / (tried := name if number == 1 else f"{name}_{number}")):
+        number += 1
+    return tried
+
+
+def _has_steps(folder: Path) -> bool:
+    return folder.is_dir() and bool(checkpoint.steps(folder))
+
+
+def _stored(checkpoints_dir: Path) -> Sequence[tuple[str, Pix2PixOptions]]:
+    """Return the options of all runs of pix2pix; what cannot be read is no run that could be used."""
+    found = []
+    for file in sorted(checkpoints_dir.glob("*/options.yaml")):
+        try:
+            options = stored_options(load_yaml(file), str(file))
+        except OptionError:
+            continue
+        if isinstance(options, Pix2PixOptions):
+            found.append((file.parent.name, options))
+    return found
+
+
+def _opened(folder: Path, options: Pix2PixOptions) -> Run | None:
+    """Return a run as far as it came; None where no step is kept."""
+    content, _ = checkpoint.newest_sound(folder)
+    if content is None:
+        return None
+    pairs = content["description"].get("pairs", 0)
+    return Run(folder.name, options, content["step"], pairs, not content["optimizers"])
+
+
+def _is_as_long(wanted: Pix2PixOptions, run: Run) -> bool:
+    """Tell whether the numbers of steps agree; where none is given it follows from the pairs that the run has."""
+    train = wanted.train
+    epochs = train.n_epochs + train.n_epochs_decay
+    return run.options.train.steps == (train.steps or math.ceil(epochs * run.pairs / train.batch_size))
+
+
+def networks(instruments: Instruments) -> dict[str, Any]:
+    """Return what tells the networks that measure from others, as plain values."""
+    segmenter = instruments.segmenter
+    return {"segmenter": None if isinstance(segmenter, Absent) else segmenter.sha256, **networks_of(instruments)}
+
+
+def evaluated_before(
+    folder: Path, options: EvaluateOptions, run: Path, by: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return the content of the folder's metrics.json if it answers these options for the run as it is now.
+
+    The pictures that were measured have to be there, and the `networks` that measured them are those at hand now.
+    """
+    try:
+        content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        asked, translator = content["asked"], content["translator"]
+        same = asked == as_dict(options)
+        same &= translator["sha256"] == sha256_of(checkpoint.resolve(run, str(options.epoch)))
+        same &= _networks_of(content["protocol"]) == by
+        same &= {picture.name for picture in pictures_of(folder) if picture.labels} == set(content["images"])
+    except (OSError, ValueError, LookupError, TypeError, UserError):
+        return None
+    return content if same else None
+
+
+def pictures_of(folder: Path) -> list[Picture]:
+    """Bring the images of a cell's folder together; their labels are the sources.
+
+    Raises:
+        UserError: some are not there.
+    """
+    return find_pictures(folders(folder, None, None))
+
+
+def _networks_of(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    seen_by = (protocol["segmentation"] or {}).get("seen_by")
+    return {"segmenter": seen_by["sha256"] if isinstance(seen_by, dict) else None, **protocol["networks"]}

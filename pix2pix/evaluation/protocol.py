@@ -1,0 +1,178 @@
+"""metrics.json: the metrics and how they were measured; the files that are compared."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
+
+from pix2pix import __version__, checkpoint
+from pix2pix.checkpoint import sha256_of
+from pix2pix.config.pix2pix import Pix2PixOptions
+from pix2pix.data.codec import Codec, Encoding
+from pix2pix.errors import UserError, shown
+from pix2pix.evaluation.distances import BINS, RANGES
+from pix2pix.evaluation.metric_networks import Absent, Instruments
+from pix2pix.evaluation.score import LEVEL, SAMPLES, Measured, Scorer
+from pix2pix.inference.translator import LoadedTranslator
+from pix2pix.runtime.environment import version_of
+
+TRANSLATION_FILE = "translation.json"
+
+
+class Translation(NamedTuple):
+    """Who made the results, as plain values, and how their files become tensors."""
+
+    translator: dict[str, Any]
+    codec: Codec
+
+
+def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> Translation:
+    """Describe the translations, by the checkpoint of a run's folder, of a phase's pairs that are sized so."""
+    options: Any = translator.options  # of runs on pairs
+    switches: dict[str, str | None] = {"statistics": None, "dropout": None}
+    if isinstance(options, Pix2PixOptions):
+        switches = {"statistics": options.test.statistics, "dropout": options.test.dropout}
+    described = {
+        "name": run.name,
+        "model": options.model,
+        "step": translator.step,
+        "sha256": sha256_of(checkpoint.path_of(run, translator.step)),
+        "direction": options.data.direction,
+        **switches,
+        "seed": options.run.seed,
+        "phase": phase,
+        "size": size,
+    }
+    return Translation(described, translator.codec)
+
+
+def write_translation(folder: Path, translation: Translation) -> None:
+    """Write folder/translation.json."""
+    codec = {side: encoding.as_dict() for side, encoding in translation.codec._asdict().items()}
+    content = {"translator": translation.translator, "codec": codec}
+    (folder / TRANSLATION_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_translation(folder: Path) -> Translation | None:
+    """Read folder/translation.json; None where there is none, for the images come from elsewhere.
+
+    Raises:
+        UserError: it cannot be read as what `write_translation` wrote.
+    """
+    path = folder / TRANSLATION_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        codec = Codec(**{side: Encoding.from_dict(stored) for side, stored in content["codec"].items()})
+        return Translation(dict(content["translator"]), codec)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{shown(path)} is not as test.py wrote it: make the results anew by test.py") from error
+
+
+METRICS_FILE, FORMAT = "metrics.json", 1
+_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "torchmetrics", "onnxruntime")
+_ABSENT_RULE = (
+    "means over all counted classes, a class without true pixels counting as 0: with k of {count} classes present a "
+    "perfect segmentation scores k/{count}"
+)
+
+
+def protocol(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any]:
+    """Say how it was measured, as plain values."""
+    sizes = Counter(f"{height}x{width}" for height, width in (one.size for one in measured))
+    return {
+        "images": len(measured),
+        "sizes": dict(sorted(sizes.items())),
+        "L1": "mean absolute difference on [-1, 1]",
+        "PSNR": "decibels, of the mean squared difference of each image, at most 100",
+        "SSIM": "Gaussian window of 11 pixels and sigma 1.5, means over positions and channels",
+        "means": "L1, PSNR, SSIM and LPIPS are means over images",
+        "histograms": {
+            "bins": BINS,
+            "ranges": {name: list(ends) for name, ends in RANGES.items()},
+            "of": "CIE Lab under D65, sRGB decoded; the pixels of all images together; the smaller shares added up",
+        },
+        "networks": networks_of(scorer.instruments),
+        "segmentation": _segmentation(measured, scorer),
+        "bootstrap": {
+            "samples": SAMPLES,
+            "level": LEVEL,
+            "seed": 0,
+            "of": "images, drawn with replacement; percentiles",
+            "without": "FID and Frechet distances grow by repeated images; KID and kernel distances tell a deviation",
+        },
+        "versions": {"pix2pix": __version__} | {name: version_of(name) for name in _PACKAGES},
+    }
+
+
+def networks_of(instruments: Instruments) -> dict[str, Any]:
+    """Return, as plain values, the networks whose features are compared, by what is computed with them."""
+    found: dict[str, Any] = {}
+    for use, network in (("FID, KID", instruments.inception), ("distances", instruments.distance)):
+        if not isinstance(network, Absent):
+            found[use] = {"name": network.name, "sha256": network.sha256, "resize": network.resize}
+    if not isinstance(lpips := instruments.lpips, Absent):
+        found["LPIPS"] = {"name": lpips.name, "sha256": lpips.sha256, "heads_sha256": lpips.heads_sha256}
+    return found
+
+
+def _segmentation(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any] | None:
+    if scorer.classes is None:
+        return None
+    segmenter, names = scorer.instruments.segmenter, scorer.classes.names
+    rows = [one.confusions.output.sum(dim=1).tolist() for one in measured if one.confusions is not None]
+    pixels = [sum(column) for column in zip(*rows, strict=True)] or [0] * len(names)
+    return {
+        "seen_by": "nearest colour of the palette"
+        if isinstance(segmenter, Absent)
+        else {"name": segmenter.name, "sha256": segmenter.sha256, **segmenter.described},
+        "truth": "label maps, by the nearest colour of the palette; pixels far from every colour are left out",
+        "classes": names,
+        "present": [name for name, count in zip(names, pixels, strict=True) if count],
+        "ignored": list(scorer.classes.ignored),
+        "absent": _ABSENT_RULE.format(count=len(names)),
+    }
+
+
+def write_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
+    """Write folder/metrics.json, whole or not at all, and return its path.
+
+    Raises:
+        UserError: it cannot be written; an older one is then left as it was.
+    """
+    path, temporary = folder / METRICS_FILE, folder / f".{METRICS_FILE}.{os.getpid()}"
+    text = json.dumps({"format": FORMAT, **content}, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    with _writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # a name that is no valid UTF-8 is there as lone surrogates, which JSON escapes
+            temporary.write_text(text, encoding="ascii")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and see that metrics.json can be written there, before all is measured.
+
+    Raises:
+        UserError: it cannot.
+    """
+    with _writing(folder / METRICS_FILE):
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell of a file that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{shown(path)} cannot be written: {error.strerror or error}; choose another --out") from error

@@ -1,0 +1,271 @@
+"""Which styles an image is to be translated in, and how."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pix2pix.config.test import check_used
+from pix2pix.config.types import did_you_mean
+from pix2pix.data.arrays import Array, convert_channels, fitted, kept, resize
+from pix2pix.data.codec import as_rgb, read_rgb_array, rgb_tensor
+from pix2pix.data.color import keep_colours, match_colours
+from pix2pix.data.limits import MAX_PIXELS
+from pix2pix.data.pillow import from_pil
+from pix2pix.errors import ImageError, UserError, shown
+from pix2pix.methods.base import Styles
+from pix2pix.networks.canvas import Canvas
+
+Picture: TypeAlias = Image.Image | npt.NDArray[Any] | Tensor | str | Path
+
+
+def style_picture(picture: Picture, longest: int) -> Tensor:
+    """Return a style picture as (1, 3, H, W) in [-1, 1], its longer side as wished.
+
+    An array is (H, W) or (H, W, C) of 8 or 16 bits, or floats from 0 to 1; a tensor ([1,] C, H, W) is in [-1, 1].
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    array = _array(picture, "style", images_of=(-1.0, 1.0))
+    return rgb_tensor(resize(array, fitted(array.shape[:2], longest)))[None]
+
+
+def mask(picture: Picture, size: tuple[int, int]) -> Tensor:
+    """Return a mask as (1, 1, H, W) in [0, 1]: an array as of a style picture, or bool; a tensor is in [0, 1].
+
+    Raises:
+        UserError: it is of another size than the content, black everywhere, or cannot be used.
+    """
+    array = _array(picture, "masks", images_of=(0.0, 1.0), max_pixels=max(MAX_PIXELS, size[0] * size[1]))
+    if array.shape[:2] != size:
+        (height, width), (content_height, content_width) = array.shape[:2], size
+        raise UserError(
+            f"masks: {_called(picture)} is {height}x{width} and the content {content_height}x{content_width}; "
+            "both need one size"
+        )
+    grey = (rgb_tensor(convert_channels(array, 1))[None] + 1) / 2
+    if not grey.any():
+        raise UserError(f"masks: {_called(picture)} is black everywhere; white is where its style is painted")
+    return grey
+
+
+def _array(picture: Picture, role: str, images_of: tuple[float, float], max_pixels: int = MAX_PIXELS) -> Array:
+    """Return a picture (H, W, 3) of uint8, uint16 or floats from 0 to 1; tensors have the range that is told."""
+    if isinstance(picture, str | Path):
+        try:
+            return read_rgb_array(picture, max_pixels)
+        except ImageError as error:
+            raise UserError(f"{role}: {error}") from error
+    if isinstance(picture, Image.Image) and picture.width * picture.height > 0:
+        array = from_pil(picture)
+    elif isinstance(picture, np.ndarray) and picture.ndim in (2, 3) and picture.size > 0:
+        array = picture if picture.ndim == 3 else picture[..., np.newaxis]
+    elif isinstance(picture, Tensor) and _is_picture(picture):
+        low, high = images_of
+        flat = picture.detach().cpu().float().reshape(-1, *picture.shape[-2:])
+        array = ((flat - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).contiguous().numpy()
+    else:
+        shape = tuple(picture.shape) if isinstance(picture, np.ndarray | Tensor) else getattr(picture, "size", "")
+        raise UserError(
+            f"{role}: got {type(picture).__name__} {shape}; a file, a PIL image, an array (H, W[, C]) or a float "
+            "tensor ([1,] C, H, W) is needed"
+        )
+    try:
+        return as_rgb(kept(array))
+    except ImageError as error:
+        raise UserError(f"{role}: {error}") from error
+
+
+def _is_picture(tensor: Tensor) -> bool:
+    is_single = tensor.ndim in (2, 3) or (tensor.ndim == 4 and len(tensor) == 1)
+    return is_single and (tensor.is_floating_point() or tensor.dtype == torch.bool) and tensor.numel() > 0
+
+
+def _called(picture: Picture) -> str:
+    return shown(picture) if isinstance(picture, str | Path) else "one of them"
+
+
+KeepColours = Literal["none", "luminance", "coral"]
+STYLE_SIZE = 512  # Huang and Belongie's, at test time too
+_LONGEST = 65535  # pixels of a style picture, as of the option
+_ROWS = 256  # whose colours are kept at a time
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What `LoadedTranslator.translate` takes beside the image, under the same names."""
+
+    style: Any = None
+    style_weights: Sequence[float] | None = None
+    masks: Sequence[Picture] | None = None
+    alpha: float | None = None
+    keep_colours: KeepColours = "none"
+    style_size: int | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """The names of what was said."""
+        said = {name: value for name, value in vars(self).items() if value is not None}
+        return [name for name in said if name != "keep_colours" or self.keep_colours != "none"]
+
+    @property
+    def needs_whole_content(self) -> bool:
+        """Whether the content has to be in memory as a whole."""
+        return self.masks is not None or self.keep_colours == "coral"
+
+    @property
+    def chosen(self) -> list[Any]:
+        """The styles, one or several."""
+        return list(self.style) if isinstance(self.style, list | tuple) else [self.style]
+
+    @property
+    def regions(self) -> list[Picture] | None:
+        """The masks, one or several; None: there are none."""
+        masks: Any = self.masks
+        if masks is None:
+            return None
+        is_several = isinstance(masks, list | tuple) or (isinstance(masks, np.ndarray | Tensor) and masks.ndim > 2)
+        return list(masks) if is_several else [masks]
+
+
+def styles_of(
+    manner: Manner, model: str, names: Sequence[str], size: tuple[int, int], content: Callable[[], Tensor]
+) -> Styles | None:
+    """Return what a method is told to paint a content of this height and width; None: it is told nothing.
+
+    `names` are those of the styles that were trained; `content` gives it as (1, 3, H, W) in [-1, 1].
+
+    Raises:
+        UserError: the method has no use for something, or needs more; numbers or sizes do not fit each other.
+    """
+    check_used(model, manner.given, prefix="")
+    _check_colours(manner.keep_colours, model)
+    if model not in ("conditional", "adain"):
+        return None
+    if manner.style is None or not manner.chosen:
+        needed = f"one of {', '.join(names)}" if model == "conditional" else "a picture"
+        raise UserError(f"style: a run of {model} needs {needed}, or several that are blended")
+    weights = _weights(manner.style_weights, len(manner.chosen))
+    alpha = 1.0 if manner.alpha is None else manner.alpha
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
+        raise UserError(f"alpha: got {alpha!r}; a number from 0 to 1 is needed")
+    told = Styles(weights=weights, masks=_masks(manner, model, size), alpha=float(alpha))
+    if model == "conditional":
+        return told._replace(numbers=[style_number(style, names) for style in manner.chosen])
+    pictures = [style_picture(each, _style_size(manner.style_size)) for each in manner.chosen]
+    if manner.keep_colours == "coral":
+        colours = content().cpu()
+        pictures = [match_colours(picture, colours).clamp(-1, 1) for picture in pictures]
+    return told._replace(pictures=pictures)
+
+
+def style_number(style: object, names: Sequence[str]) -> int:
+    """Return the place, from 0, of a style that is told by its name or its number from 1.
+
+    Raises:
+        UserError: there is no such style.
+    """
+    if isinstance(style, str) and style in names:
+        return names.index(style)
+    if isinstance(style, int | np.integer) or (isinstance(style, str) and style.isdecimal()):
+        number = int(style)
+        if 1 <= number <= len(names):
+            return number - 1
+    hint = did_you_mean(style, names) if isinstance(style, str) else ""
+    got = " ".join(repr(style).split())  # that of an array has many lines
+    raise UserError(f"style: got {got:.80}; {', '.join(names)} or a number from 1 to {len(names)} is needed{hint}")
+
+
+def _weights(weights: Sequence[float] | None, styles: int) -> Sequence[float] | None:
+    if weights is None:
+        return None
+    try:
+        numbers = [float(weight) for weight in weights]
+    except (TypeError, ValueError):
+        numbers = [-1.0] * styles
+    if len(numbers) != styles:
+        raise UserError(_unequal("style_weights", len(numbers), styles))
+    if not all(0 <= number < float("inf") for number in numbers) or not any(numbers):
+        raise UserError(f"style_weights: got {weights!r}; numbers >= 0 are needed, one of them above")
+    return numbers
+
+
+def _masks(manner: Manner, model: str, size: tuple[int, int]) -> list[Tensor]:
+    """Read the masks of a content of this height and width.
+
+    Raises:
+        UserError: one cannot be used, or they would change nothing, or what goes with them would.
+    """
+    if manner.regions is None:
+        return []
+    if len(manner.regions) != len(manner.chosen):
+        raise UserError(_unequal("masks", len(manner.regions), len(manner.chosen)))
+    masks = [mask(each, size) for each in manner.regions]
+    if model == "conditional" and len(masks) == 1:
+        raise UserError("masks: a run of conditional paints all of the content, so one style needs none; leave it out")
+    if model == "adain" and manner.style_weights is not None:
+        raise UserError("style_weights: with masks adain blends no styles; leave one of them out")
+    return masks
+
+
+def _style_size(size: object) -> int:
+    if size is None:
+        return STYLE_SIZE
+    if not isinstance(size, int | np.integer) or not 0 < size <= _LONGEST:
+        raise UserError(f"style_size: got {size!r}; a whole number from 1 to {_LONGEST} is needed")
+    return int(size)
+
+
+def _unequal(name: str, count: int, styles: int) -> str:
+    return f"{name}: got {count} for {styles} style{'s' * (styles != 1)}; give one for each, in their order"
+
+
+def _check_colours(wished: str, model: str) -> None:
+    if wished not in ("none", "luminance", "coral"):
+        raise UserError(f"keep_colours: got {wished!r}; none, luminance or coral is needed")
+    if wished == "coral" and model != "adain":
+        raise UserError(
+            f"keep_colours: coral recolours style pictures, and a run of {model} reads none; luminance is the other way"
+        )
+
+
+class KeptColours:
+    """A canvas whose translation gets the colours of its source: its lightness alone is painted."""
+
+    def __init__(self, canvas: Canvas):
+        self.canvas = canvas
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.canvas.size
+
+    @property
+    def count(self) -> int:
+        """How many images."""
+        return self.canvas.count
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all of the source is in memory."""
+        return self.canvas.is_in_memory
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """Return a window of the source."""
+        return self.canvas.read(rows, columns)
+
+    def write(self, rows: slice, columns: slice, image: Tensor) -> None:
+        """Put a window of the translation in its place, recoloured a few rows at a time."""
+        for top in range(rows.start, rows.stop, _ROWS):
+            band = slice(top, min(top + _ROWS, rows.stop))
+            painted = image[..., band.start - rows.start : band.stop - rows.start, :]
+            source = self.canvas.read(band, columns).to(painted.device)
+            self.canvas.write(band, columns, keep_colours(painted.to(torch.float32), source))

@@ -1,0 +1,104 @@
+"""The networks of AdaIN: the VGG-19 encoder, frozen, and the decoder.
+
+Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 6.1; the
+network is that of Simonyan and Zisserman 2015, with reflection padding.
+
+Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 6.1:
+nearest neighbours double the size in place of pools, all padding is reflection, and there are no norms, which would
+bring all images to one style.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from pix2pix.networks.conv import Conv
+from pix2pix.networks.feature_extractor import FeatureExtractor
+from pix2pix.networks.receptive_field import Stage, stages_of
+
+Blocks = Sequence[Sequence[int]]  # channels of each convolution; between two blocks the size is halved or doubled
+VGG19_TO_RELU4_1: Blocks = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))
+
+
+class Encoder(nn.Module):
+    """VGG-19 to relu4_1, whose weights come from a `FeatureExtractor` or from a checkpoint, and stay as they are.
+
+    Unlike those of an extractor they are in the state_dict: what translates with them needs no other file. Input
+    (N, 3, H, W) in [-1, 1], output (N, 512, H / 8, W / 8); H and W are multiples of `multiple` = 16, so that 2x2
+    features are left to reflect.
+    """
+
+    multiple = 16
+
+    def __init__(self, blocks: Blocks = VGG19_TO_RELU4_1):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, block in zip(channels_before(blocks), blocks, strict=True):
+            for inputs, outputs in pairwise((before, *block)):
+                layers += [Conv(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
+            layers += [nn.MaxPool2d(2, 2)]
+        self.layers = nn.Sequential(*layers[:-1]).requires_grad_(False)
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, extractor: FeatureExtractor) -> Self:
+        """Copy the weights of a VGG-19, rescaled or not, that goes to relu4_1 or further.
+
+        What it does to the image before goes into the first convolution, which reflection padding allows.
+        """
+        encoder = cls().to(extractor.scale)
+        own, others = (
+            [layer for layer in layers if isinstance(layer, nn.Conv2d)] for layers in (encoder.layers, extractor.steps)
+        )
+        for mine, other in zip(own, others, strict=False):  # of which there may be more
+            assert mine.bias is not None
+            assert other.bias is not None
+            mine.weight.copy_(other.weight)
+            mine.bias.copy_(other.bias)
+        first = own[0]
+        assert first.bias is not None
+        first.bias += (first.weight * extractor.shift).sum((1, 2, 3))
+        first.weight *= extractor.scale
+        return encoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to the activations of relu4_1, (N, 512, H / 8, W / 8)."""
+        features: Tensor = self.layers(image)
+        return features
+
+    def stages(self) -> list[Stage]:
+        """Return the same network for images that are translated by windows."""
+        return stages_of([self.layers], (-1,), 0)
+
+
+def channels_before(blocks: Blocks) -> list[int]:
+    """Return how many channels each block reads; the first sees an image in colours."""
+    return [3, *(block[-1] for block in blocks[:-1])]
+
+
+class Decoder(nn.Module):
+    """Convolutions of 3x3 between the channels of an encoder, in the opposite order, and nothing behind the last one.
+
+    Input (N, 512, H, W), output (N, 3, 8 H, 8 W), trained to lie in [-1, 1]; H and W are 2 at least.
+    """
+
+    def __init__(self, blocks: Blocks = VGG19_TO_RELU4_1):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for behind, block in reversed(list(zip(channels_before(blocks), blocks, strict=True))):
+            for inputs, outputs in pairwise((*reversed(block), behind)):
+                layers += [Conv(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
+            layers += [nn.Upsample(scale_factor=2)]
+        self.layers = nn.Sequential(*layers[:-2])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, 512, H, W) to images (N, 3, 8 H, 8 W)."""
+        image: Tensor = self.layers(features)
+        return image
+
+    def stages(self, place: int) -> list[Stage]:
+        """Return the same network for images that are translated by windows, its input being the stage before place."""
+        return stages_of([self.layers], (place - 1,), place)

@@ -1,0 +1,316 @@
+"""The weights of a backbone: downloaded, from a file, or random."""
+
+import hashlib
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from pix2pix.checkpoint import sha256_of
+from pix2pix.errors import UserError
+from pix2pix.networks.backbone_architectures import STUDY, Architecture, NormOf
+
+FLAVOURS = ("torchvision", "caffe")
+CAFFE_MEANS = (123.68, 116.779, 103.939)  # of red, green and blue, from 0 to 255
+IMAGENET_MEANS, IMAGENET_DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # from 0 to 1
+
+
+class WeightsFile(NamedTuple):
+    """What a file holds: tensors by name, what it says of them, and the hash of its bytes."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+    sha256: str
+
+    def without_prefix(self, names: Sequence[str]) -> "WeightsFile":
+        """Return the file with its tensors named as a network names them, if they are so but for a prefix."""
+        prefixes = {"", *(key.removesuffix(names[0]) for key in self.tensors if key.endswith("." + names[0]))}
+        best = max(sorted(prefixes), key=lambda prefix: sum(prefix + name in self.tensors for name in names))
+        named = {key.removeprefix(best): x for key, x in self.tensors.items() if key.startswith(best)}
+        return self._replace(tensors=named)
+
+    def tensor(self, name: str, shape: Sequence[int]) -> Tensor:
+        """Return a tensor as float32.
+
+        Raises:
+            UserError: it has another shape.
+        """
+        found = self.tensors[name]
+        if tuple(found.shape) != tuple(shape) or not found.is_floating_point():
+            raise UserError(
+                f"--weights {self.path}: {name} is {_shape(found.shape)} {str(found.dtype).partition('.')[2]} and must "
+                f"be {_shape(shape)} of floating point: it is of another network than --backbone"
+            )
+        return found.float()
+
+
+def read_weights(path: Path, hash_start: str = "", *, option: str = "--weights") -> WeightsFile:
+    """Read a file of weights: safetensors if its name ends so, else what torch.save made of a state dict.
+
+    Its SHA-256, in hexadecimal digits, must start with `hash_start`; `option` is what named the file.
+
+    Raises:
+        UserError: it is not there, damaged, or no such file.
+    """
+    try:
+        sha256 = sha256_of(path)
+    except OSError as error:
+        raise UserError(
+            f"{option} {path}: it cannot be read ({error.strerror}); give a .safetensors or .pth file"
+            + (", or use imagenet or random" if option == "--weights" else "")
+        ) from error
+    if not sha256.startswith(hash_start):
+        raise UserError(f"{option} {path}: it is damaged (its SHA-256 is not that of its name): delete the file")
+    try:
+        tensors, metadata = _safetensors(path) if path.suffix == ".safetensors" else (_state_dict(path), {})
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged archives have many ways to fail
+        raise UserError(
+            f"{option} {path}: it is damaged, or no safetensors file or state dict of tensors alone; get it anew"
+        ) from error
+    return WeightsFile(path, tensors, metadata, sha256)
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = content.get("state_dict", content)  # as training scripts save it
+    tensors = {str(name): x for name, x in content.items() if isinstance(x, Tensor)}
+    if not tensors:
+        raise ValueError("no tensors")
+    return tensors
+
+
+def flavour_of(file: WeightsFile, wished: str | None) -> str:
+    """Return what input the weights were trained on: as the file's metadata say, else as is wished, else torchvision.
+
+    A file says it as `flavour`, or in words as `preprocess`: the means of Caffe's models, or the means and deviations
+    of torchvision's.
+
+    Raises:
+        UserError: the file contradicts the wish, or says what is not understood while nothing is wished.
+    """
+    said = file.metadata.get("flavour")
+    words = file.metadata.get("preprocess")
+    if said is None and words is not None:
+        said = _flavour_in(words) or wished
+        if said is None:
+            raise UserError(
+                f"--weights {file.path}: its preprocessing {words!r} is not understood; say which is meant by "
+                "--weights_flavour torchvision or caffe"
+            )
+    said = said or wished or "torchvision"
+    if said not in FLAVOURS:
+        raise UserError(f"--weights {file.path}: its flavour is {said!r}; allowed: {', '.join(FLAVOURS)}")
+    if wished not in (None, said):
+        raise UserError(f"--weights {file.path} is of {said} flavour: leave --weights_flavour {wished} out")
+    return said
+
+
+def _flavour_in(words: str) -> str | None:
+    numbers = [float(number) for number in re.findall(r"\d*\.\d+|\d+", words)]
+    triples = set(zip(numbers, numbers[1:], numbers[2:], strict=False))
+    if CAFFE_MEANS in triples and IMAGENET_DEVIATIONS not in triples:
+        return "caffe"
+    return "torchvision" if {IMAGENET_MEANS, IMAGENET_DEVIATIONS} <= triples else None
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "a number"
+
+
+PATIENCE = 5.0  # seconds of silence
+
+
+def url_of(backbone: str) -> str:
+    """Return where torchvision's first ImageNet weights of a backbone lie.
+
+    Raises:
+        UserError: it is a study network, for which there are none.
+    """
+    if backbone in STUDY:
+        raise UserError(
+            f"--weights imagenet: nobody publishes weights of {backbone}; use --weights random or --weights FILE"
+        )
+    from torchvision import models  # takes seconds
+
+    url: str = models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+    return url
+
+
+def imagenet_place(backbone: str) -> Path:
+    """Return where torch hub keeps a backbone's ImageNet weights, whether they are there or not.
+
+    Raises:
+        UserError: it is a study network, for which there are none.
+    """
+    return Path(torch.hub.get_dir()) / "checkpoints" / url_of(backbone).rpartition("/")[2]
+
+
+def imagenet_file(backbone: str) -> Path:
+    """Return the file of a backbone's ImageNet weights, downloaded if it is not there yet.
+
+    Raises:
+        UserError: it is not there and cannot be downloaded.
+    """
+    url, path = url_of(backbone), imagenet_place(backbone)
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _impatient():  # the file gets its name when it is complete and its hash is right
+            torch.hub.download_url_to_file(url, str(path), hash_of(path))
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"--weights imagenet: {path} is not there, and {url} cannot be downloaded ({error}): "
+            "put the file there, or use --weights FILE or --weights random"
+        ) from error
+    return path
+
+
+def hash_of(path: Path) -> str:
+    """Return how the SHA-256 of a file of torchvision's starts: its name ends with that."""
+    return path.stem.rpartition("-")[2]
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let connections that say nothing fail: torch.hub has no limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+class Kernel(NamedTuple):
+    """The weights of one convolution, float32: (O, C, H, W) and (O)."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Found(NamedTuple):
+    """A file of weights, where it comes from in words, and the input that they expect."""
+
+    file: WeightsFile
+    source: str
+    flavour: str
+
+
+class Weights(NamedTuple):
+    """The weights of a network by convolution, where they come from in words, and the input that they expect."""
+
+    kernels: dict[str, Kernel]
+    source: str
+    sha256: str
+    flavour: str
+
+
+def find(backbone: str, weights: str, flavour: str | None) -> Found | None:
+    """Read the file of a backbone's weights; None if they are random.
+
+    Raises:
+        UserError: there is none, or it is of another flavour.
+    """
+    if weights in ("random", "imagenet") and flavour == "caffe":
+        raise UserError(f"--weights_flavour caffe is about a file of weights, and --weights is {weights}: leave it out")
+    if weights == "random":
+        return None
+    path = imagenet_file(backbone) if weights == "imagenet" else Path(weights)
+    file = read_weights(path, hash_of(path) if weights == "imagenet" else "")
+    said = flavour_of(file, flavour)
+    return Found(file, f"imagenet ({path.name})" if weights == "imagenet" else f"{path} ({said})", said)
+
+
+def load(backbone: str, found: Found | None, seed: int, network: Architecture, places: dict[str, str]) -> Weights:
+    """Return the weights of a network that was built up to its deepest layer.
+
+    `places` names the module of each layer that the backbone has.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    if found is None:
+        return _random(backbone, seed, network)
+    file = found.file.without_prefix([f"{name}.weight" for name in network.convolutions()])
+    _check_complete(file, backbone, network, places)
+    kernels = {name: _kernel(file, name, x, network.norms.get(name)) for name, x in network.convolutions().items()}
+    return Weights(kernels, found.source, file.sha256, found.flavour)
+
+
+def _random(backbone: str, seed: int, network: Architecture) -> Weights:
+    """Draw the weights as torchvision does, each network from the front: its layers don't depend on how many there are.
+
+    VGGs and ResNets: N(0, 2 / (O H W)); others: uniform with variance 2 / (C H W), SqueezeNet's own. GoogLeNet's and
+    Inception's own are so small or large that without a training run's BatchNorm activations fade or explode.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    kernels, digest = {}, hashlib.sha256()
+    for name, convolution in network.convolutions().items():
+        weight = torch.empty(convolution.weight.shape)
+        if backbone in ("googlenet", "inception_v3", "squeezenet1_1"):
+            nn.init.kaiming_uniform_(weight, generator=generator)
+        else:
+            nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        if name in network.norms:
+            weight /= (1 + network.norms[name].eps) ** 0.5  # what an untrained norm in evaluation mode does
+        kernels[name] = Kernel(weight, torch.zeros(len(weight)))
+        digest.update(weight.numpy().tobytes())
+    return Weights(kernels, f"random, seed {seed}", digest.hexdigest(), "torchvision")
+
+
+def _kernel(file: WeightsFile, name: str, convolution: nn.Conv2d, norm: NormOf | None) -> Kernel:
+    """Read one convolution and fold the norm behind it into it, if the file has not."""
+    outputs = (convolution.out_channels,)
+    first, *others = _needed(file, name, norm)
+    weight = file.tensor(first, convolution.weight.shape)
+    vectors = [file.tensor(key, outputs) for key in others]
+    if norm is None or len(vectors) == 1:
+        return Kernel(weight, vectors[0])
+    gain, shift, mean, variance = (x.double() for x in vectors)
+    scale = gain / (variance + norm.eps).sqrt()
+    folded = weight.double() * scale.view(-1, 1, 1, 1)
+    return Kernel(folded.float(), (shift - mean * scale).float())
+
+
+def _needed(file: WeightsFile, name: str, norm: NormOf | None) -> tuple[str, ...]:
+    """The names of a convolution's tensors in the file: its bias, or where it is not folded those of the norm."""
+    is_folded = norm is None or (f"{name}.bias" in file.tensors and f"{norm.name}.weight" not in file.tensors)
+    if norm is None or is_folded:
+        return f"{name}.weight", f"{name}.bias"
+    return f"{name}.weight", *(f"{norm.name}.{part}" for part in ("weight", "bias", "running_mean", "running_var"))
+
+
+def _check_complete(file: WeightsFile, backbone: str, network: Architecture, places: dict[str, str]) -> None:
+    """See that the file has all the tensors, and else say how far it goes."""
+    needed = [key for name in network.convolutions() for key in _needed(file, name, network.norms.get(name))]
+    missing = [key for key in needed if key not in file.tensors]
+    if not missing:
+        return
+    keys = list(network.steps)
+    whole = next(number for number, key in enumerate(keys) if missing[0].startswith(key + "."))
+    held = [layer for layer, place in places.items() if place in keys[:whole]]
+    if not held:
+        raise UserError(
+            f"--weights {file.path}: it holds no weights of {backbone} ({missing[0]} is missing); give a file of that "
+            "network, or name the file's network by --backbone"
+        )
+    deepest = [layer for layer, place in places.items() if place == keys[-1]][-1]
+    raise UserError(
+        f"--weights {file.path}: it holds layers up to {held[-1]}, and {deepest} is asked for ({missing[0]} is "
+        "missing); ask for those layers alone, or give another file"
+    )

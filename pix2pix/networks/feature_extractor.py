@@ -1,0 +1,218 @@
+"""Features of a frozen backbone, for losses to compare."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pix2pix.config.backbones import check_layers, places
+from pix2pix.errors import UserError
+from pix2pix.networks.backbone_architectures import Padding, Pooling, architecture, smallest_side
+from pix2pix.networks.backbone_weights import CAFFE_MEANS, IMAGENET_DEVIATIONS, IMAGENET_MEANS, find, load
+
+_PROBE = 64  # side of the image by which memory is estimated
+
+
+class FeatureExtractor(nn.Module):
+    """The features of some layers of a backbone, which is frozen and always in evaluation mode.
+
+    Its weights are buffers that are not persistent, so they have no gradients, no optimiser finds them and no
+    checkpoint keeps them: `source` and `sha256` say which they are. BatchNorm is folded into the convolutions.
+
+    `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file, whose `flavour` is "torchvision" or
+    "caffe" (RGB from 0 to 255, means subtracted) where the file does not say it.
+
+    Raises:
+        UserError: there is no such backbone or layer, or the weights are not to be had or do not fit.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        layers: Sequence[str],
+        weights: str = "imagenet",
+        *,
+        flavour: str | None = None,
+        pooling: Pooling = "max",
+        padding: Padding = "zeros",
+        seed: int = 0,
+    ):
+        super().__init__()
+        check_layers(backbone, layers)
+        found = find(backbone, weights, flavour)  # first: architectures need torchvision, which takes seconds
+        known = places(backbone)
+        deepest = max((known[layer] for layer in layers), key=list(known.values()).index)
+        network = architecture(backbone, deepest, pooling, padding)
+        loaded = load(backbone, found, seed, network, known)
+        for name, convolution in network.convolutions().items():
+            _freeze(convolution, *loaded.kernels[name])
+        self.backbone, self.layers = backbone, tuple(layers)
+        self.source, self.sha256 = loaded.source, loaded.sha256
+        self._places = {layer: known[layer] for layer in layers}
+        self._keys = tuple(network.steps)
+        self._means = dict.fromkeys(layers, 1.0)  # what features are divided by
+        self.steps = nn.ModuleList(network.steps.values())
+        self._segments = _up_to(set(self._places.values()), network.steps)
+        self.checkpointed = False  # whether what lies between the layers is computed again on the way back, not kept
+        for name, values in zip(("scale", "shift"), _preprocessing(backbone, loaded.flavour), strict=True):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self._smallest = partial(smallest_side, backbone, deepest, pooling, padding)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever is asked for."""
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Map images in [-1, 1], (N, 3, H, W) or grey (N, 1, H, W), to the features by layer, (N, C, H', W').
+
+        Raises:
+            UserError: the images have other channels, or are too small for the deepest layer.
+        """
+        found = self._outputs(self._preprocessed(image))
+        outputs = {layer: found[place] for layer, place in self._places.items()}
+        return {layer: x if self._means[layer] == 1 else x / self._means[layer] for layer, x in outputs.items()}
+
+    @torch.no_grad()
+    def rescale(self, images: Tensor) -> None:
+        """Scale the layers so that each one's mean activation over images (N, 3, H, W) in [-1, 1] is 1.
+
+        In a VGG the weights are scaled: w_l by m_(l-1) / m_l and b_l by 1 / m_l, where m_l is the mean behind the ReLU
+        of layer l over images, channels and positions, so that a layer gives what it gave, divided by m_l. Additions
+        and joined branches of other networks allow no such weights, so there the features are divided as they are
+        returned, which gives the same losses.
+
+        Source: Gatys et al. 2016, section 2, for the idea: there each channel has a mean of its own, so those that are
+        hardly active on the images at hand would be blown up.
+
+        Raises:
+            UserError: a layer has no activation on these images, or one that is not finite, or they are too small.
+        """
+        with torch.autocast(self.scale.device.type, enabled=False):
+            x = self._preprocessed(images.to(self.scale))
+            self._check_size(x)
+            if self.backbone.startswith("vgg"):
+                self._rescale_weights(x)
+            else:
+                found = self._outputs(x)
+                self._means = {layer: self._mean(found[place], layer) for layer, place in self._places.items()}
+
+    def _rescale_weights(self, x: Tensor) -> None:
+        before = 1.0
+        names = {place: layer for layer, place in places(self.backbone).items()}
+        for key, step in zip(self._keys, self.steps, strict=True):
+            if isinstance(step, nn.Conv2d):
+                assert step.bias is not None
+                step.weight *= before
+                x = step(x)
+                before = self._mean(x.relu(), names[key])
+                step.weight /= before
+                step.bias /= before
+                x = x / before
+            else:
+                x = step(x)
+
+    def _mean(self, activation: Tensor, name: str) -> float:
+        mean = activation.mean().item()
+        if not 0 < mean < float("inf"):
+            raise UserError(
+                f"the mean activation of {self.backbone}'s {name} on the images to rescale on is {mean:g} and must be "
+                "above 0: give other images by --rescale_on, or --rescaled false"
+            )
+        return mean
+
+    @torch.no_grad()
+    def kept_bytes(self, height: int, width: int) -> int:
+        """Estimate what is kept of one image of this size for the way back, unless it is computed again."""
+        side = max(_PROBE, self.smallest_side)
+        kept = 0
+
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            nonlocal kept
+            kept += output.numel() * output.element_size()
+
+        hooks = [part.register_forward_hook(add) for part in self.steps.modules() if not list(part.children())]
+        try:
+            self._outputs(self.scale.new_zeros(1, 3, side, side))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return kept * height * width // side**2
+
+    def _preprocessed(self, image: Tensor) -> Tensor:
+        if image.ndim != 4 or image.shape[1] not in (1, 3):
+            raise UserError(
+                f"{self.backbone} sees images of 1 or 3 channels, (N, 1, H, W) or (N, 3, H, W), "
+                f"and these are {tuple(image.shape)}: leave the feature losses out, or give such images"
+            )
+        # on the image, not in the first weights: the zeros around it are those of the preprocessed image
+        return torch.addcmul(self.shift, image.expand(-1, 3, -1, -1), self.scale)
+
+    def _outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """The outputs of the modules that are read, by torchvision's names."""
+        found = {}
+        x = image
+        try:
+            for key, steps in self._segments.items():
+                run = partial(_chained, steps)
+                again = self.checkpointed and x.requires_grad
+                x = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False) if again else run(x)
+                found[key] = x
+        except RuntimeError:
+            self._check_size(image)
+            raise
+        return found
+
+    @cached_property
+    def smallest_side(self) -> int:
+        """The smallest side of images that reach the deepest layer."""
+        return self._smallest()
+
+    def _check_size(self, image: Tensor) -> None:
+        height, width = image.shape[-2:]
+        smallest = self.smallest_side
+        if min(height, width) < smallest:
+            raise UserError(
+                f"{self.backbone} needs images of {smallest}x{smallest} at least for {', '.join(self.layers)}, "
+                f"and one is {width}x{height}: use larger images or earlier layers"
+            )
+
+
+def _up_to(read: set[str], steps: Mapping[str, nn.Module]) -> dict[str, list[nn.Module]]:
+    """Part the steps, of which the last is read, behind each one that is read, by whose key a part is found."""
+    segments: dict[str, list[nn.Module]] = {}
+    steps_since: list[nn.Module] = []
+    for key, step in steps.items():
+        steps_since.append(step)
+        if key in read:
+            segments[key], steps_since = steps_since, []
+    return segments
+
+
+def _chained(steps: Sequence[nn.Module], x: Tensor) -> Tensor:
+    for step in steps:
+        x = step(x)
+    return x
+
+
+def _freeze(convolution: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Give a convolution its weights, as buffers that no checkpoint keeps."""
+    del convolution.weight, convolution.bias
+    convolution.register_buffer("weight", weight, persistent=False)
+    convolution.register_buffer("bias", bias, persistent=False)
+
+
+def _preprocessing(backbone: str, flavour: str) -> tuple[list[float], list[float]]:
+    """Return scale and shift of each channel, for x in [-1, 1] to become what the weights were trained on."""
+    if flavour == "caffe":
+        return [127.5] * 3, [127.5 - mean for mean in CAFFE_MEANS]
+    if backbone in ("googlenet", "inception_v3"):  # torchvision has Google's weights, trained on [-1, 1]
+        return [1.0] * 3, [0.0] * 3
+    both = list(zip(IMAGENET_MEANS, IMAGENET_DEVIATIONS, strict=True))
+    return [0.5 / deviation for _, deviation in both], [(0.5 - mean) / deviation for mean, deviation in both]

@@ -1,0 +1,197 @@
+"""The stylising network of Johnson et al. 2016, with instance norm (Ulyanov et al. 2016), and of Dumoulin et al. 2017.
+
+Nearest-neighbour doublings and reflection padding everywhere, as Dumoulin et al. found best; no ReLU behind additions.
+"""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pix2pix.checkpoint import CheckpointError, check_fits, restore
+from pix2pix.networks.conv import Conv, Output
+from pix2pix.networks.norm import ConditionalNorm, Norm
+from pix2pix.networks.receptive_field import Stage, stages_of
+
+
+class Layer(nn.Module):
+    """Perhaps a doubling, then a convolution with reflection padding, perhaps a norm, perhaps a ReLU."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        norm: Norm | ConditionalNorm | None,
+        *,
+        stride: int = 1,
+        doubled: bool = False,
+        active: bool = True,
+    ):
+        super().__init__()
+        self.doubling = nn.Upsample(scale_factor=2, mode="nearest") if doubled else nn.Identity()
+        self.convolution = Conv(inputs, outputs, kernel, stride, kernel // 2, bias=norm is None, padding_mode="reflect")
+        self.norm = nn.Identity() if norm is None else norm
+        self.activation = nn.ReLU() if active else nn.Identity()
+
+    def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H', W'), in the styles that `shares` tell."""
+        x = self.convolution(self.doubling(x))
+        x = self.norm(x, shares) if isinstance(self.norm, ConditionalNorm) else self.norm(x)
+        out: Tensor = self.activation(x)
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """Two layers, added to their input; no activation behind the addition."""
+
+    def __init__(self, first: Layer, second: Layer):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H, W), in the styles that `shares` tell."""
+        out: Tensor = x + self.second(self.first(x, shares), shares)
+        return out
+
+
+class Stylizer(nn.Module):
+    """Two halvings, `blocks` residual blocks, two doublings, 9x9 convolutions at both ends.
+
+    Input and output (N, 3, H, W) in [-1, 1] ("linear": a little outside, too); H and W are multiples of 4, and 16 at
+    least, so that there is something to reflect: hence `multiple` = 16. With `styles` above 0 every convolution, the
+    last one included, has a conditional instance norm of so many styles in place of its norm.
+    """
+
+    multiple = 16
+
+    def __init__(
+        self,
+        *,
+        ngf: int = 32,
+        blocks: int = 5,
+        norm: Literal["batch", "instance"] = "instance",
+        styles: int = 0,
+        output: Output = "tanh",
+    ):
+        super().__init__()
+
+        def normed(channels: int) -> Norm | ConditionalNorm:
+            return ConditionalNorm(channels, styles) if styles else Norm(channels, norm)
+
+        self.encoder = nn.ModuleList([Layer(3, ngf, 9, normed(ngf))])
+        for width in (ngf, 2 * ngf):
+            self.encoder.append(Layer(width, 2 * width, 3, normed(2 * width), stride=2))
+        wide = 4 * ngf
+        self.blocks = nn.ModuleList(
+            ResidualBlock(Layer(wide, wide, 3, normed(wide)), Layer(wide, wide, 3, normed(wide), active=False))
+            for _ in range(blocks)
+        )
+        self.decoder = nn.ModuleList()
+        for width in (4 * ngf, 2 * ngf):
+            self.decoder.append(Layer(width, width // 2, 3, normed(width // 2), doubled=True))
+        self.decoder.append(Layer(ngf, 3, 9, normed(3) if styles else None, active=False))
+        self.output = nn.Tanh() if output == "tanh" else nn.Identity()
+
+    def forward(self, image: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Paint images; `shares` of the styles in each are (N, styles), or (N, styles, H, W) by position."""
+        x = image
+        for layer in self.encoder:
+            x = layer(x, shares)
+        for block in self.blocks:
+            x = block(x, shares)
+        for layer in self.decoder:
+            x = layer(x, shares)
+        out: Tensor = self.output(x)
+        return out
+
+    def stages(self, shares: Tensor | None = None) -> list[Stage]:
+        """Return the same network, in the styles of one image (1, styles), for images translated by windows."""
+        stages: list[Stage] = []
+
+        def add(*layers: nn.Module) -> None:
+            told = [part for layer in layers for part in _parts(layer, shares)]
+            stages.extend(stages_of(told, (len(stages) - 1,), len(stages)))
+
+        for layer in self.encoder:
+            add(layer)
+        for block in self.blocks:
+            entry = len(stages) - 1
+            add(*block.children())
+            stages[-1] = stages[-1]._replace(added=entry)
+        add(*self.decoder, self.output)
+        return stages
+
+
+def _parts(layer: nn.Module, shares: Tensor | None) -> list[nn.Module]:
+    """Return modules that do the same one after another, in the styles of one image, for which they need none."""
+    if not isinstance(layer, Layer):
+        return [layer]
+    norm = layer.norm.told(shares) if isinstance(layer.norm, ConditionalNorm) and shares is not None else layer.norm
+    parts = [layer.doubling, layer.convolution, norm, layer.activation]
+    return [part for part in parts if not isinstance(part, nn.Identity)]
+
+
+def with_one_more_style(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a conditional network with one more style, which begins as the mean of all others."""
+    return {
+        name: torch.cat([x, x.mean(dim=0, keepdim=True)]) if name.rpartition(".")[0].endswith(".norm") else x
+        for name, x in state.items()
+    }
+
+
+def only_newest_style(stylizer: Stylizer) -> None:
+    """Freeze all that styles share. Weights of styles that no image has get gradients of exactly 0, so they stay."""
+    for module in stylizer.modules():
+        if isinstance(module, nn.Conv2d):
+            module.requires_grad_(False)
+
+
+def from_transformer_net(state: Mapping[str, Tensor]) -> Stylizer:
+    """Build the network of a state dict with the keys of the PyTorch examples' TransformerNet.
+
+    That maps colours from 0 to 255 to such; here the scaling of both ends is part of the first and last convolution,
+    which reflection padding makes exact. Biases before instance norms, which do nothing, are left out.
+
+    Raises:
+        CheckpointError: these are not its keys and shapes, or no finite floats.
+    """
+    blocks = len({name.partition(".")[0] for name in state if name.startswith("res")})
+    names = _transformer_net_names(blocks)
+    known = {}
+    for name, value in state.items():
+        module, dot, tensor = name.rpartition(".")
+        if not value.is_floating_point() or not value.float().isfinite().all():
+            raise CheckpointError(f"{name} holds no floats, or NaN or infinite ones")
+        known[f"{names.get(module, module)}{dot}{tensor}"] = value.float()
+    first, last = "encoder.0.convolution", "decoder.2.convolution"
+    ngf = next(iter(known.get(f"{first}.weight", torch.empty(32)).shape), 0) or 32
+    with torch.device("meta"):  # shapes alone: those of another file may be larger than the memory
+        expected = Stylizer(ngf=ngf, blocks=blocks, output="linear").state_dict()
+    idle = {f"{module}.bias" for module in names.values() if module.endswith("convolution")} - expected.keys()
+    fitting = {name: value for name, value in known.items() if name not in idle}
+    check_fits(expected, fitting, "TransformerNet")
+    stylizer = Stylizer(ngf=ngf, blocks=blocks, output="linear")
+    restore(stylizer, fitting, "TransformerNet")
+    own = stylizer.state_dict()
+    with torch.no_grad():
+        own[f"{first}.weight"] *= 127.5
+        own[f"{last}.weight"] /= 127.5
+        own[f"{last}.bias"].div_(127.5).sub_(1)
+    return stylizer
+
+
+def _transformer_net_names(blocks: int) -> dict[str, str]:
+    """Return our names of TransformerNet's modules by its own."""
+    names = {f"in{n}": f"encoder.{n - 1}.norm" if n < 4 else f"decoder.{n - 4}.norm" for n in range(1, 6)}
+    for n in range(1, 4):
+        names |= {
+            f"conv{n}.conv2d": f"encoder.{n - 1}.convolution",
+            f"deconv{n}.conv2d": f"decoder.{n - 1}.convolution",
+        }
+    for block, (n, layer) in product(range(blocks), enumerate(("first", "second"), 1)):
+        theirs, ours = f"res{block + 1}", f"blocks.{block}.{layer}"
+        names |= {f"{theirs}.conv{n}.conv2d": f"{ours}.convolution", f"{theirs}.in{n}": f"{ours}.norm"}
+    return names

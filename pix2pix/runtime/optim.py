@@ -1,0 +1,44 @@
+"""Optimizers whose learning rate and state fit every device, and the learning rate schedule."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Give the optimiser another learning rate, in its place if it lies on a device."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the optimiser's state as it is on every device: that of one whose steps are not recorded."""
+    state = optimizer.state_dict()
+    groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
+    return {"state": state["state"], "param_groups": groups}
+
+
+@torch.no_grad()
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Give the optimiser a state that `optimizer_state` returned, on whatever device that was."""
+    own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    (rate,) = {group["lr"] for group in optimizer.param_groups}
+    for group, (place, capturable) in zip(optimizer.param_groups, own, strict=True):
+        group |= {"lr": place, "capturable": capturable}
+    set_rate(optimizer, rate)
+    for weight, moments in optimizer.state.items():  # fused optimisers take them to be laid out as the weight is
+        for name, value in moments.items():
+            if value.shape == weight.shape:
+                moments[name] = torch.empty_like(weight).copy_(value)
+
+
+def linear_decay(step: int, total_steps: int, constant_share: float) -> float:
+    """Factor of the rate at step 1 to total_steps: 1, then falling to 1 / (n + 1) in the last of n decaying steps."""
+    decaying = total_steps - round(total_steps * constant_share)
+    return min(1.0, (total_steps - step + 1) / (decaying + 1))

@@ -1,0 +1,224 @@
+"""Log a training: TensorBoard, metrics.jsonl, train.log and the terminal."""
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+from pix2pix.config.base import as_dict
+from pix2pix.config.parse import Trained
+from pix2pix.config.types import choices
+from pix2pix.config.yaml import to_yaml
+
+
+class Monitor(Protocol):
+    """What the training loop tells, and when."""
+
+    def step(self, step: int) -> None:
+        """A step has ended."""
+        ...
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Values to keep, by their TensorBoard names."""
+        ...
+
+    def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
+        """Pictures to keep: each name a grid, each row of it images (C, H, W) in [-1, 1] of one size."""
+        ...
+
+    def say(self, sentence: str) -> None:
+        """Something that the user should read."""
+        ...
+
+
+class DryMonitor:
+    """Tells the terminal alone."""
+
+    def __init__(self, terminal: TextIO | None = None):
+        self.terminal = terminal or sys.stderr
+
+    def step(self, step: int) -> None:
+        """Say nothing: there is one step."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Print the values."""
+        self.say(f"step {step}  " + "  ".join(f"{name} {value:.3g}" for name, value in values.items()))
+
+    def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
+        """Keep no picture."""
+
+    def say(self, sentence: str) -> None:
+        """Print a line."""
+        self.terminal.write(sentence + "\n")
+        self.terminal.flush()
+
+
+class RunMonitor:
+    """Writes into a run's folder and to a terminal; made again after a resume, it goes on where the checkpoint was."""
+
+    def __init__(self, folder: Path, start: int, total_steps: int, terminal: TextIO | None = None):
+        self.total_steps = total_steps
+        self.terminal = terminal or sys.stderr
+        self.began = time.monotonic(), start
+        self._forget_after(folder / "metrics.jsonl", start)
+        self.metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self.log = (folder / "train.log").open("a", encoding="utf-8")
+        self.tensorboard = SummaryWriter(str(folder / "tb"), purge_step=start + 1 if start else None)
+        self.bar = (
+            tqdm(total=total_steps, initial=start, unit="step", file=self.terminal, dynamic_ncols=True, smoothing=0.05)
+            if self.terminal.isatty()
+            else None
+        )
+
+    def step(self, step: int) -> None:
+        """Move the progress bar."""
+        if self.bar is not None:
+            self.bar.update(step - self.bar.n)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write values to TensorBoard, as one line to metrics.jsonl, and in short to the terminal."""
+        for name, value in values.items():
+            self.tensorboard.add_scalar(name, value, step)
+        self.metrics.write(json.dumps({"step": step, **values}) + "\n")
+        self.metrics.flush()
+        shown = {name: value for name, value in values.items() if name.startswith(("loss/", "val/", "D/"))}
+        text = "  ".join(f"{name.removeprefix('loss/')} {value:.3f}" for name, value in shown.items())
+        if self.bar is not None and not any(name.startswith("val/") for name in values):
+            self.bar.set_postfix_str(text)
+            self._write_log(f"step {step}  {text}")
+        else:
+            ending = "" if "lr" not in values else self._remaining(step)
+            self.say(f"step {step}/{self.total_steps}  {text}{ending}")
+
+    def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
+        """Write each grid of pictures to TensorBoard."""
+        for name, grid in rows.items():
+            self.tensorboard.add_image(name, _picture(grid), step)
+        self.tensorboard.flush()
+
+    def hparams(self, options: Mapping[str, str | int | float | bool], metrics: Sequence[str]) -> None:
+        """Show the options of the run on TensorBoard's HPARAMS page, beside these scalars of validation."""
+        assert self.tensorboard.file_writer is not None
+        for summary in hparams(dict(options), dict.fromkeys(metrics, 0.0)):
+            self.tensorboard.file_writer.add_summary(summary)  # SummaryWriter.add_hparams would start a second run
+
+    def say(self, sentence: str) -> None:
+        """Print a line above the progress bar and append it to train.log."""
+        if self.bar is not None:
+            self.bar.write(sentence, file=self.terminal)
+        else:
+            self.terminal.write(sentence + "\n")
+            self.terminal.flush()
+        self._write_log(sentence)
+
+    def close(self) -> None:
+        """Flush and close every file."""
+        if self.bar is not None:
+            self.bar.close()
+        self.tensorboard.close()
+        self.metrics.close()
+        self.log.close()
+
+    def _write_log(self, sentence: str) -> None:
+        self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {sentence}\n")
+        self.log.flush()
+
+    def _remaining(self, step: int) -> str:
+        began, start = self.began
+        seconds = (time.monotonic() - began) / (step - start) * (self.total_steps - step) if step > start else 0
+        return f"  {seconds / 60:.0f} min left" if seconds >= 60 else f"  {seconds:.0f} s left"
+
+    @staticmethod
+    def _forget_after(path: Path, start: int) -> None:
+        """Drop the lines of steps that a resumed run will make again."""
+        if path.exists():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            kept = [line for line in lines if (step := _step_of(line)) is not None and step <= start]
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.replace(path)
+
+
+def add_scalars(folder: Path, step: int, values: Mapping[str, float]) -> None:
+    """Add values, by their TensorBoard names, to those of a run that is trained already.
+
+    Raises:
+        OSError: the run's folder cannot be written.
+    """
+    with SummaryWriter(str(folder / "tb")) as tensorboard:
+        for name, value in values.items():
+            tensorboard.add_scalar(name, value, step)
+
+
+def _step_of(line: str) -> int | None:
+    """Return the step of a line, or None where a crash cut or garbled it."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith("\n") else None
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+
+
+def _picture(grid: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Lay rows of images out as one RGB picture (3, H, W) in [0, 1], rows of lesser width filled with black."""
+    rows = [torch.cat([_rgb(image.detach().float().cpu()) for image in row], dim=2) for row in grid]
+    width = max(row.shape[2] for row in rows)
+    return torch.cat([torch.nn.functional.pad(row, (0, width - row.shape[2])) for row in rows], dim=1)
+
+
+def _rgb(image: Tensor) -> Tensor:
+    """Show (C, H, W) in [-1, 1] as three channels in [0, 1]: grey repeated, channels after the third left out."""
+    shown = image.expand(3, -1, -1) if len(image) < 3 else image[:3]
+    return ((shown + 1) / 2).clamp(0, 1)
+
+
+# options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
+RUN_FILES = (
+    *("step_[0-9]*.pt", "latest", "best", "env.json", "train.log", "metrics.jsonl"),
+    *("tb/events.out.tfevents.*", "options.yaml"),
+)
+
+
+def open_monitor(
+    options: Trained, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
+) -> "Monitor":
+    """Begin to write into the folder, if there is one, without the run that is replaced and what a killed one left."""
+    from pix2pix import checkpoint
+
+    if folder is None:
+        return DryMonitor()
+    checkpoint.sweep(folder)
+    for path in replaced:
+        path.unlink()
+    describe(options, folder)
+    monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
+    monitor.hparams(_flat(options), choices(type(options.run).model_fields["best_metric"]))
+    return monitor
+
+
+def describe(options: Trained, folder: Path) -> None:
+    """Write options.yaml and env.json."""
+    from pix2pix import distributed
+    from pix2pix.runtime.environment import environment
+
+    temporary = folder / ".options.yaml.tmp"
+    temporary.write_text(to_yaml(options), encoding="utf-8")
+    temporary.replace(folder / "options.yaml")
+    command = {"command": shlex.join(sys.argv), "processes": distributed.count()}
+    (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
+
+
+def _flat(options: Trained) -> dict[str, str | int | float | bool]:
+    """Return the options as TensorBoard takes them: one level, no None."""
+    groups = as_dict(options)
+    leaves = {name: value for group in groups.values() if isinstance(group, dict) for name, value in group.items()}
+    return {name: value for name, value in leaves.items() if value is not None}

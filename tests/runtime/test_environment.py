@@ -1,0 +1,40 @@
+import json
+import platform
+import subprocess
+
+import pytest
+import torch
+
+import pix2pix
+from pix2pix.runtime import environment as module
+from pix2pix.runtime.environment import environment
+
+
+def test_the_environment_tells_versions_as_plain_values():
+    told = json.loads(json.dumps(environment()))
+    assert told["pix2pix"] == pix2pix.__version__
+    assert told["python"] == platform.python_version()
+    assert torch.__version__.startswith(told["packages"]["torch"])
+    assert f"{torch.get_num_threads()} threads used" in told["processor"]
+    assert len(told["gpus"]) == torch.cuda.device_count()
+
+
+def test_an_absent_package_has_no_version():
+    assert module.version_of("a-package-that-is-not-there") is None
+
+
+def test_the_commit_is_what_git_describes(monkeypatch):
+    done = subprocess.CompletedProcess([], 0, stdout="abc1234-dirty\n", stderr="")
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: done)
+    assert environment()["commit"] == "abc1234-dirty"
+
+
+@pytest.mark.parametrize("failure", [FileNotFoundError(), subprocess.TimeoutExpired("git", 5), None])
+def test_no_git_and_no_checkout_mean_no_commit(monkeypatch, failure):
+    def run(*_, **__):
+        if failure is not None:
+            raise failure
+        return subprocess.CompletedProcess([], 128, stdout="", stderr="fatal: not a git repository")
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    assert environment()["commit"] is None
