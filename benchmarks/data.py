@@ -22,14 +22,14 @@ import torch
 from benchmarks.measure import alternate, ratio, spread
 from benchmarks.report import conditions, write_json
 from pix2pix.config.pix2pix import DataOptions
-from pix2pix.data.cache import Cache, DeviceCache, Format, formats, pair_bytes
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.data.dataset import PhasePairs, open_pairs
+from pix2pix.data.cache import GpuCache, ImageFormat, PairCache, count_pair_bytes, get_formats
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.data.dataset import PairDataset, open_pairs
 from pix2pix.data.loader import training_batches
-from pix2pix.data.transforms import Augment, resized
+from pix2pix.data.transforms import Augment, resize_pair
 
 LOAD, CROP = 286, 256
-RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
+RGB = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
 OURS: dict[str, Any] = {"preprocess": "resize_and_crop", "load_size": (LOAD, LOAD), "crop_size": (CROP, CROP)}
 
 Variant = Callable[[int], object]  # loads so many batches
@@ -62,7 +62,7 @@ def repeated(loader: Any) -> Iterator[Any]:
         yield from loader
 
 
-def ours(pairs: PhasePairs, batch: int, cache: Cache | DeviceCache | None) -> Variant:
+def ours(pairs: PairDataset, batch: int, cache: PairCache | GpuCache | None) -> Variant:
     """Return our batches; a cache is filled first."""
     variant = taking(stream(pairs, batch, cache))
     if cache is not None:
@@ -70,12 +70,12 @@ def ours(pairs: PhasePairs, batch: int, cache: Cache | DeviceCache | None) -> Va
     return variant
 
 
-def cold(pairs: PhasePairs, batch: int, room: int, sides: tuple[Format, Format]) -> Variant:
+def cold(pairs: PairDataset, batch: int, room: int, sides: tuple[ImageFormat, ImageFormat]) -> Variant:
     """Return our batches of a first epoch, which fill a new cache in memory."""
-    return lambda count: taking(stream(pairs, batch, Cache(len(pairs), room, sides)))(count)
+    return lambda count: taking(stream(pairs, batch, PairCache(len(pairs), room, sides)))(count)
 
 
-def stream(pairs: PhasePairs, batch: int, cache: Cache | DeviceCache | None) -> Iterator[Any]:
+def stream(pairs: PairDataset, batch: int, cache: PairCache | GpuCache | None) -> Iterator[Any]:
     """Training batches."""
     augment = Augment("resize_and_crop", (CROP, CROP), flip=True, seed=0)
     return training_batches(pairs, RGB, augment, **OURS, multiple=1, batch_size=batch, seed=0, cache=cache)
@@ -120,17 +120,17 @@ def main() -> None:
     """Measure, print a table for each batch size, and write the results if asked to."""
     arguments = parsed()
     pairs = open_pairs(DataOptions(dataroot=arguments.dataroot, val_fraction=0), "train").of(RGB)
-    first = resized(pairs.read(0), **OURS, training=True)
-    room, sides = len(pairs) * pair_bytes(first), formats(first)
+    first = resize_pair(pairs.read(0), **OURS, training=True)
+    room, sides = len(pairs) * count_pair_bytes(first), get_formats(first)
     results: dict[str, Any] = conditions() | {"pairs": len(pairs)}
     for batch in arguments.batch_size:
-        caches: dict[str, Cache | DeviceCache | None] = {
+        caches: dict[str, PairCache | GpuCache | None] = {
             "ours, no cache": None,
-            "ours, cache in memory": Cache(len(pairs), room, sides),
-            "ours, cache on disk": Cache(len(pairs), room, sides, Path(tempfile.gettempdir())),
+            "ours, cache in memory": PairCache(len(pairs), room, sides),
+            "ours, cache on disk": PairCache(len(pairs), room, sides, Path(tempfile.gettempdir())),
         }
         if torch.cuda.is_available():
-            caches["ours, cache on the GPU"] = DeviceCache(len(pairs), first, RGB, torch.device("cuda"))
+            caches["ours, cache on the GPU"] = GpuCache(len(pairs), first, RGB, torch.device("cuda"))
         variants = {"reference": reference(arguments.reference, arguments.dataroot, batch)}
         variants["ours, first epoch"] = cold(pairs, batch, room, sides)
         variants |= {name: ours(pairs, batch, cache) for name, cache in caches.items()}

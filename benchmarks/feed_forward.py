@@ -20,9 +20,9 @@ from pix2pix.config.style import AdainOptions, JohnsonOptions
 from pix2pix.errors import UserError
 from pix2pix.methods.adain import Adain
 from pix2pix.methods.base import Styles
-from pix2pix.methods.feature_loss import Objective
-from pix2pix.methods.gatys import Pictures, equation_7
-from pix2pix.methods.image_optimizer import Descent
+from pix2pix.methods.feature_loss import FeatureLoss
+from pix2pix.methods.gatys import ContentAndStyles, build_loss
+from pix2pix.methods.image_optimizer import ImageOptimizer
 from pix2pix.methods.johnson import Johnson
 from pix2pix.networks.norm import AdaIN, channel_statistics
 from pix2pix.runtime.device import Runtime
@@ -44,29 +44,29 @@ class Task(NamedTuple):
 def gatys(task: Task) -> Call:
     """Return one iteration of L-BFGS by VGG-19: an evaluation of losses and gradient, and its update."""
     options = from_dict(GatysOptions, {"content": "-", "style": "-", "weights": task.weights})
-    objective = Objective(options.features, Runtime(task.device))
-    losses = equation_7(Pictures(task.content, [task.style]), objective, options)
-    return Descent(objective.runtime.place(task.content), losses, options.optimise).step
+    objective = FeatureLoss(options.features, Runtime(task.device))
+    losses = build_loss(ContentAndStyles(task.content, [task.style]), objective, options)
+    return ImageOptimizer(objective.runtime.to_device(task.content), losses, options.optimise).step
 
 
 def johnson(task: Task) -> Call:
     """Return the painting of a network with 32 channels in its first layer, weights random as those of `adain`."""
-    method = Johnson.restored(from_dict(JohnsonOptions, RUN | {"style_image": "-"}), {}, Runtime(task.device))
-    content = method.runtime.place(task.content)
+    method = Johnson.restore(from_dict(JohnsonOptions, RUN | {"style_image": "-"}), {}, Runtime(task.device))
+    content = method.runtime.to_device(task.content)
     return lambda: method.translate(content)
 
 
 def adain(task: Task) -> Call:
     """Return the painting by AdaIN, the style picture encoded anew."""
     method = _adain(task)
-    content, style = method.runtime.place(task.content), method.runtime.place(task.style)
+    content, style = method.runtime.to_device(task.content), method.runtime.to_device(task.style)
     return lambda: method.translate(content, styles=Styles(pictures=[style]))
 
 
 def adain_known(task: Task) -> Call:
     """Return the painting by AdaIN in a style whose mean and deviation are at hand."""
     method = _adain(task)
-    content, style = method.runtime.place(task.content), method.runtime.place(task.style)
+    content, style = method.runtime.to_device(task.content), method.runtime.to_device(task.style)
     with torch.inference_mode():
         known = AdaIN(*channel_statistics(method.encoder(style)))
     return torch.inference_mode()(partial(nn.Sequential(method.encoder, known, method.generator), content))
@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _adain(task: Task) -> Adain:
-    return Adain.restored(from_dict(AdainOptions, RUN | {"styles": "-"}), {}, Runtime(task.device))
+    return Adain.restore(from_dict(AdainOptions, RUN | {"styles": "-"}), {}, Runtime(task.device))
 
 
 if __name__ == "__main__":

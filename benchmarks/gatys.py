@@ -18,13 +18,13 @@ from benchmarks.plain_gatys import PlainLoss, paint
 from benchmarks.report import conditions, table, write_json
 from pix2pix.config.base import from_dict
 from pix2pix.config.gatys import GatysOptions
-from pix2pix.config.types import speedups
+from pix2pix.config.types import parse_speedups
 from pix2pix.data.arrays import to_tensor
 from pix2pix.data.codec import read_rgb
 from pix2pix.data.generated import generate
 from pix2pix.errors import UserError
-from pix2pix.methods.feature_loss import Objective
-from pix2pix.methods.gatys import Pictures, stylise
+from pix2pix.methods.feature_loss import FeatureLoss
+from pix2pix.methods.gatys import ContentAndStyles, optimize_image
 from pix2pix.runtime.device import Runtime
 
 PLAIN = "plain"
@@ -77,11 +77,13 @@ def plain(task: Task) -> Painter:
 def ours(task: Task, fast: str) -> Painter:
     """Return the painting of test.py --model gatys, of the same losses as the plain loop."""
     objective = _objective(task, fast)
-    pictures = Pictures(task.content, [task.style])
+    pictures = ContentAndStyles(task.content, [task.style])
 
     def painted() -> list[Mark]:
         marks: list[Mark] = []
-        stylise(pictures, objective, _options(task), lambda step: marks.append(_mark(step.scalars["loss/total"])))
+        optimize_image(
+            pictures, objective, _options(task), lambda step: marks.append(_mark(step.scalars["loss/total"]))
+        )
         return marks
 
     return painted
@@ -95,8 +97,8 @@ def plain_loss(task: Task) -> PlainLoss:
     return PlainLoss(kernels, extractor.scale, extractor.shift, task.style_weight)
 
 
-def _objective(task: Task, fast: str) -> Objective:
-    return Objective(_options(task).features, Runtime("cpu", fast=speedups(fast)))
+def _objective(task: Task, fast: str) -> FeatureLoss:
+    return FeatureLoss(_options(task).features, Runtime("cpu", fast=parse_speedups(fast)))
 
 
 def _options(task: Task) -> GatysOptions:

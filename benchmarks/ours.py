@@ -11,14 +11,14 @@ import pix2pix
 from benchmarks.measure import Call
 from pix2pix.config.base import from_dict
 from pix2pix.config.pix2pix import Pix2PixOptions, RunOptions
-from pix2pix.config.types import speedups
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.config.types import parse_speedups
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.generated import generate
 from pix2pix.methods.pix2pix import Pix2Pix
-from pix2pix.networks.norm import Norm, switched
+from pix2pix.networks.norm import Norm, eval_mode
 from pix2pix.runtime.device import Runtime
-from pix2pix.training.checkpointing import Progress, save
+from pix2pix.training.checkpointing import TrainState, save_checkpoint
 
 
 class Variant(NamedTuple):
@@ -35,15 +35,15 @@ VARIANTS = {
     "compiled": Variant({"compile": True}, {"compile": True}),
     "bf16": Variant({"precision": "bf16"}, {"precision": "bf16"}, torch.bfloat16),
 }
-CODEC = Codec(Encoding("photo", 3), Encoding("photo", 3))
+CODEC = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
 
 
-def facades(count: int, size: int, device: torch.device) -> Pair:
+def facades(count: int, size: int, device: torch.device) -> PairBatch:
     """Return generated facades, labels to photos: (count, 3, size, size)."""
     drawn = [generate(0, index, (size, size)) for index in range(count)]
     x = torch.stack([CODEC.source.encode(labels) for _, labels in drawn])
     y = torch.stack([CODEC.target.encode(photo) for photo, _ in drawn])
-    return Pair(x.to(device), y.to(device), [str(index) for index in range(count)])
+    return PairBatch(x.to(device), y.to(device), [str(index) for index in range(count)])
 
 
 def training_step(norm: str, batch: int, size: int, variant: str, device: torch.device) -> Call:
@@ -58,7 +58,7 @@ def training_step(norm: str, batch: int, size: int, variant: str, device: torch.
 
 def runtime(run: RunOptions) -> Runtime:
     """Return the runtime that train.py makes of the options."""
-    return Runtime(run.device, run.precision, speedups(run.fast), compiled=run.compile)
+    return Runtime(run.device, run.precision, parse_speedups(run.fast), compiled=run.compile)
 
 
 def write_random_run(folder: Path, norm: str = "batch") -> Path:
@@ -70,11 +70,11 @@ def write_random_run(folder: Path, norm: str = "batch") -> Path:
         if isinstance(module, Norm):
             module.momentum = 1.0
     if norm == "batch":
-        with torch.no_grad(), switched(method.generator, statistics="batch", dropout=False):
+        with torch.no_grad(), eval_mode(method.generator, statistics="batch", dropout=False):
             method.generator(facades(1, 256, torch.device("cpu")).source)
     method.networks, method.optimizers = {"G": method.generator}, {}
     folder.mkdir(parents=True, exist_ok=True)
-    save(method, options, Progress(step=1), folder, best=False)
+    save_checkpoint(method, options, TrainState(step=1), folder, best=False)
     return folder
 
 

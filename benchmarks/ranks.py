@@ -21,7 +21,7 @@ from benchmarks.report import conditions, table, write_json
 from pix2pix import distributed
 from pix2pix.config.base import from_dict
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.data.batch import Pair
+from pix2pix.data.batch import PairBatch
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.runtime.device import Runtime
 
@@ -79,13 +79,13 @@ def run(rank: int, count: int, port: int, batch_size: int, given: argparse.Names
         Pix2PixOptions,
         {"data": data, "network": network, "train": {"batch_size": batch_size}, "run": {"name": "x", "device": "cpu"}},
     )
-    with distributed.joined():
+    with distributed.process_group():
         method = Pix2Pix(options, CODEC, Runtime("cpu"))
         images = torch.rand(2, batch_size, 3, given.size, given.size) * 2 - 1
         seconds = []
         for _ in range(WARM_UP + given.steps):
             began = time.perf_counter()
-            method.training_step(Pair(images[0], images[1], ["noise"] * batch_size))
+            method.training_step(PairBatch(images[0], images[1], ["noise"] * batch_size))
             seconds.append(time.perf_counter() - began)
         if rank == 0:
             answers.put(seconds[WARM_UP:])  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Call
-from pix2pix.data.batch import Pair
+from pix2pix.data.batch import PairBatch
 from pix2pix.errors import UserError
 
 
@@ -44,7 +44,7 @@ def model(directory: Path, norm: str, device: torch.device, *, training: bool = 
         return Pix2PixModel(options)
 
 
-def training_step(directory: Path, norm: str, pairs: Pair, device: torch.device) -> Call:
+def training_step(directory: Path, norm: str, pairs: PairBatch, device: torch.device) -> Call:
     """Return one step of its training, on a batch that stays the same."""
     built = model(directory, norm, device)
     batch = {"A": pairs.source, "B": pairs.target, "A_paths": pairs.name, "B_paths": pairs.name}
@@ -56,7 +56,7 @@ def training_step(directory: Path, norm: str, pairs: Pair, device: torch.device)
     return step
 
 
-def translation(directory: Path, pairs: Pair, device: torch.device) -> Call:
+def translation(directory: Path, pairs: PairBatch, device: torch.device) -> Call:
     """Return its translation of a batch as with its --eval: BatchNorm by running statistics, no dropout."""
     built = model(directory, "batch", device, training=False)
     built.eval()

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pix2pix.runtime.environment import environment
+from pix2pix.runtime.environment import collect_environment
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,7 +24,7 @@ def conditions() -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg(),
-        **{name: value for name, value in environment().items() if name != "executable"},
+        **{name: value for name, value in collect_environment().items() if name != "executable"},
     }
 
 

@@ -25,7 +25,7 @@ from benchmarks import ours
 from benchmarks.measure import Apart, Call, Memory, peak_memory, seconds_of
 from benchmarks.report import conditions, write_json
 from pix2pix.data.arrays import Array, resize_nearest
-from pix2pix.data.io import find_images, read
+from pix2pix.data.io import find_images, read_image
 
 SMALL_TILE = 256
 
@@ -50,7 +50,7 @@ def sources(folder: Path, direction: str) -> list[Array]:
     """Return the sources (H, W, 3) in a folder; of what is twice as wide as high, the source's half."""
     images = []
     for path in find_images(folder)[:64]:
-        image = read(path)[..., :3]
+        image = read_image(path)[..., :3]
         half = image.shape[1] // 2
         if image.shape[1] == 2 * image.shape[0]:
             image = image[:, :half] if direction == "AtoB" else image[:, half:]
@@ -82,7 +82,7 @@ def mosaic(images: list[Array], size: int, scale: int) -> Array:
 def large(run: Path, file: Path, choices: dict[str, Any]) -> Call:
     """Return the translation of the image in a file."""
     translator = pix2pix.load(run, **choices)
-    image = read(file)
+    image = read_image(file)
     return lambda: translator.translate(image, name="large")
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pix2pix.errors import UserError
 
 
-def sha256_of(file: Path) -> str:
+def hash_file(file: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits.
 
     Raises:
@@ -52,18 +52,18 @@ class _HashingWriter:
         self.file.flush()
 
 
-def path_of(folder: Path, step: int) -> Path:
+def checkpoint_path(folder: Path, step: int) -> Path:
     """Name the checkpoint of a step."""
     return folder / f"step_{step:08d}.pt"
 
 
-def steps(folder: Path) -> list[int]:
+def list_steps(folder: Path) -> list[int]:
     """List the steps whose checkpoints lie in a folder, in ascending order."""
     found = (re.fullmatch(r"step_(\d{8,})\.pt", path.name) for path in folder.iterdir())
     return sorted(int(match[1]) for match in found if match)
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
+def save_file(path: Path, content: dict[str, Any]) -> None:
     """Write `content` (tensors and plain values) so that `path` is at every moment the old file or the whole new one.
 
     Raises:
@@ -86,7 +86,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
         raise CheckpointError(f"{path} cannot be written ({_cause(error)}); older checkpoints are untouched") from error
 
 
-def read(path: Path) -> dict[str, Any]:
+def load_file(path: Path) -> dict[str, Any]:
     """Read a checkpoint, its tensors mapped from the file to the CPU.
 
     Raises:
@@ -116,16 +116,16 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def point(folder: Path, pointer: str, step: int) -> None:
+def set_pointer(folder: Path, pointer: str, step: int) -> None:
     """Let `latest` or `best` name the checkpoint of `step`."""
     temporary = folder / f".{pointer}.tmp"
     with temporary.open("w", encoding="ascii") as file:
-        file.write(path_of(folder, step).name + "\n")
+        file.write(checkpoint_path(folder, step).name + "\n")
         _flush(file)
     _publish(temporary, folder / pointer)
 
 
-def pointed(folder: Path, pointer: str) -> Path | None:
+def read_pointer(folder: Path, pointer: str) -> Path | None:
     """Return the file that `latest` or `best` names, or None."""
     try:
         name = (folder / pointer).read_text(encoding="ascii").strip()
@@ -144,23 +144,23 @@ def resolve(folder: Path, epoch: str) -> Path:
         siblings = sorted(path.parent.name for path in folder.parent.glob("*/options.yaml"))
         known = f"the runs there are: {', '.join(siblings[:8])}" if siblings else "there is no run yet"
         raise CheckpointError(f"there is no run {folder}; {known}")
-    path = path_of(folder, int(epoch)) if epoch.isdecimal() else pointed(folder, epoch)
+    path = checkpoint_path(folder, int(epoch)) if epoch.isdecimal() else read_pointer(folder, epoch)
     if path is None or not path.is_file():
-        pointers = [name for name in ("latest", "best") if (target := pointed(folder, name)) and target.is_file()]
-        present = ", ".join([*pointers, *map(str, steps(folder))]) or "none"
+        pointers = [name for name in ("latest", "best") if (target := read_pointer(folder, name)) and target.is_file()]
+        present = ", ".join([*pointers, *map(str, list_steps(folder))]) or "none"
         raise CheckpointError(f"{folder} has no checkpoint {epoch!r}; present: {present}")
     return path
 
 
-def newest_sound(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+def load_newest_valid(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Read the newest checkpoint that is whole, and say what is wrong with each newer one.
 
     Returns None if the folder holds none that is whole.
     """
     complaints: list[str] = []
-    for step in reversed(steps(folder)):
+    for step in reversed(list_steps(folder)):
         try:
-            return read(path_of(folder, step)), complaints
+            return load_file(checkpoint_path(folder, step)), complaints
         except CheckpointError as error:
             complaints.append(str(error))
     return None, complaints
@@ -168,8 +168,8 @@ def newest_sound(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints; the one that `best` names stays as well."""
-    best, latest = pointed(folder, "best"), pointed(folder, "latest")
-    paths = [path_of(folder, step) for step in steps(folder)]
+    best, latest = read_pointer(folder, "best"), read_pointer(folder, "latest")
+    paths = [checkpoint_path(folder, step) for step in list_steps(folder)]
     if latest in paths:  # those after it are damaged, and the resumed run began before them: they count for nothing
         paths = paths[: paths.index(latest) + 1]
     for path in paths[:-keep]:
@@ -177,35 +177,35 @@ def prune(folder: Path, keep: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Delete the temporary files that a killed run left."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
-def restore(network: nn.Module, state: dict[str, Tensor], who: str) -> None:
+def load_weights(network: nn.Module, state: dict[str, Tensor], who: str) -> None:
     """Load a state dict whose names and shapes are the network's own.
 
     Raises:
         CheckpointError: they are not; the first five differences are told.
     """
-    check_fits(network.state_dict(), state, who)
+    check_state_dict(network.state_dict(), state, who)
     network.load_state_dict(state)
 
 
-def check_fits(expected: dict[str, Tensor], got: dict[str, Tensor], who: str) -> None:
+def check_state_dict(expected: dict[str, Tensor], got: dict[str, Tensor], who: str) -> None:
     """See that two state dicts agree in names and shapes.
 
     Raises:
         CheckpointError: they do not; the first five differences are told.
     """
-    lines = differences(expected, got)
+    lines = list_differences(expected, got)
     if lines:
         more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise CheckpointError(f"the checkpoint does not fit network {who}: {'; '.join(lines[:5])}{more}")
 
 
-def differences(expected: dict[str, Tensor], got: dict[str, Tensor]) -> list[str]:
+def list_differences(expected: dict[str, Tensor], got: dict[str, Tensor]) -> list[str]:
     """List how two state dicts differ in names and shapes, a line each; empty where they agree."""
     lines = [f"{key} is missing" for key in expected.keys() - got.keys()]
     lines += [f"{key} is not of this network" for key in got.keys() - expected.keys()]

@@ -25,7 +25,7 @@ _joined = False
 _apart = False
 
 
-class ApartError(UserError):
+class OutOfSyncError(UserError):
     """This process can no longer act together with the others."""
 
     exit_status = 1
@@ -36,18 +36,18 @@ def rank() -> int:
     return dist.get_rank() if _joined else 0
 
 
-def count() -> int:
+def world_size() -> int:
     """Return how many processes train together, on all machines."""
     return dist.get_world_size() if _joined else 1
 
 
-def is_first() -> bool:
+def is_main() -> bool:
     """Tell whether this is the process that writes and speaks."""
     return rank() == 0
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Join the other processes inside the block, if torchrun started several; of their terminals the first's is used.
 
     A UserError leaves the block in the process that failed first. The others, who failed for the same reason or for
@@ -84,15 +84,15 @@ def gather(value: T) -> list[T]:
     Raises:
         ApartError: a process is gone.
     """
-    if count() == 1:
+    if world_size() == 1:
         return [value]
-    values: list[T | None] = [None] * count()
-    with collective():
+    values: list[T | None] = [None] * world_size()
+    with explain_failures():
         dist.all_gather_object(values, value)
     return values  # type: ignore[return-value]  # each is filled
 
 
-def agree(given: Mapping[str, object]) -> None:
+def check_same_options(given: Mapping[str, object]) -> None:
     """Hold all processes to the same options, by name, as they were given to each.
 
     Raises:
@@ -105,14 +105,14 @@ def agree(given: Mapping[str, object]) -> None:
         raise UserError(f"the processes were given different options: {what}; start all with the same ones")
 
 
-def merged(shares: Sequence[Sequence[T]]) -> list[T]:
+def merge_shares(shares: Sequence[Sequence[T]]) -> list[T]:
     """Return the whole, in its order, of which each process had the share [rank::count]."""
     return [shares[number % len(shares)][number // len(shares)] for number in range(sum(map(len, shares)))]
 
 
-def by_each(work: Callable[[], T]) -> list[T]:
+def run_on_each(work: Callable[[], T]) -> list[T]:
     """Let every process do its work, and return all outcomes; the mistake that one meets is raised by all."""
-    if count() == 1:
+    if world_size() == 1:
         return [work()]
     outcome: T | UserError | OSError
     try:
@@ -126,21 +126,21 @@ def by_each(work: Callable[[], T]) -> list[T]:
     return outcomes  # type: ignore[return-value]  # no errors are left
 
 
-def by_first(work: Callable[[], T]) -> T:
+def run_on_main(work: Callable[[], T]) -> T:
     """Let the first process do some work; return its outcome, or raise its mistake, in all of them."""
-    return by_each(work if is_first() else lambda: None)[0]  # type: ignore[return-value]
+    return run_on_each(work if is_main() else lambda: None)[0]  # type: ignore[return-value]
 
 
-def asked(value: int) -> Callable[[], int]:
+def start_max(value: int) -> Callable[[], int]:
     """Begin to ask for the largest value of any process; what is returned waits for the answer. No GPU takes part."""
-    if count() == 1:
+    if world_size() == 1:
         return lambda: value
     largest = torch.tensor(value)
-    with collective():
+    with explain_failures():
         work = dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True)
 
     def answer() -> int:
-        with collective():
+        with explain_failures():
             work.wait()
         return int(largest)
 
@@ -148,24 +148,24 @@ def asked(value: int) -> Callable[[], int]:
 
 
 @torch.no_grad()
-def share(tensors: Iterable[Tensor]) -> None:
+def broadcast(tensors: Iterable[Tensor]) -> None:
     """Give these tensors the values that they have in the first process."""
-    if count() == 1:
+    if world_size() == 1:
         return
     for tensor in tensors:
         dense = tensor.detach().contiguous()
-        with collective():
+        with explain_failures():
             dist.broadcast(dense, 0)
         tensor.copy_(dense)
 
 
-def own_device(device: str) -> str:
+def select_device(device: str) -> str:
     """Return the device of this process: the one asked for, and among several processes a GPU each.
 
     Raises:
         UserError: it names one device for all, or there are fewer GPUs than processes.
     """
-    if count() == 1:
+    if world_size() == 1:
         return device
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return "cpu"
@@ -182,7 +182,7 @@ def own_device(device: str) -> str:
 
 
 @contextmanager
-def collective() -> Iterator[None]:
+def explain_failures() -> Iterator[None]:
     """Inside the block, turn what gloo and NCCL say of a process that is gone into a sentence."""
     global _apart
     try:
@@ -191,7 +191,7 @@ def collective() -> Iterator[None]:
         raise
     except RuntimeError as error:
         _apart = True
-        raise ApartError(
+        raise OutOfSyncError(
             "another process of this run has ended: see its message, or, if it was killed, the system's for the reason "
             "(often too little memory); then go on with --resume"
         ) from error
@@ -230,12 +230,12 @@ def backward(loss: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """
     torch.autograd.backward(loss, inputs=weights)
     mean = loss.detach()
-    if count() == 1:
+    if world_size() == 1:
         return mean
     mean = mean.clone()
     tensors = [mean, *(weight.grad for weight in weights if weight.grad is not None)]
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors]).div_(count())
-    with collective():
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors]).div_(world_size())
+    with explain_failures():
         dist.all_reduce(flat)
     for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))

@@ -28,7 +28,7 @@ class TooLargeError(ImageError):
     """An image that takes more memory than is allowed for one."""
 
 
-def shown(path: str | os.PathLike[str]) -> str:
+def format_path(path: str | os.PathLike[str]) -> str:
     """The path as it goes into a one-line message: escaped where it holds a line break or another unprintable."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)

@@ -59,6 +59,6 @@ def is_lower_better(metric: str) -> bool:
     return metric.startswith(_LOWER_IS_BETTER)
 
 
-def place(metric: str) -> int:
+def metric_sort_key(metric: str) -> int:
     """Return the place of a metric among others, to sort by; those that are not known come last."""
     return next((place for place, begin in enumerate(_ORDER) if metric.startswith(begin)), len(_ORDER))

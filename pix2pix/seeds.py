@@ -18,14 +18,14 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
     return int(np.random.SeedSequence([seed, step], spawn_key=of_rank).generate_state(1, np.uint64)[0])
 
 
-def name_seed(seed: int, name: str, sample: int = 0) -> int:
+def image_seed(seed: int, name: str, sample: int = 0) -> int:
     """Give the seed of everything random in translating the image of this name, whatever folder stands before it."""
     last = zlib.crc32(os.fsencode(name.rpartition("/")[2]))
     return int(np.random.SeedSequence([seed, last, sample]).generate_state(1, np.uint64)[0])
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
+def temporary_seed(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from `seed` inside the block, and leave the random state of the CPU and of a CUDA device as it was.
 
     Threads take turns in it.

@@ -16,14 +16,14 @@ import torch
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
-from pix2pix.config.base import from_dict, leaves
-from pix2pix.config.parse import TRAINED
+from pix2pix.config.base import from_dict, list_options
+from pix2pix.config.parse import TRAINING_OPTIONS
 from pix2pix.config.yaml import to_yaml
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 from pix2pix.methods import METHODS
 from pix2pix.runtime.device import Runtime
-from pix2pix.runtime.environment import environment
-from pix2pix.training.checkpointing import Progress, save
+from pix2pix.runtime.environment import collect_environment
+from pix2pix.training.checkpointing import TrainState, save_checkpoint
 
 NETWORKS = ("--generator", "unet_16", "--ngf", 2, "--ndf", 2, "--patch", 16, "--load_size", 18, "--crop_size", 16)
 CLOCK = ("--steps", 8, "--log_every", 1, "--val_every", 4, "--save_every", 2, "--num_workers", 0, "--device", "cpu")
@@ -62,10 +62,10 @@ class Tiny:
         return self.home / "results" / name / part
 
     def steps(self, name="run"):
-        return checkpoint.steps(self.folder(name))
+        return checkpoint.list_steps(self.folder(name))
 
     def content(self, name="run", epoch="latest"):
-        return checkpoint.read(checkpoint.resolve(self.folder(name), str(epoch)))
+        return checkpoint.load_file(checkpoint.resolve(self.folder(name), str(epoch)))
 
     def metrics(self, name="run"):
         """The lines of metrics.jsonl, without what the clock on the wall decides."""
@@ -85,7 +85,7 @@ class Tiny:
         coarse = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
         a = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, np.concatenate([a, 255 - a], axis=1))
+        write_image(path, np.concatenate([a, 255 - a], axis=1))
 
 
 @pytest.fixture(scope="session")
@@ -109,14 +109,14 @@ PLACES = {"dataroot": "photos", "styles": "paintings", "style_image": "red.png"}
 
 def write_style_run(root, name, model, **given):
     """Save what a run of no steps would: random weights, the same each time."""
-    record = TRAINED[model]
+    record = TRAINING_OPTIONS[model]
     known = {"name": name, "device": "cpu", **PLACES, "ngf": 4, "blocks": 1} | given
-    options = from_dict(record, {key: value for key, value in known.items() if key in leaves(record)})
+    options = from_dict(record, {key: value for key, value in known.items() if key in list_options(record)})
     names = {"johnson": ["red"], "conditional": list(STYLES), "adain": []}[model]
     pictures = [torch.tensor(STYLES[each], dtype=torch.uint8).reshape(3, 1, 1).expand(3, 8, 12) for each in names]
     description = {"method": model, "styles": names, "style_pictures": pictures, "features": {}}
     torch.manual_seed(0)
-    method = METHODS[model].restored(options, description, Runtime("cpu"))
+    method = METHODS[model].restore(options, description, Runtime("cpu"))
     for network in method.networks.values():
         for key, tensor in network.state_dict().items():
             if tensor.ndim == 4:
@@ -124,7 +124,7 @@ def write_style_run(root, name, model, **given):
             elif "running" not in key:
                 tensor.normal_(0, 0.5 if model != "adain" else 0.1)
     (root / name).mkdir(parents=True)
-    save(method, options, Progress(step=4), root / name, best=True)
+    save_checkpoint(method, options, TrainState(step=4), root / name, best=True)
     (root / name / "options.yaml").write_text(to_yaml(options))
 
 
@@ -196,7 +196,7 @@ def _no_waiting():
     """Leave files to the system's cache, and ask git for the commit once: hundreds of runs would wait for both."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
-        patch.setattr("pix2pix.runtime.environment.environment", cache(environment))
+        patch.setattr("pix2pix.runtime.environment.collect_environment", cache(collect_environment))
         yield
 
 

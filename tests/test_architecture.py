@@ -10,9 +10,9 @@ from typing import get_args
 import pytest
 
 from pix2pix.config.losses import LossOptions
-from pix2pix.config.parse import TRAINED, TrainedModel
+from pix2pix.config.parse import TRAINING_OPTIONS, ModelOption
 from pix2pix.config.pix2pix import DataOptions, NetworkOptions, RunOptions, TestTimeOptions
-from pix2pix.config.style import StylizerOptions
+from pix2pix.config.style import TransformerNetOptions
 from pix2pix.config.types import GENERATORS
 from pix2pix.data import transforms
 from pix2pix.losses.adversarial import AdversarialMode
@@ -185,9 +185,9 @@ def choices(record, option):
 
 
 def test_what_the_options_allow_is_what_the_code_takes():
-    assert choices(TrainedModel, "model") == set(TRAINED) == set(METHODS)
-    assert all(choices(record, "model") == {name} for name, record in TRAINED.items())
-    assert choices(StylizerOptions, "output") == set(get_args(Output))
+    assert choices(ModelOption, "model") == set(TRAINING_OPTIONS) == set(METHODS)
+    assert all(choices(record, "model") == {name} for name, record in TRAINING_OPTIONS.items())
+    assert choices(TransformerNetOptions, "output") == set(get_args(Output))
     assert choices(NetworkOptions, "norm") == {"auto", *get_args(NormKind)}
     assert choices(NetworkOptions, "upsample") == set(get_args(Upsample))
     assert choices(NetworkOptions, "init_type") == set(get_args(InitType))

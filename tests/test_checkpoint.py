@@ -18,7 +18,7 @@ from torch import nn
 import pix2pix
 from pix2pix import checkpoint
 from pix2pix.checkpoint import CheckpointError
-from pix2pix.training.checkpointing import keep_networks
+from pix2pix.training.checkpointing import keep_networks_only
 
 FIXTURE = Path(__file__).parent / "fixtures" / "format_1.pt"
 CONTENT = {"step": 7, "networks": {"G": {"w": torch.arange(6.0).view(2, 3)}}, "window": [{"loss/G": 0.5}], "ema": None}
@@ -26,8 +26,8 @@ CONTENT = {"step": 7, "networks": {"G": {"w": torch.arange(6.0).view(2, 3)}}, "w
 
 @pytest.fixture
 def saved(tmp_path):
-    path = checkpoint.path_of(tmp_path, 7)
-    checkpoint.write(path, CONTENT)
+    path = checkpoint.checkpoint_path(tmp_path, 7)
+    checkpoint.save_file(path, CONTENT)
     return path
 
 
@@ -45,7 +45,7 @@ def torch_bytes(content):
 def refusal(path):
     """The one line that reading the file gives, which tells the file."""
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.read(path)
+        checkpoint.load_file(path)
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
@@ -53,14 +53,14 @@ def refusal(path):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    checkpoint.write(tmp_path / "a.pt", {"step": 3, "weights": {"w": torch.ones(2)}})
-    content = checkpoint.read(tmp_path / "a.pt")
+    checkpoint.save_file(tmp_path / "a.pt", {"step": 3, "weights": {"w": torch.ones(2)}})
+    content = checkpoint.load_file(tmp_path / "a.pt")
     assert content["step"] == 3
     assert torch.equal(content["weights"]["w"], torch.ones(2))
 
 
 def test_plain_values_dtypes_and_nesting_survive(saved):
-    content = checkpoint.read(saved)
+    content = checkpoint.load_file(saved)
     assert torch.equal(content["networks"]["G"].pop("w"), CONTENT["networks"]["G"]["w"])
     assert content == {"format": 1, "step": 7, "networks": {"G": {}}, "window": [{"loss/G": 0.5}], "ema": None}
 
@@ -70,8 +70,8 @@ def test_the_state_of_an_optimiser_survives(tmp_path):
     optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
     weight.square().sum().backward()
     optimizer.step()
-    checkpoint.write(tmp_path / "a.pt", {"optimizer": optimizer.state_dict()})
-    state = checkpoint.read(tmp_path / "a.pt")["optimizer"]
+    checkpoint.save_file(tmp_path / "a.pt", {"optimizer": optimizer.state_dict()})
+    state = checkpoint.load_file(tmp_path / "a.pt")["optimizer"]
     assert state["param_groups"] == optimizer.state_dict()["param_groups"]
     for name, value in optimizer.state_dict()["state"][0].items():
         assert torch.equal(state["state"][0][name], value)
@@ -91,14 +91,14 @@ def test_a_file_of_format_1_is_read_forever():
       --patch 1 --load_size 32 --crop_size 16 --batch_size 2 --steps 2 --ema 0.5 --init_gain 0.5 --num_workers 0
       --device cpu
     """
-    content = checkpoint.read(FIXTURE)
+    content = checkpoint.load_file(FIXTURE)
     assert (content["format"], content["step"], content["description"]["norm"]) == (1, 2, "batch")
     assert set(content) >= {"networks", "optimizers", "ema", "best", "window", "options", "versions"}
 
 
 def test_a_run_with_the_file_of_format_1_translates_forever(tmp_path):
-    shutil.copy(FIXTURE, checkpoint.path_of(tmp_path, 2))
-    checkpoint.point(tmp_path, "latest", 2)
+    shutil.copy(FIXTURE, checkpoint.checkpoint_path(tmp_path, 2))
+    checkpoint.set_pointer(tmp_path, "latest", 2)
     image = torch.linspace(-1, 1, 3 * 16 * 16).view(3, 16, 16)
     output = pix2pix.load(tmp_path, device="cpu", dropout="off").translate(image)
     assert output[:, 0, :2].flatten().tolist() == pytest.approx(EXPECTED_IMAGE, abs=1e-4)
@@ -107,17 +107,17 @@ def test_a_run_with_the_file_of_format_1_translates_forever(tmp_path):
 
 
 def test_networks_alone_are_a_smaller_file_of_format_1_that_translates_alike(tmp_path):
-    path = shutil.copy(FIXTURE, checkpoint.path_of(tmp_path, 2))
-    checkpoint.point(tmp_path, "latest", 2)
+    path = shutil.copy(FIXTURE, checkpoint.checkpoint_path(tmp_path, 2))
+    checkpoint.set_pointer(tmp_path, "latest", 2)
     image = torch.linspace(-1, 1, 3 * 16 * 16).view(3, 16, 16)
     before, size = pix2pix.load(tmp_path, device="cpu").translate(image), path.stat().st_size
-    keep_networks(tmp_path)
+    keep_networks_only(tmp_path)
     torch.testing.assert_close(pix2pix.load(tmp_path, device="cpu").translate(image), before, rtol=0, atol=0)
     assert path.stat().st_size < size
-    content, whole = checkpoint.read(path), checkpoint.read(FIXTURE)
+    content, whole = checkpoint.load_file(path), checkpoint.load_file(FIXTURE)
     assert {name for name in whole if repr(content[name]) != repr(whole[name])} <= {"optimizers", "window"}
     written = path.stat().st_mtime_ns
-    keep_networks(tmp_path)
+    keep_networks_only(tmp_path)
     assert path.stat().st_mtime_ns == written
 
 
@@ -153,7 +153,7 @@ def test_a_cut_file_is_found(saved):
 @pytest.mark.slow
 def test_any_of_a_thousand_flips_and_cuts_is_found(saved, tmp_path):
     check_flips(saved, 1000, seed=1)
-    checkpoint.write(saved, CONTENT)
+    checkpoint.save_file(saved, CONTENT)
     check_truncations(saved, 1000, seed=1)
 
 
@@ -237,7 +237,7 @@ def check_crafted_pickles(path, count, seed=0):
     for _ in range(count):
         path.write_bytes(seal(rezipped(data, mutate)))
         try:
-            checkpoint.read(path)
+            checkpoint.load_file(path)
         except CheckpointError as error:
             messages.append(str(error))
     assert len(messages) > count / 2
@@ -279,7 +279,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved, monkeypatch,
     else:
         monkeypatch.setattr(os, operation, refuse)
     with pytest.raises(CheckpointError, match="cannot be written") as caught, limited:
-        checkpoint.write(saved, {"step": 8, "weights": torch.zeros(100)})
+        checkpoint.save_file(saved, {"step": 8, "weights": torch.zeros(100)})
     assert str(saved) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(saved.parent.iterdir()) == [saved]
@@ -289,9 +289,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved, monkeypatch,
 def test_a_disk_too_full_is_found_before_anything_is_written(saved, monkeypatch):
     usage = shutil.disk_usage(saved.parent)
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage._replace(free=7))
-    path = checkpoint.path_of(saved.parent, 8)
+    path = checkpoint.checkpoint_path(saved.parent, 8)
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.write(path, {"a": [{"b": (torch.zeros(10), torch.zeros(3, dtype=torch.int64))}]})
+        checkpoint.save_file(path, {"a": [{"b": (torch.zeros(10), torch.zeros(3, dtype=torch.int64))}]})
     assert re.search(f"{path}.*64.*7", str(caught.value))
     assert list(saved.parent.iterdir()) == [saved]
 
@@ -306,27 +306,27 @@ def test_steps_are_found_in_order_and_other_files_passed_over(tmp_path):
         ".step_00000011.pt.tmp",
     ):
         (tmp_path / name).touch()
-    assert checkpoint.steps(tmp_path) == [9, 10, 123456789]
-    assert checkpoint.path_of(tmp_path, 10).name == "step_00000010.pt"
+    assert checkpoint.list_steps(tmp_path) == [9, 10, 123456789]
+    assert checkpoint.checkpoint_path(tmp_path, 10).name == "step_00000010.pt"
 
 
 def test_a_pointer_names_a_file_in_one_line(saved):
-    assert checkpoint.pointed(saved.parent, "latest") is None
-    checkpoint.point(saved.parent, "latest", 7)
+    assert checkpoint.read_pointer(saved.parent, "latest") is None
+    checkpoint.set_pointer(saved.parent, "latest", 7)
     assert (saved.parent / "latest").read_text() == "step_00000007.pt\n"
-    assert checkpoint.pointed(saved.parent, "latest") == saved
+    assert checkpoint.read_pointer(saved.parent, "latest") == saved
     assert sorted(path.name for path in saved.parent.iterdir()) == ["latest", saved.name]
 
 
 @pytest.mark.parametrize("text", [b"", b"../../secret.pt\n", b"\xff\n", b"step_7.pt"])
 def test_a_pointer_that_names_no_checkpoint_points_nowhere(tmp_path, text):
     (tmp_path / "latest").write_bytes(text)
-    assert checkpoint.pointed(tmp_path, "latest") is None
+    assert checkpoint.read_pointer(tmp_path, "latest") is None
 
 
 def test_latest_best_and_a_step_are_resolved(saved):
-    checkpoint.point(saved.parent, "latest", 7)
-    checkpoint.point(saved.parent, "best", 7)
+    checkpoint.set_pointer(saved.parent, "latest", 7)
+    checkpoint.set_pointer(saved.parent, "best", 7)
     assert {checkpoint.resolve(saved.parent, epoch) for epoch in ("latest", "best", "7")} == {saved}
 
 
@@ -352,38 +352,38 @@ def test_an_unknown_run_is_answered_with_the_runs_there_are(tmp_path):
 
 def test_the_newest_sound_file_is_taken_and_what_is_wrong_with_newer_ones_told(saved):
     for step in (8, 9):
-        checkpoint.path_of(saved.parent, step).write_bytes(saved.read_bytes()[:-step])
-    content, complaints = checkpoint.newest_sound(saved.parent)
+        checkpoint.checkpoint_path(saved.parent, step).write_bytes(saved.read_bytes()[:-step])
+    content, complaints = checkpoint.load_newest_valid(saved.parent)
     assert content["step"] == 7
     assert [line.partition(" is cut short")[0] for line in complaints] == [
-        str(checkpoint.path_of(saved.parent, step)) for step in (9, 8)
+        str(checkpoint.checkpoint_path(saved.parent, step)) for step in (9, 8)
     ]
     saved.write_bytes(b"")
-    content, complaints = checkpoint.newest_sound(saved.parent)
+    content, complaints = checkpoint.load_newest_valid(saved.parent)
     assert content is None
     assert len(complaints) == 3
 
 
 def test_pruning_keeps_the_newest_and_the_best(saved):
     for step in (1, 2, 3, 4):
-        shutil.copy(saved, checkpoint.path_of(saved.parent, step))
-    checkpoint.point(saved.parent, "best", 2)
+        shutil.copy(saved, checkpoint.checkpoint_path(saved.parent, step))
+    checkpoint.set_pointer(saved.parent, "best", 2)
     checkpoint.prune(saved.parent, keep=2)
-    assert checkpoint.steps(saved.parent) == [2, 4, 7]
+    assert checkpoint.list_steps(saved.parent) == [2, 4, 7]
     checkpoint.prune(saved.parent, keep=9)
-    assert checkpoint.steps(saved.parent) == [2, 4, 7]
+    assert checkpoint.list_steps(saved.parent) == [2, 4, 7]
 
 
 def test_sweeping_deletes_temporary_files_alone(saved):
     (saved.parent / ".step_00000008.pt.tmp").touch()
     (saved.parent / ".latest.tmp").touch()
-    checkpoint.sweep(saved.parent)
+    checkpoint.remove_temporary_files(saved.parent)
     assert list(saved.parent.iterdir()) == [saved]
 
 
 def test_weights_are_restored_into_a_network_of_the_same_shapes():
     network, other = nn.Linear(2, 3), nn.Linear(2, 3)
-    checkpoint.restore(network, other.state_dict(), "G")
+    checkpoint.load_weights(network, other.state_dict(), "G")
     assert torch.equal(network.weight, other.weight)
 
 
@@ -391,7 +391,7 @@ def test_a_network_of_other_shapes_is_refused_with_the_differences():
     network, other = nn.Linear(2, 3), nn.Linear(2, 4, bias=False)
     before = network.weight.clone()
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.restore(network, other.state_dict() | {"x": torch.ones(1)}, "G")
+        checkpoint.load_weights(network, other.state_dict() | {"x": torch.ones(1)}, "G")
     assert re.search(r"\bG\b.*bias.*weight.*\(4, 2\).*\(3, 2\).*\bx\b", str(caught.value))
     assert torch.equal(network.weight, before)
 
@@ -399,6 +399,6 @@ def test_a_network_of_other_shapes_is_refused_with_the_differences():
 def test_of_many_differences_the_first_five_are_told():
     states = [nn.Sequential(*(nn.Linear(size, size, bias=False) for _ in range(7))) for size in (1, 2)]
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.restore(states[0], states[1].state_dict(), "D")
+        checkpoint.load_weights(states[0], states[1].state_dict(), "D")
     assert str(caught.value).count("(2, 2)") == 5
     assert "2 more" in str(caught.value)

@@ -20,9 +20,9 @@ from pix2pix import distributed
 from pix2pix.cli import main
 from pix2pix.config.parse import parse
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.data.loader import samples
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.data.loader import batch_samples
 from pix2pix.errors import UserError
 from pix2pix.losses import pixel
 from pix2pix.methods.pix2pix import Pix2Pix
@@ -31,7 +31,7 @@ from pix2pix.runtime.device import Runtime
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked from one that has imported torch")
 
 ROOT = Path(__file__).parents[1]
-RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
+RGB = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
 SAME_MATHS = ("--norm", "instance", "--use_dropout", "false")
 NURSERY = "from tests.test_distributed import nurse; nurse()"
 LONG = ("--steps", 100_000, "--save_every", 100_000, "--val_every", 100_000)
@@ -125,7 +125,7 @@ def resumed(tiny, *flags):
 
 def one_step(path, size, *words):
     """Train two steps in float64 on a slice of the same pairs; keep the last gradients and the weights."""
-    with distributed.joined():
+    with distributed.process_group():
         torch.set_default_dtype(torch.float64)
         method = Pix2Pix(parse(words, Pix2PixOptions, program="train.py").options, RGB, Runtime("cpu"))
         for network in method.networks.values():
@@ -133,7 +133,7 @@ def one_step(path, size, *words):
         slice_ = slice(distributed.rank() * int(size), (distributed.rank() + 1) * int(size))
         for step in range(2):
             images = torch.rand(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(step)) * 2 - 1
-            method.training_step(Pair(images[0, slice_], images[1, slice_], ["x"] * int(size)))
+            method.training_step(PairBatch(images[0, slice_], images[1, slice_], ["x"] * int(size)))
         weights = [weight for name in ("G", "D") for weight in method.networks[name].parameters()]
         torch.save([(weight.detach(), weight.grad) for weight in weights], f"{path}_{distributed.rank()}.pt")
     return 0
@@ -299,7 +299,9 @@ def test_a_bad_image_met_by_one_process_costs_no_step_already_made(together, tin
     (tiny.home / "data" / phase / "9.png").write_text("text")
     flags = ("--dataroot", tiny.home / "data", "--save_every", 100, "--check", "false", "--num_workers", 1)
     place, seed = next(
-        (place, seed) for seed in range(99) if (place := [s.pair for s in samples(0, 7, 7, seed)].index(6)) in (2, 3)
+        (place, seed)
+        for seed in range(99)
+        if (place := [s.pair for s in batch_samples(0, 7, 7, seed)].index(6)) in (2, 3)
     )
     training = together("program", "train", *tiny.words("run", *flags, "--seed", seed))
     assert training.end() == [2, 2]
@@ -402,26 +404,26 @@ def test_what_one_process_leaves_out_is_told_too(together, tiny):
 
 def test_alone_everything_is_the_identity():
     tensor = torch.tensor(2.0, requires_grad=True)
-    with distributed.joined():
-        assert (distributed.rank(), distributed.count(), distributed.is_first()) == (0, 1, True)
-        assert distributed.gather(3) == distributed.by_each(lambda: 3) == [3]
-        assert distributed.by_first(lambda: 3) == distributed.asked(3)() == 3
+    with distributed.process_group():
+        assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
+        assert distributed.gather(3) == distributed.run_on_each(lambda: 3) == [3]
+        assert distributed.run_on_main(lambda: 3) == distributed.start_max(3)() == 3
         assert distributed.backward(tensor**2, [tensor]).item() == tensor.grad.item() == 4
-        distributed.share([tensor])
-        assert distributed.own_device("cuda:5") == "cuda:5"
+        distributed.broadcast([tensor])
+        assert distributed.select_device("cuda:5") == "cuda:5"
         assert not dist.is_initialized()
 
 
 def test_shares_make_the_whole_in_its_order():
     for count, total in itertools.product((1, 2, 3, 5), range(9)):
         whole = list(range(total))
-        assert distributed.merged([whole[rank::count] for rank in range(count)]) == whole
+        assert distributed.merge_shares([whole[rank::count] for rank in range(count)]) == whole
 
 
 @pytest.fixture
 def three(monkeypatch):
     """Pretend to be the last of three processes, on a machine with two GPUs."""
-    monkeypatch.setattr("pix2pix.distributed.count", lambda: 3)
+    monkeypatch.setattr("pix2pix.distributed.world_size", lambda: 3)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
@@ -431,13 +433,13 @@ def three(monkeypatch):
 
 def test_each_process_has_a_gpu_of_its_own(three):
     three(1)
-    assert [distributed.own_device(asked) for asked in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
+    assert [distributed.select_device(asked) for asked in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
     for asked in ("cuda:0", "mps"):
         with pytest.raises(UserError, match=f"^--device {asked}: torchrun gives each process a device of its own; "):
-            distributed.own_device(asked)
+            distributed.select_device(asked)
     three(2)
     with pytest.raises(UserError) as caught:
-        distributed.own_device("auto")
+        distributed.select_device("auto")
     assert str(caught.value) == (
         "torchrun started 3 processes here, and PyTorch sees 2 CUDA devices: "
         "lower --nproc_per_node, or add --device cpu"

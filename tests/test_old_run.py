@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pix2pix.cli import main
-from pix2pix.data.io import read
+from pix2pix.data.io import read_image
 
 RUN = Path(__file__).parent / "fixtures" / "run"
 
@@ -56,7 +56,9 @@ def test_its_translations_are_those_of_the_earlier_state(place):
         main(["test", *place, "--device", "cpu", "--fast", "none", "--results_dir", "results", "--num_test", "4"]) == 0
     )
     outputs = sorted(Path("results/run/test_latest/output").iterdir())
-    assert {path.name: read(path).mean() for path in outputs} == pytest.approx(OUTPUT_MEANS, abs=1e-2)  # of 0 to 255
+    assert {path.name: read_image(path).mean() for path in outputs} == pytest.approx(
+        OUTPUT_MEANS, abs=1e-2
+    )  # of 0 to 255
 
 
 def test_its_evaluation_is_that_of_the_earlier_state(place):

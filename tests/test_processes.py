@@ -18,14 +18,14 @@ NURSERY = """
 import json, os, sys, time
 import torch, pix2pix.data.transforms, pix2pix.data.loader, pix2pix.methods, pix2pix.training.loop
 from pix2pix.cli import main
-from pix2pix.data.dataset import PhasePairs
+from pix2pix.data.dataset import PairDataset
 torch.set_num_threads(1)
-read = PhasePairs.read
+read = PairDataset.read
 def slow_read(pairs, index):
     while os.path.exists(errors + ".hang"):
         time.sleep(0.1)
     return read(pairs, index)
-PhasePairs.read = slow_read
+PairDataset.read = slow_read
 for line in sys.stdin:
     errors, *words = json.loads(line)
     child = os.fork()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from pix2pix.cli.console import ended_at_once, print_long
+from pix2pix.cli.console import default_interrupt, print_long
 from pix2pix.errors import UserError, is_out_of_memory
 
 USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
@@ -59,9 +59,9 @@ def _together() -> AbstractContextManager[None]:
     """Join the other processes that torchrun started; without it nothing is imported."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return nullcontext()
-    from pix2pix.distributed import joined
+    from pix2pix.distributed import process_group
 
-    return joined()
+    return process_group()
 
 
 def _is_not_first() -> bool:
@@ -70,16 +70,16 @@ def _is_not_first() -> bool:
         return False
     from pix2pix import distributed
 
-    return not distributed.is_first()
+    return not distributed.is_main()
 
 
 def _answered(arguments: list[str]) -> int:
     """Run a command, or print the answer that it gives instead."""
-    from pix2pix.config.parse import Answer
+    from pix2pix.config.parse import TextRequested
 
     try:
         return _run(arguments)
-    except Answer as answer:
+    except TextRequested as answer:
         print_long(str(answer))
         return 0
 
@@ -124,9 +124,9 @@ def _run(arguments: list[str]) -> int:
 
 def _test(arguments: list[str]) -> int:
     """Translate with a trained network, or paint by the method that --model names."""
-    from pix2pix.config.parse import painter
+    from pix2pix.config.parse import select_optimization_options
 
-    if record := painter(arguments):
+    if record := select_optimization_options(arguments):
         from pix2pix.cli.stylize import optimize_style
 
         return optimize_style(arguments, record)
@@ -147,7 +147,7 @@ def _evaluate(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    with ended_at_once():
+    with default_interrupt():
         from pix2pix.cli.train import train
 
         return train(arguments)

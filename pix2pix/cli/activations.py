@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix.config.base import as_dict
+from pix2pix.config.base import to_dict
 from pix2pix.config.parse import parse
 from pix2pix.config.tools import ActivationsOptions
 from pix2pix.errors import UserError
@@ -28,14 +28,14 @@ def activations(argv: Sequence[str]) -> int:
     options = parse(argv, ActivationsOptions, program="python -m pix2pix activations").options
     from tqdm import tqdm
 
-    from pix2pix.errors import shown
-    from pix2pix.evaluation.activations import draw, extractor_of, measure
+    from pix2pix.errors import format_path
+    from pix2pix.evaluation.activations import build_extractor, measure_activations, plot_activations
     from pix2pix.runtime.device import Runtime
 
     out = Path(options.out)
     runtime = Runtime(options.device, options.precision)
     pictures = _pictures(options)
-    extractors = [extractor_of(backbone, options) for backbone in options.backbone]  # all weights are there, or none
+    extractors = [build_extractor(backbone, options) for backbone in options.backbone]  # all weights are there, or none
     many = f"{len(pictures)} images" if len(pictures) > 1 else "1 image"
     weights = options.weights if options.weights in ("random", "imagenet") else "given"
     with _written(out):  # what is in the way is told before all is measured
@@ -44,18 +44,20 @@ def activations(argv: Sequence[str]) -> int:
     print(f"means over {many}; entropies are normalised: 1 where all values are equal\n\n{_HEADING}")
     for extractor in extractors:
         shows = tqdm(pictures.values(), desc=extractor.backbone, unit="image", leave=False, disable=None)
-        profiles.append(measure(runtime.prepare(extractor), shows, runtime, options.temperature))
+        profiles.append(measure_activations(runtime.prepare(extractor), shows, runtime, options.temperature))
         print(_table(profiles[-1]), flush=True)
     with _written(out):
         (out / _FILES[0]).write_text(_numbers(options, list(pictures), profiles), encoding="utf-8")
         for name in _FILES[1:]:
             (out / name).unlink(missing_ok=True)  # of an earlier run
         if is_plotted := find_spec("matplotlib") is not None:
-            draw(profiles, [out / name for name in _FILES[1:]], f"Activations by {weights} weights, means over {many}")
+            plot_activations(
+                profiles, [out / name for name in _FILES[1:]], f"Activations by {weights} weights, means over {many}"
+            )
     if is_plotted:
-        print(f"\nnumbers and plot: {', '.join(shown(out / name) for name in _FILES)}")
+        print(f"\nnumbers and plot: {', '.join(format_path(out / name) for name in _FILES)}")
     else:
-        print(f"\nnumbers: {shown(out / _FILES[0])}")
+        print(f"\nnumbers: {format_path(out / _FILES[0])}")
         print('no plot: matplotlib is not installed: pip install -e ".[evaluate]"', file=sys.stderr)
     return 0
 
@@ -63,12 +65,12 @@ def activations(argv: Sequence[str]) -> int:
 @contextmanager
 def _written(out: Path) -> Iterator[None]:
     """Tell of a folder that cannot be written."""
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     try:
         yield
     except OSError as error:
-        raise UserError(f"--out {shown(out)} cannot be written: {error.strerror or error}") from error
+        raise UserError(f"--out {format_path(out)} cannot be written: {error.strerror or error}") from error
 
 
 def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
@@ -81,7 +83,7 @@ def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
     from pix2pix.data.codec import read_rgb
     from pix2pix.data.generated import generate
     from pix2pix.data.io import find_images
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     side = options.size
     if options.images is None:
@@ -90,7 +92,7 @@ def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
     folder = Path(options.images)
     paths = find_images(folder)[: options.count]
     if not paths:
-        raise UserError(f"--images {shown(folder)} holds no images; a folder with one at least is needed")
+        raise UserError(f"--images {format_path(folder)} holds no images; a folder with one at least is needed")
     pictures = {}
     for path in paths:
         array = read_rgb(path).permute(1, 2, 0).numpy()
@@ -123,5 +125,5 @@ def _numbers(options: ActivationsOptions, names: Sequence[str], profiles: "Seque
         }
         for profile in profiles
     }
-    content = {"options": as_dict(options), "images": names, "backbones": backbones}
+    content = {"options": to_dict(options), "images": names, "backbones": backbones}
     return json.dumps(content, indent=2, allow_nan=False) + "\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pix2pix.config.parse import Trained
+    from pix2pix.config.parse import TrainingOptions
     from pix2pix.runtime.device import Runtime
-    from pix2pix.training.checkpointing import Progress
+    from pix2pix.training.checkpointing import TrainState
 
 # What test.py needs to be told beside the run.
 _TO_TEST = {
@@ -22,41 +22,41 @@ _TO_TEST = {
 }
 
 
-def of_machine(options: "Trained", runtime: "Runtime") -> list[str]:
+def describe_machine(options: "TrainingOptions", runtime: "Runtime") -> list[str]:
     """Say what it runs on, and what makes it fast."""
     return [
-        f"device {runtime.device}, {options.run.precision}, seed {options.run.seed}{slow(runtime)}",
-        f"fast: {ways(runtime)}",
+        f"device {runtime.device}, {options.run.precision}, seed {options.run.seed}{warn_of_slow_bfloat16(runtime)}",
+        f"fast: {describe_speedups(runtime)}",
     ]
 
 
-def of_processes(options: "Trained", images: str, norm: str, runtime: "Runtime") -> list[str]:
+def describe_processes(options: "TrainingOptions", images: str, norm: str, runtime: "Runtime") -> list[str]:
     """Say how many processes share a step, and what each does by itself; `images` are what is counted in it."""
     from pix2pix import distributed
-    from pix2pix.config.base import values
+    from pix2pix.config.base import get_values
 
-    count, batch_size = distributed.count(), options.train.batch_size
+    count, batch_size = distributed.world_size(), options.train.batch_size
     if count == 1:
         return []
     said = [f"processes: {count}, each with {batch_size} of the {batch_size * count} {images} in a step"]
-    if norm == "batch" and not values(options)["sync_batchnorm"]:
+    if norm == "batch" and not get_values(options)["sync_batchnorm"]:
         way = "; --sync_batchnorm: by those of all" if runtime.device.type == "cuda" else ""
         said += [f"BatchNorm: each process normalises by its own {images}{way}"]
     return said
 
 
-def of_steps(options: "Trained", progress: "Progress", images: int) -> str:
+def describe_steps(options: "TrainingOptions", progress: "TrainState", images: int) -> str:
     """Say which steps are to be made, of how many images; `progress` is what was made before."""
     from pix2pix import distributed
 
     train = options.train
-    to_come = ((train.steps or 0) - progress.step) * train.batch_size * distributed.count()
+    to_come = ((train.steps or 0) - progress.step) * train.batch_size * distributed.world_size()
     epochs = (progress.shown + to_come) / images
     stop = f", stopping at {options.run.stop_at}" if options.run.stop_at else ""
     return f"steps: {progress.step + 1} to {train.steps} ({epochs:.1f} epochs){stop}"
 
 
-def changes(content: dict[str, Any], counts: Mapping[str, int], processes: int) -> list[str]:
+def describe_changes(content: dict[str, Any], counts: Mapping[str, int], processes: int) -> list[str]:
     """Say what is no more as it was when the checkpoint was written: the number of images, and of processes."""
     said = []
     for images, count in counts.items():
@@ -70,7 +70,7 @@ def changes(content: dict[str, Any], counts: Mapping[str, int], processes: int) 
     return said
 
 
-def slow(runtime: "Runtime") -> str:
+def warn_of_slow_bfloat16(runtime: "Runtime") -> str:
     """Warn of bfloat16 on a processor that only emulates it: measured at 256 pixels, a step took 12 times as long."""
     import torch
 
@@ -80,22 +80,22 @@ def slow(runtime: "Runtime") -> str:
     return ""
 
 
-def ways(runtime: "Runtime") -> str:
+def describe_speedups(runtime: "Runtime") -> str:
     """Say what makes it fast."""
     names = ", ".join(["compiled"] * runtime.compiled + list(runtime.fast))
     return f"{names} (--fast none is without)" if runtime.fast else names or "nothing"
 
 
-def flags_of(name: str, checkpoints_dir: str) -> str:
+def format_run_flags(name: str, checkpoints_dir: str) -> str:
     """Return the flags that name a run."""
     where = "" if checkpoints_dir == "checkpoints" else f" --checkpoints_dir {shlex.quote(checkpoints_dir)}"
     return f"--name {shlex.quote(name)}{where}"
 
 
-def conclusion(options: "Trained", folder: Path | None, step: int, interrupted: bool) -> str:
+def describe_end(options: "TrainingOptions", folder: Path | None, step: int, interrupted: bool) -> str:
     """Say how the run ended, and what to type next."""
     run = options.run
-    name = flags_of(run.name, run.checkpoints_dir)
+    name = format_run_flags(run.name, run.checkpoints_dir)
     if folder is None:
         return "dry run: one training step and one validation step went well; nothing was written"
     if interrupted or step < (options.train.steps or 0):
@@ -104,7 +104,7 @@ def conclusion(options: "Trained", folder: Path | None, step: int, interrupted: 
 
 
 @contextmanager
-def ended_at_once() -> Iterator[None]:
+def default_interrupt() -> Iterator[None]:
     """Let Ctrl-C just end the process until there is a step to save: an exception may get lost in imports."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

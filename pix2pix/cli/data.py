@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix.config.parse import Answer, parse
+from pix2pix.config.parse import TextRequested, parse
 from pix2pix.config.tools import CheckOptions, CombineOptions, EdgesOptions, GeneratedOptions, SplitOptions
 from pix2pix.errors import UserError
 
 if TYPE_CHECKING:
-    from pix2pix.data.layouts import FilePairs, Listing
-    from pix2pix.data.prepare import Drawing
-    from pix2pix.data.validate import Seen
-    from pix2pix.data.warnings import Oddity
+    from pix2pix.data.layouts import FilePairs, PairListing
+    from pix2pix.data.prepare import ImageToWrite
+    from pix2pix.data.validate import PairCheck
+    from pix2pix.data.warnings import DatasetWarning
 
 PHASES = ("train", "val", "test")
 SHEET_PAIRS = 24
@@ -29,16 +29,16 @@ def check(argv: Sequence[str]) -> int:
     """Read every file of a data set and print what was found; return 2 if anything is wrong."""
     words = ["--dataroot", *argv] if argv and not argv[0].startswith("--") else list(argv)
     options = parse(words, CheckOptions, program="python -m pix2pix check DATAROOT").options
-    from pix2pix.data.warnings import oddities
-    from pix2pix.errors import shown
+    from pix2pix.data.warnings import find_warnings
+    from pix2pix.errors import format_path
 
     root = Path(options.dataroot)
     if not root.is_dir():
-        raise UserError(f"{shown(root)} is no folder; the folder of a data set is needed")
+        raise UserError(f"{format_path(root)} is no folder; the folder of a data set is needed")
     sheet = _sheet(root, options)
     listings, faults = _listed(root, options)
     if not listings and not faults:
-        raise UserError(f"{shown(root)} holds no {_NO_PAIRS}")
+        raise UserError(f"{format_path(root)} holds no {_NO_PAIRS}")
     pairs = {phase: listing.pairs for phase, listing in listings.items()}
     others, unlisted = _others(root, listings)
     phases = {phase: _read(phase, found) for phase, found in pairs.items()}
@@ -46,7 +46,7 @@ def check(argv: Sequence[str]) -> int:
     for phase, found in unlike.items():
         faults += (_of(phase, fault) for fault in found.values())
     faults = list(dict.fromkeys([*faults, *unlisted]))
-    odd = [*others, *oddities(phases, photos=options.photos)]
+    odd = [*others, *find_warnings(phases, photos=options.photos)]
     for line in _table(phases, pairs):
         print(line)
     for sentence in faults:
@@ -56,26 +56,28 @@ def check(argv: Sequence[str]) -> int:
     print(f"{len(faults)} wrong, {len(odd)} odd" if faults else f"nothing wrong, {len(odd)} odd", flush=True)
     striking = {id(phases[phase][index]) for phase, found in unlike.items() for index in found}
     _write_sheet(sheet, phases, pairs, striking | {id(one) for oddity in odd for one in oddity.pairs})
-    print(f"contact sheet: {shown(sheet)}")
+    print(f"contact sheet: {format_path(sheet)}")
     return 2 if faults else 0
 
 
 def _sheet(root: Path, options: CheckOptions) -> Path:
     """Where the contact sheet goes: not among the images that the next look would read."""
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     if Path(options.out).resolve().is_relative_to(root.resolve()):
-        raise UserError(f"--out {shown(options.out)} lies in the data set: name a folder outside {shown(root)}")
+        raise UserError(
+            f"--out {format_path(options.out)} lies in the data set: name a folder outside {format_path(root)}"
+        )
     name = root.resolve().name
     while len(os.fsencode(name)) > _LONGEST:
         name = name[:-1]
     return Path(options.out) / f"{name}.png"
 
 
-def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, Listing], list[str]]":
+def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, PairListing], list[str]]":
     """The pairs of the phases that there are, and what is wrong with the folders."""
     from pix2pix.data.layouts import list_pairs
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     listings, faults, missing = {}, [], []
     for phase in PHASES:
@@ -90,7 +92,7 @@ def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, Listing], lis
             listings[phase] = listing
             faults += (_of(phase, fault) for fault in listing.faults)
     if "train" in missing and len(missing) < len(PHASES):
-        faults.insert(0, f"{shown(root)} has no train, without which nothing can be learnt: add it")
+        faults.insert(0, f"{format_path(root)} has no train, without which nothing can be learnt: add it")
     return listings, faults
 
 
@@ -99,49 +101,51 @@ def _of(phase: str, fault: str) -> str:
     return f"for test.py alone: {fault}" if phase == "test" else fault
 
 
-def _others(root: Path, listings: "Mapping[str, Listing]") -> "tuple[list[Oddity], list[str]]":
+def _others(root: Path, listings: "Mapping[str, PairListing]") -> "tuple[list[DatasetWarning], list[str]]":
     """What lies in the data set and is not read; as faults, folders that cannot be listed."""
-    from pix2pix.data.layouts import possible_folders
-    from pix2pix.data.warnings import unread
+    from pix2pix.data.layouts import list_candidate_folders
+    from pix2pix.data.warnings import find_unread_files
 
     folders = {
         folder
         for phase in PHASES
-        for folder in (listings[phase].folders if phase in listings else possible_folders(root, phase))
+        for folder in (listings[phase].folders if phase in listings else list_candidate_folders(root, phase))
     }
     try:
-        return unread(root, folders, {phase: listing.pairs.layout for phase, listing in listings.items()}), []
+        return find_unread_files(
+            root, folders, {phase: listing.pairs.layout for phase, listing in listings.items()}
+        ), []
     except UserError as error:
         return [], [str(error)]
 
 
-def _unlike(phases: "Mapping[str, Sequence[Seen]]", *, photos: bool) -> dict[str, dict[int, str]]:
+def _unlike(phases: "Mapping[str, Sequence[PairCheck]]", *, photos: bool) -> dict[str, dict[int, str]]:
     """The faults of each phase by place: train's as training counts them, the others' by what train has."""
-    from pix2pix.data.validate import odd_ones, unlike_train, usual_encodings
+    from pix2pix.data.validate import find_inconsistent, find_unlike_train, find_usual_formats
 
     train = phases.get("train", ())
-    usual = usual_encodings(train, photos=photos)
+    usual = find_usual_formats(train, photos=photos)
     return {
-        phase: odd_ones(train, ("photo",) if photos else ("A", "B"), photos=photos)
+        phase: find_inconsistent(train, ("photo",) if photos else ("A", "B"), photos=photos)
         if phase == "train"
-        else unlike_train(seen, usual)
+        else find_unlike_train(seen, usual)
         for phase, seen in phases.items()
     }
 
 
-def _read(phase: str, pairs: "FilePairs") -> "list[Seen]":
+def _read(phase: str, pairs: "FilePairs") -> "list[PairCheck]":
     from tqdm import tqdm
 
-    from pix2pix.data.validate import survey
+    from pix2pix.data.validate import check_pairs
 
-    return list(tqdm(survey(pairs, closely=True), desc=phase, total=len(pairs), unit="pair", disable=None))
+    return list(tqdm(check_pairs(pairs, closely=True), desc=phase, total=len(pairs), unit="pair", disable=None))
 
 
 def _count(things: Sequence[object], word: str) -> str:
     return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
-def _table(phases: "Mapping[str, Sequence[Seen]]", pairs: "Mapping[str, FilePairs]") -> list[str]:
+def _table(phases: "Mapping[str, Sequence[PairCheck]]", pairs: "Mapping[str, FilePairs]") -> list[str]:
     """Lines on what each phase holds."""
     lines = []
     for phase in PHASES:
@@ -157,7 +161,7 @@ def _table(phases: "Mapping[str, Sequence[Seen]]", pairs: "Mapping[str, FilePair
     return lines
 
 
-def _sizes_and_values(sound: "Sequence[Seen]") -> list[str]:
+def _sizes_and_values(sound: "Sequence[PairCheck]") -> list[str]:
     sizes = Counter(one.sides[0].shape[:2] for one in sound)
     common = ", ".join(f"{height}x{width} ({count})" for (height, width), count in sizes.most_common(3))
     lines = [f"  height x width: {common}" + f", and {len(sizes) - 3} other sizes" * (len(sizes) > 3)]
@@ -171,12 +175,12 @@ def _sizes_and_values(sound: "Sequence[Seen]") -> list[str]:
 
 
 def _write_sheet(
-    path: Path, phases: "Mapping[str, Sequence[Seen]]", pairs: "Mapping[str, FilePairs]", striking: set[int]
+    path: Path, phases: "Mapping[str, Sequence[PairCheck]]", pairs: "Mapping[str, FilePairs]", striking: set[int]
 ) -> None:
     """Draw pairs from all phases, those with something odd first."""
-    from pix2pix.data.io import write
-    from pix2pix.errors import shown
-    from pix2pix.report.contact_sheet import Tile, contact_sheet
+    from pix2pix.data.io import write_image
+    from pix2pix.errors import format_path
+    from pix2pix.report.contact_sheet import PairTile, draw_contact_sheet
 
     sound = [
         (id(one) in striking, phase, index)
@@ -190,12 +194,12 @@ def _write_sheet(
     tiles = []
     for is_striking, phase, index in chosen:
         a, b, name = pairs[phase].read(index)
-        tiles.append(Tile(f"{phase}/{name}", (a,) if b is a else (a, b), is_striking))
+        tiles.append(PairTile(f"{phase}/{name}", (a,) if b is a else (a, b), is_striking))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {shown(path.parent)} cannot be written: {error.strerror}") from error
-    write(path, contact_sheet(tiles))
+        raise UserError(f"--out {format_path(path.parent)} cannot be written: {error.strerror}") from error
+    write_image(path, draw_contact_sheet(tiles))
 
 
 USAGE = """usage: python -m pix2pix prepare COMMAND [--option value ...]
@@ -215,7 +219,7 @@ def prepare(argv: Sequence[str]) -> int:
     """Write a data set into a new folder: all of it, or nothing."""
     what = argv[0] if argv else "nothing"
     if what in ("-h", "--help"):
-        raise Answer(USAGE)
+        raise TextRequested(USAGE)
     if what not in _COMMANDS:
         from pix2pix.config.types import did_you_mean
 
@@ -227,16 +231,16 @@ def prepare(argv: Sequence[str]) -> int:
 
 def _combine(argv: Sequence[str]) -> None:
     options = parse(argv, CombineOptions, program=f"{_PROGRAM} combine").options
-    from pix2pix.data.prepare import combine
+    from pix2pix.data.prepare import plan_pairs
 
-    _draw(*combine(Path(options.a), Path(options.b), options.max_pixels), Path(options.out))
+    _draw(*plan_pairs(Path(options.a), Path(options.b), options.max_pixels), Path(options.out))
 
 
 def _edges(argv: Sequence[str]) -> None:
     options = parse(argv, EdgesOptions, program=f"{_PROGRAM} edges").options
-    from pix2pix.data.prepare import sketch
+    from pix2pix.data.prepare import plan_edges
 
-    drawings, faults = sketch(Path(options.input), options.low, options.high, options.blur, options.max_pixels)
+    drawings, faults = plan_edges(Path(options.input), options.low, options.high, options.blur, options.max_pixels)
     _draw(drawings, faults, Path(options.out))
 
 
@@ -244,13 +248,13 @@ def _split(argv: Sequence[str]) -> None:
     options = parse(argv, SplitOptions, program=f"{_PROGRAM} split").options
     from tqdm import tqdm
 
-    from pix2pix.data.prepare import new_folder, save, split
+    from pix2pix.data.prepare import atomic_folder, plan_split, write_item
 
-    copies, faults, in_sides = split(Path(options.input), options.val, options.test)
+    copies, faults, in_sides = plan_split(Path(options.input), options.val, options.test)
     _refuse(faults)
-    with new_folder(Path(options.out)) as folder:
+    with atomic_folder(Path(options.out)) as folder:
         for copy in tqdm(copies, desc="copy", unit="image", disable=None):
-            save(copy, folder)
+            write_item(copy, folder)
     _conclude([copy.path for copy in copies], "images", Path(options.out), single=not in_sides)
 
 
@@ -261,19 +265,19 @@ def _generated(argv: Sequence[str]) -> None:
     from tqdm import tqdm
 
     from pix2pix.data.generated import generate
-    from pix2pix.data.prepare import Drawing, new_folder, save
-    from pix2pix.errors import shown
+    from pix2pix.data.prepare import ImageToWrite, atomic_folder, write_item
+    from pix2pix.errors import format_path
 
     out = Path(options.out)
     index = 0
-    with new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         for phase, count in {"train": options.train, "val": options.val, "test": options.test}.items():
             for number in tqdm(range(1, count + 1), desc=phase, unit="pair", disable=None):
                 photo, labels = generate(options.seed, index, size=options.size)
                 pair = partial(np.concatenate, [photo, labels], axis=1)
-                save(Drawing(Path(phase, f"{number:04d}.png"), pair), folder)
+                write_item(ImageToWrite(Path(phase, f"{number:04d}.png"), pair), folder)
                 index += 1
-    print(f"{index} pairs in {shown(out)}; train with: {_train(out, '--direction BtoA ')}")
+    print(f"{index} pairs in {format_path(out)}; train with: {_train(out, '--direction BtoA ')}")
 
 
 _COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
@@ -284,17 +288,17 @@ _COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
 }
 
 
-def _draw(drawings: "Sequence[Drawing]", faults: Sequence[str], out: Path) -> None:
+def _draw(drawings: "Sequence[ImageToWrite]", faults: Sequence[str], out: Path) -> None:
     """Write all images, once it is known that each can be made."""
     from tqdm import tqdm
 
-    from pix2pix.data.prepare import new_folder, problem, save
+    from pix2pix.data.prepare import atomic_folder, find_problem, write_item
 
-    with new_folder(out) as folder:
-        found = [problem(drawing, folder) for drawing in tqdm(drawings, desc="check", unit="pair", disable=None)]
+    with atomic_folder(out) as folder:
+        found = [find_problem(drawing, folder) for drawing in tqdm(drawings, desc="check", unit="pair", disable=None)]
         _refuse([*faults, *filter(None, found)])
         for drawing in tqdm(drawings, desc="write", unit="pair", disable=None):
-            save(drawing, folder)
+            write_item(drawing, folder)
     if any(drawing.path.suffix.lower() in (".jpg", ".jpeg") for drawing in drawings):
         print("JPEG images are kept in PNG as they are, with the artefacts that JPEG has left in them")
     _conclude([drawing.path for drawing in drawings], "pairs", out)
@@ -314,18 +318,18 @@ def _refuse(problems: Sequence[str]) -> None:
 
 def _conclude(paths: Sequence[Path], what: str, out: Path, *, single: bool = False) -> None:
     """Say what there is now, and the command that comes next: of `single` images nobody knows if they are pairs."""
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     phases = Counter(path.parts[0] for path in paths if len(path.parts) > 1)
     if "train" in phases:
         condition = "if each is A|B side by side, " if single else ""
         otherwise = "; photos to be coloured: add --target_kind lab" if single else ""
         counts = ", ".join(f"{phase} {phases[phase]}" for phase in ("train", "val", "test") if phase in phases)
-        print(f"{len(paths)} {what} in {shown(out)} ({counts}); {condition}train with: {_train(out)}{otherwise}")
+        print(f"{len(paths)} {what} in {format_path(out)} ({counts}); {condition}train with: {_train(out)}{otherwise}")
         return
     beside = Path(f"{out if out.name else out.resolve()}_split")  # the name of "." is empty
     split = f"{_PROGRAM} split {_flag('--input', out)} {_flag('--out', beside)}"
-    print(f"{len(paths)} {what} in {shown(out)}; split them with: {split}")
+    print(f"{len(paths)} {what} in {format_path(out)}; split them with: {split}")
 
 
 def _train(out: Path, flags: str = "") -> str:

@@ -6,23 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pix2pix.cli.results import as_shown
+from pix2pix.cli.results import write_preview
 from pix2pix.cli.test import open_translator, translate
-from pix2pix.config.base import as_dict
+from pix2pix.config.base import to_dict
 from pix2pix.config.parse import parse
 from pix2pix.config.tools import EvaluateOptions
 from pix2pix.errors import UserError
 from pix2pix.metrics import is_lower_better
 
 if TYPE_CHECKING:
-    from pix2pix.evaluation.metric_networks import Instruments
-    from pix2pix.evaluation.score import Folders, Picture
+    from pix2pix.evaluation.metric_networks import MetricNetworks
+    from pix2pix.evaluation.score import Folders, TranslationFiles
 
 _HEADS = ("metric", "value", "95 % interval", "better")
 _OF_BROWSERS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+def list_metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """Return a row for each metric that was computed: its name, value, interval, and what is better."""
     return [
         (name, _number(metric["value"]), _spread(metric), "lower" if is_lower_better(name) else "higher")
@@ -31,7 +31,7 @@ def rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, 
     ]
 
 
-def missing(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def list_missing_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Say which metrics were not computed, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for name, metric in metrics.items():
@@ -40,25 +40,25 @@ def missing(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
 
 
-def table(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def format_table(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the lines that the terminal shows."""
-    lines = [_HEADS, *rows(metrics)]
+    lines = [_HEADS, *list_metric_rows(metrics)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADS))]
     shown = [
         f"{name:<{widths[0]}}  {value:>{widths[1]}}  {interval:<{widths[2]}}  {better}"
         for name, value, interval, better in lines
     ]
-    return [*shown, *(f"not computed: {reason}" for reason in missing(metrics))]
+    return [*shown, *(f"not computed: {reason}" for reason in list_missing_metrics(metrics))]
 
 
-def scalars(metrics: Mapping[str, Mapping[str, Any]], phase: str) -> dict[str, float]:
+def get_tensorboard_scalars(metrics: Mapping[str, Mapping[str, Any]], phase: str) -> dict[str, float]:
     """Return the values by their TensorBoard names."""
     group = "test" if phase == "test" else f"test_on_{phase}"
     names = {name: re.sub(r"[^\w.]+", "_", name).strip("_") for name in metrics}
     return {f"{group}/{names[name]}": metric["value"] for name, metric in metrics.items() if "value" in metric}
 
 
-def write_page(out: Path, results: Path, pictures: "Sequence[Picture]", content: Mapping[str, Any]) -> Path:
+def write_page(out: Path, results: Path, pictures: "Sequence[TranslationFiles]", content: Mapping[str, Any]) -> Path:
     """Write out/index.html: the images with all that was measured on each, the metrics, and how they came about."""
     from pix2pix.report.gallery import GalleryItem, Summary, write_gallery
 
@@ -69,7 +69,7 @@ def write_page(out: Path, results: Path, pictures: "Sequence[Picture]", content:
         shown = {label: _shown(path, label, picture.name, results, out) for label, path in files.items()}
         real = {label: path for label, path in files.items() if shown[label] != path}
         items.append(GalleryItem(picture.name, shown, content["images"][picture.name], real))
-    summary = Summary([head.capitalize() for head in _HEADS], rows(content["metrics"]))
+    summary = Summary([head.capitalize() for head in _HEADS], list_metric_rows(content["metrics"]))
     translator = content["translator"] or {}
     title = translator.get("name") or results.name
     return write_gallery(out, items, title=f"{title}: evaluation", facts=_facts(content), summary=summary)
@@ -91,7 +91,7 @@ def _facts(content: Mapping[str, Any]) -> dict[str, str]:
         seen = classes["seen_by"]
         facts["classes"] = seen if isinstance(seen, str) else f"{seen['name']}, SHA-256 {seen['sha256']}"
         facts["class means"] = classes["absent"]
-    if reasons := missing(content["metrics"]):
+    if reasons := list_missing_metrics(content["metrics"]):
         facts["not computed"] = "; ".join(reasons)
     return facts | {"protocol": "metrics.json, beside this page"}
 
@@ -107,7 +107,7 @@ def _shown(file: Path, label: str, name: str, results: Path, out: Path) -> Path:
 
     made = out / f"preview_{label}" / f"{name}.png"
     made.unlink(missing_ok=True)  # of an earlier evaluation
-    return as_shown(made, read_rgb_array(file))
+    return write_preview(made, read_rgb_array(file))
 
 
 def _number(value: float) -> str:
@@ -132,11 +132,11 @@ _OF_EVALUATIONS = {"metrics.json", "translation.json"}  # one of which any folde
 
 def evaluate(argv: Sequence[str]) -> int:
     """Measure, and write metrics.json and a page; return the exit status."""
-    evaluated(parse(argv, EvaluateOptions, program="python -m pix2pix evaluate").options)
+    run_evaluation(parse(argv, EvaluateOptions, program="python -m pix2pix evaluate").options)
     return 0
 
 
-def evaluated(options: EvaluateOptions) -> Path:
+def run_evaluation(options: EvaluateOptions) -> Path:
     """Measure as the options say, tell the metrics on the terminal, and return the path of metrics.json.
 
     By name, a run's pairs are translated as by test.py, and the folder of these results is then what is measured.
@@ -145,15 +145,15 @@ def evaluated(options: EvaluateOptions) -> Path:
         UserError: there is no such run or folder, it does not fit the options, or a file cannot be used.
     """
     from pix2pix import distributed
-    from pix2pix.evaluation.metric_networks import open_instruments
+    from pix2pix.evaluation.metric_networks import open_metric_networks
     from pix2pix.runtime.device import Runtime
 
     out = _out(options)
-    instruments = open_instruments(options, Runtime(options.device).device)
+    instruments = open_metric_networks(options, Runtime(options.device).device)
     if options.name is not None:
         _translate(options, instruments, out)
     results = out if options.results is None else Path(options.results)
-    return distributed.by_first(lambda: _measure(options, instruments, results, out))
+    return distributed.run_on_main(lambda: _measure(options, instruments, results, out))
 
 
 def _out(options: EvaluateOptions) -> Path:
@@ -162,23 +162,27 @@ def _out(options: EvaluateOptions) -> Path:
     Raises:
         UserError: it has to be told, or holds what could be lost.
     """
-    from pix2pix.errors import shown
-    from pix2pix.evaluation.score import is_of_test
+    from pix2pix.errors import format_path
+    from pix2pix.evaluation.score import is_test_folder
 
     measured = None if options.results is None else _folders(options, Path(options.results))
     if options.out is None:
         if options.results is None:
             return Path(options.results_dir) / str(options.name) / f"{options.phase}_{options.epoch}"
-        if is_of_test(Path(options.results)):
+        if is_test_folder(Path(options.results)):
             return Path(options.results)
-        raise UserError(f"--results {shown(options.results)} is not by test.py: give a folder for the numbers by --out")
+        raise UserError(
+            f"--results {format_path(options.results)} is not by test.py: give a folder for the numbers by --out"
+        )
     out = Path(options.out)
     present = {path.name for path in out.iterdir() if path.name[0] != "."} if out.is_dir() else set()
     if present and not present & _OF_EVALUATIONS:
-        raise UserError(f"--out {shown(out)} holds other things than results; choose a new folder")
+        raise UserError(f"--out {format_path(out)} holds other things than results; choose a new folder")
     for folder in measured or ():
         if folder is not None and out.resolve().is_relative_to(folder.resolve()):  # its previews would be measured next
-            raise UserError(f"--out {shown(out)} lies in {shown(folder)}, whose images are measured; choose another")
+            raise UserError(
+                f"--out {format_path(out)} lies in {format_path(folder)}, whose images are measured; choose another"
+            )
     return out
 
 
@@ -188,19 +192,19 @@ def _folders(options: EvaluateOptions, results: Path) -> "Folders":
     Raises:
         UserError: there are none, or it has to be told where the truth is.
     """
-    from pix2pix.evaluation.score import folders
+    from pix2pix.evaluation.score import find_folders
 
     truth, labels = (None if given is None else Path(given) for given in (options.truth, options.labels))
-    return folders(results, truth, labels)
+    return find_folders(results, truth, labels)
 
 
-def _translate(options: EvaluateOptions, instruments: "Instruments", folder: Path) -> None:
+def _translate(options: EvaluateOptions, instruments: "MetricNetworks", folder: Path) -> None:
     """Translate the run's pairs into the folder.
 
     Raises:
         UserError: it is a run of another method than pix2pix, or its pairs cannot be used.
     """
-    from pix2pix.evaluation.evaluate import scorer_of
+    from pix2pix.evaluation.evaluate import build_scorer
 
     translator = open_translator(options.test, options.seed)
     if (model := translator.options.model) == "segmenter":
@@ -210,48 +214,50 @@ def _translate(options: EvaluateOptions, instruments: "Instruments", folder: Pat
             f"--name {options.name}: a run of {model} has no true images to compare with; "
             "evaluate takes runs of pix2pix"
         )
-    scorer_of(options.segmentation, translator.codec, instruments)  # what does not fit is told before all is translated
+    build_scorer(
+        options.segmentation, translator.codec, instruments
+    )  # what does not fit is told before all is translated
     translate(options.test, translator, folder)
 
 
-def _measure(options: EvaluateOptions, instruments: "Instruments", results: Path, out: Path) -> Path:
+def _measure(options: EvaluateOptions, instruments: "MetricNetworks", results: Path, out: Path) -> Path:
     """Measure a folder of results, and write and tell what came out."""
     from tqdm import tqdm
 
-    from pix2pix.errors import shown
-    from pix2pix.evaluation.evaluate import evaluate, scorer_of
+    from pix2pix.errors import format_path
+    from pix2pix.evaluation.evaluate import build_scorer, evaluate
     from pix2pix.evaluation.protocol import check_writable, read_translation, write_metrics
-    from pix2pix.evaluation.score import find_pictures
+    from pix2pix.evaluation.score import find_translations
 
-    pictures = find_pictures(_folders(options, results))
+    pictures = find_translations(_folders(options, results))
     translation = read_translation(results)
     codec = None if translation is None else translation.codec
-    scorer = scorer_of(options.segmentation, codec, instruments, options.max_pixels)
+    scorer = build_scorer(options.segmentation, codec, instruments, options.max_pixels)
 
-    def progress(pictures: "Sequence[Picture]") -> "Iterable[Picture]":
+    def progress(pictures: "Sequence[TranslationFiles]") -> "Iterable[TranslationFiles]":
         return tqdm(pictures, desc="measuring", unit="image", leave=False, disable=None)
 
     check_writable(out)
     measured = evaluate(pictures, scorer, progress)
     translator = None if translation is None else translation.translator
-    content = {**measured.as_dict(), "translator": translator, "asked": as_dict(options)}
+    content = {**measured.to_dict(), "translator": translator, "asked": to_dict(options)}
     path = write_metrics(out, content)
     page = write_page(out, results, pictures, content)
-    for line in table(measured.summary.metrics):
+    for line in format_table(measured.summary.metrics):
         print(line)
     if options.name is not None and translator is not None:
-        _to_tensorboard(options, translator["step"], scalars(measured.summary.metrics, options.phase))
-    print(f"{shown(path)}\n{shown(page)}")
+        _to_tensorboard(options, translator["step"], get_tensorboard_scalars(measured.summary.metrics, options.phase))
+    print(f"{format_path(path)}\n{format_path(page)}")
     return path
 
 
 def _to_tensorboard(options: EvaluateOptions, step: int, values: dict[str, float]) -> None:
     """Add the metrics to the run's scalars; a folder that cannot be written is no reason to fail."""
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
     from pix2pix.training.logging import add_scalars
 
     folder = Path(options.checkpoints_dir) / str(options.name)
     try:
         add_scalars(folder, step, values)
     except OSError as error:
-        print(f"TensorBoard: {shown(folder)} cannot be written: {error.strerror or error}", file=sys.stderr)
+        print(f"TensorBoard: {format_path(folder)} cannot be written: {error.strerror or error}", file=sys.stderr)

@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from pix2pix.cli.console import ended_at_once
-from pix2pix.config.base import build, values
-from pix2pix.config.experiment import SHARED, read_experiment, read_scale
-from pix2pix.config.parse import Asked, Parsed, parse_experiment
+from pix2pix.cli.console import default_interrupt
+from pix2pix.config.base import build_options, get_values
+from pix2pix.config.experiment import SHARED, load_experiment, load_scale
+from pix2pix.config.parse import ExperimentArguments, ParsedOptions, parse_experiment
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.tools import EvaluateOptions
 from pix2pix.errors import UserError
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 def experiment(argv: Sequence[str]) -> int:
     """Make an experiment, or the rest of it; return the exit status."""
     asked = parse_experiment(argv)
-    plan = read_experiment(asked.options.file)
-    scale = read_scale(plan.file, asked.options.scale)
+    plan = load_experiment(asked.options.file)
+    scale = load_scale(plan.file, asked.options.scale)
     from pix2pix import distributed
-    from pix2pix.evaluation.experiment import cells
+    from pix2pix.evaluation.experiment import expand_grid
     from pix2pix.report.experiment_report import write_report
 
-    if distributed.count() > 1:
+    if distributed.world_size() > 1:
         raise UserError("an experiment is made by one process: start it without torchrun")
-    grid = cells(plan, scale, asked)
+    grid = expand_grid(plan, scale, asked)
     if asked.options.dry_run:
         return _dry(grid)
     folder = Path(asked.options.out) / f"{plan.name}_{asked.options.scale}"
@@ -62,12 +62,12 @@ def _say(sentence: str) -> None:
 
 def _dry(grid: "Sequence[Cell]") -> int:
     """Say of each cell what there is, and do nothing."""
-    from pix2pix.evaluation.experiment import find, identity
+    from pix2pix.evaluation.experiment import find_run, get_learned_options
 
     planned: dict[str, int] = {}
     for number, cell in enumerate(grid, start=1):
-        run = find(cell.options, Path(cell.options.run.checkpoints_dir))
-        first = planned.setdefault(str((identity(cell.options), cell.options.train.steps)), number)
+        run = find_run(cell.options, Path(cell.options.run.checkpoints_dir))
+        first = planned.setdefault(str((get_learned_options(cell.options), cell.options.train.steps)), number)
         state = "to be trained" if first == number else f"the run of {first}"
         if run is not None:
             state = f"{run.name}, trained" if run.is_finished else f"{run.name}, to be resumed after step {run.step}"
@@ -92,80 +92,80 @@ def _check_folder(folder: Path) -> None:
 
 def _measuring(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
     """Open the networks that will measure each cell, so that a mistake is told now, and return which they are."""
-    from pix2pix.evaluation.evaluate import scorer_of
-    from pix2pix.evaluation.experiment import networks
-    from pix2pix.evaluation.metric_networks import open_instruments
+    from pix2pix.evaluation.evaluate import build_scorer
+    from pix2pix.evaluation.experiment import describe_metric_networks
+    from pix2pix.evaluation.metric_networks import open_metric_networks
     from pix2pix.runtime.device import Runtime
 
     known: dict[str, dict[str, Any]] = {}
     for cell in grid:
         if (asked := str(cell.evaluate)) not in known:
             options = _evaluation(cell, cell.options.run.name, Path())
-            instruments = open_instruments(options, Runtime(options.device).device)
+            instruments = open_metric_networks(options, Runtime(options.device).device)
             if cell.options.data.target_kind != "labels":
-                scorer_of(options.segmentation, None, instruments)
-            known[asked] = networks(instruments)
+                build_scorer(options.segmentation, None, instruments)
+            known[asked] = describe_metric_networks(instruments)
     return [known[str(cell.evaluate)] for cell in grid]
 
 
-def _made(cell: "Cell", title: str, folder: Path, asked: Asked, by: Mapping[str, Any]) -> "Result | int":
+def _made(cell: "Cell", title: str, folder: Path, asked: ExperimentArguments, by: Mapping[str, Any]) -> "Result | int":
     """Train and evaluate a cell where that is not done yet; or return the status of a training that a signal ended."""
-    from pix2pix.cli.evaluate import evaluated
-    from pix2pix.evaluation.experiment import Result, evaluated_before, find
+    from pix2pix.cli.evaluate import run_evaluation
+    from pix2pix.evaluation.experiment import Result, find_run, load_finished_evaluation
 
     runs = Path(cell.options.run.checkpoints_dir)
-    run, training = find(cell.options, runs), "trained before"
+    run, training = find_run(cell.options, runs), "trained before"
     if run is None or not run.is_finished:
         training = "trained"
         _say(f"{title}: {f'resuming {run.name} after step {run.step}' if run else 'training'}")
         if status := _train(cell, run, asked.training):
             return status
-        run = find(cell.options, runs)
+        run = find_run(cell.options, runs)
         assert run is not None
     if run.is_named(cell.options.run.name) and not run.networks_only:
         _keep_networks(runs / run.name)
     options = _evaluation(cell, run.name, folder / cell.name, _epoch(runs / run.name, run.step))
-    metrics = evaluated_before(folder / cell.name, options, runs / run.name, by)
+    metrics = load_finished_evaluation(folder / cell.name, options, runs / run.name, by)
     _say(f"{title}: {training}, {'evaluated before' if metrics else 'evaluating'}")
     if metrics is None:
-        metrics = json.loads(evaluated(options).read_text(encoding="utf-8"))
+        metrics = json.loads(run_evaluation(options).read_text(encoding="utf-8"))
     return Result(cell, run.name, folder / cell.name, metrics)
 
 
 def _evaluation(cell: "Cell", run: str, folder: Path, epoch: str | int = "latest") -> EvaluateOptions:
     """Return how a cell is evaluated."""
-    shared = {name: value for name, value in values(cell.options).items() if name in SHARED}
+    shared = {name: value for name, value in get_values(cell.options).items() if name in SHARED}
     where = {"name": run, "checkpoints_dir": cell.options.run.checkpoints_dir, "out": str(folder), "epoch": epoch}
-    return build(EvaluateOptions, {**shared, **cell.evaluate, **where})
+    return build_options(EvaluateOptions, {**shared, **cell.evaluate, **where})
 
 
 def _epoch(run: Path, step: int) -> str | int:
     """Return which checkpoint holds the last step: `latest`, unless a process was killed before it wrote that."""
     from pix2pix import checkpoint
 
-    return "latest" if checkpoint.pointed(run, "latest") == checkpoint.path_of(run, step) else step
+    return "latest" if checkpoint.read_pointer(run, "latest") == checkpoint.checkpoint_path(run, step) else step
 
 
 def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:
     """Begin the run of a cell, or resume the one that there is, with what was given for this machine."""
-    from pix2pix.cli.train import train_as
-    from pix2pix.evaluation.experiment import FREE, free_name
+    from pix2pix.cli.train import train_with_options
+    from pix2pix.evaluation.experiment import FREE, find_free_name
 
     where = {"checkpoints_dir": cell.options.run.checkpoints_dir}
     if run is not None:
         free = {option: value for option, value in given.items() if option in FREE}
         chosen = {**free, **where, "name": run.name, "resume": True}
     else:
-        name = free_name(cell.options.run.name, Path(where["checkpoints_dir"]))
-        chosen = {**values(cell.options), "name": name, "overwrite": True}  # what has no step yet is worth nothing
-    with ended_at_once():
-        status = train_as(Parsed(Pix2PixOptions, given=chosen, claims={}))
+        name = find_free_name(cell.options.run.name, Path(where["checkpoints_dir"]))
+        chosen = {**get_values(cell.options), "name": name, "overwrite": True}  # what has no step yet is worth nothing
+    with default_interrupt():
+        status = train_with_options(ParsedOptions(Pix2PixOptions, given=chosen, claims={}))
     gc.collect()  # a method lies in cycles, and its GPU memory with it
     return status
 
 
 def _keep_networks(folder: Path) -> None:
-    from pix2pix.training.checkpointing import keep_networks, locked
+    from pix2pix.training.checkpointing import keep_networks_only, lock_folder
 
-    with locked(folder):
-        keep_networks(folder)
+    with lock_folder(folder):
+        keep_networks_only(folder)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pix2pix.data.arrays import Array
-    from pix2pix.data.codec import Encoding
-    from pix2pix.data.tiff import LargeTiff
-    from pix2pix.inference.style_request import Manner
+    from pix2pix.data.codec import ImageCodec
+    from pix2pix.data.tiff import TiffReader
+    from pix2pix.inference.style_request import StyleRequest
     from pix2pix.inference.translator import LoadedTranslator
     from pix2pix.report.gallery import GalleryItem
 
@@ -26,34 +26,34 @@ PREVIEW = 2048  # pixels: a browser is shown no longer side
 _ROWS = 256  # that are encoded at a time
 
 
-def open_source(file: Path, options: TestOptions, translator: "LoadedTranslator") -> "Array | LargeTiff":
+def open_source(file: Path, options: TestOptions, translator: "LoadedTranslator") -> "Array | TiffReader":
     """Read an image to translate, with the channels of the training's sources; a TIFF that is too large stays a file.
 
     Raises:
         UserError: it cannot be used.
     """
-    from pix2pix.data.io import open_pixels, read
-    from pix2pix.data.tiff import LargeTiff
-    from pix2pix.errors import shown
-    from pix2pix.networks.canvas import shrunken
+    from pix2pix.data.io import open_image, read_image
+    from pix2pix.data.tiff import TiffReader
+    from pix2pix.errors import format_path
+    from pix2pix.networks.canvas import shrink_image
 
     limit = options.max_pixels or translator.options.data.max_pixels
-    pixels = (read if options.tile == "off" else open_pixels)(file, limit)
+    pixels = (read_image if options.tile == "off" else open_image)(file, limit)
     try:
-        if not isinstance(pixels, LargeTiff):
+        if not isinstance(pixels, TiffReader):
             return translator.accept(pixels)
         corner = translator.accept(pixels[0:1, 0:1])
     except UserError as error:
-        raise UserError(f"{shown(file)}: {error}") from error
+        raise UserError(f"{format_path(file)}: {error}") from error
     if options.skip_bad:  # all of it is read, so that damage is known now
-        shrunken(pixels, translator.codec_for(corner).source, PREVIEW)
+        shrink_image(pixels, translator.codec_for(corner).source, PREVIEW)
     return pixels
 
 
-def translated(
+def translate_image(
     name: str,
     seed_name: str,
-    source: "Array | LargeTiff",
+    source: "Array | TiffReader",
     target: "Array | None",
     translator: "LoadedTranslator",
     folder: Path,
@@ -63,65 +63,65 @@ def translated(
 
     Of a file that is read by windows the source is shown at the size of a preview.
     """
-    from pix2pix.data.tiff import LargeTiff
-    from pix2pix.networks.canvas import shrunken
+    from pix2pix.data.tiff import TiffReader
+    from pix2pix.networks.canvas import shrink_image
     from pix2pix.report.gallery import GalleryItem
 
     codec = translator.codec
-    small = codec.source.accept(shrunken(source, codec.source, PREVIEW))
+    small = codec.source.accept(shrink_image(source, codec.source, PREVIEW))
     x = codec.source.encode(small)
-    shown_source = small if isinstance(source, LargeTiff) else source
+    shown_source = small if isinstance(source, TiffReader) else source
     if codec.source.kind == "lightness":  # whose sources are the photos that are to come out
         shown_source = _as_translated(shown_source, codec.source)
     labels = ["output"] if samples == 1 else [f"output {number}" for number in range(1, samples + 1)]
     outputs = [
-        painted(source, translator, _place(folder, label, name, ".tif"), name=seed_name, sample=sample)
+        translate_pixels(source, translator, _place(folder, label, name, ".tif"), name=seed_name, sample=sample)
         for sample, label in enumerate(labels)
     ]
-    columns: dict[str, tuple[Encoding, Array | LargeTiff]] = {"source": (codec.source, shown_source)}
+    columns: dict[str, tuple[ImageCodec, Array | TiffReader]] = {"source": (codec.source, shown_source)}
     columns |= {label: (codec.target, output) for label, output in zip(labels, outputs, strict=True)}
     if target is not None:
         columns["target"] = (codec.target, target)
     shown: dict[str, Path] = {}
     files: dict[str, Path] = {}
     for label, (encoding, image) in columns.items():
-        file, preview = saved(folder, label, name, encoding, image, x)
+        file, preview = write_with_preview(folder, label, name, encoding, image, x)
         shown[label] = preview or file
         files |= {label: file} if preview else {}
     first = outputs[0]
-    scores = {} if target is None or isinstance(first, LargeTiff) else _scores(first, target, codec.target)
+    scores = {} if target is None or isinstance(first, TiffReader) else _scores(first, target, codec.target)
     return GalleryItem(name, shown, scores, files)
 
 
-def painted(
-    source: "Array | LargeTiff",
+def translate_pixels(
+    source: "Array | TiffReader",
     translator: "LoadedTranslator",
     file: Path,
     *,
-    manner: "Manner | None" = None,
+    manner: "StyleRequest | None" = None,
     name: str = "",
     sample: int = 0,
-) -> "Array | LargeTiff":
+) -> "Array | TiffReader":
     """Translate an array into another, and a file that is read by windows into a file."""
     import numpy as np
 
-    from pix2pix.data.tiff import LargeTiff, NewTiff
-    from pix2pix.inference.style_request import Manner
+    from pix2pix.data.tiff import TiffReader, TiffWriter
+    from pix2pix.inference.style_request import StyleRequest
 
     arrays: list[Array] = []
 
-    def make(shape: tuple[int, int, int], dtype: str) -> "Array | NewTiff":
-        if isinstance(source, LargeTiff):
+    def make(shape: tuple[int, int, int], dtype: str) -> "Array | TiffWriter":
+        if isinstance(source, TiffReader):
             file.parent.mkdir(parents=True, exist_ok=True)
-            return NewTiff(file, shape, dtype)
+            return TiffWriter(file, shape, dtype)
         arrays.append(np.empty(shape, dtype))
         return arrays[0]
 
-    translator.translate_pixels(source, make, manner=manner or Manner(), name=name, sample=sample)
-    return LargeTiff(file) if isinstance(source, LargeTiff) else arrays[0]
+    translator.translate_pixels(source, make, manner=manner or StyleRequest(), name=name, sample=sample)
+    return TiffReader(file) if isinstance(source, TiffReader) else arrays[0]
 
 
-def _as_translated(source: "Array", encoding: "Encoding") -> "Array":
+def _as_translated(source: "Array", encoding: "ImageCodec") -> "Array":
     """Return a source as its tensor shows it, made a few rows at a time."""
     import numpy as np
 
@@ -133,55 +133,55 @@ def _place(folder: Path, label: str, name: str, suffix: str) -> Path:
     return folder / label.replace(" ", "_") / f"{name}{suffix}"
 
 
-def saved(
-    folder: Path, label: str, name: str, encoding: "Encoding", image: "Array | LargeTiff", x: "Tensor"
+def write_with_preview(
+    folder: Path, label: str, name: str, encoding: "ImageCodec", image: "Array | TiffReader", x: "Tensor"
 ) -> tuple[Path, Path | None]:
     """Write an image in its own format and, where a browser would not show that as meant, a preview; return both.
 
     What was written by windows is there already.
     """
     from pix2pix.data.arrays import to_array
-    from pix2pix.data.io import write
-    from pix2pix.data.tiff import LargeTiff
-    from pix2pix.networks.canvas import shrunken
+    from pix2pix.data.io import write_image
+    from pix2pix.data.tiff import TiffReader
+    from pix2pix.networks.canvas import shrink_image
 
-    if isinstance(image, LargeTiff):
+    if isinstance(image, TiffReader):
         file = image.path
     else:
         file = _place(folder, label, name, encoding.suffix)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write(file, image)
+        write_image(file, image)
     is_seen_as_is = (encoding.is_labels and encoding.channels > 1) or (encoding.low, encoding.high) == ((0,), (255,))
     is_shown = file.suffix == ".png" and encoding.dtype == "uint8" and max(image.shape[:2]) <= PREVIEW
     if is_shown and is_seen_as_is:
         return file, None
     preview = _place(folder, f"preview_{label}", name, ".png")
     preview.parent.mkdir(parents=True, exist_ok=True)
-    picture = encoding.picture(encoding.encode(shrunken(image, encoding, PREVIEW))[None], x[None])
-    write(preview, to_array(picture[0]))
+    picture = encoding.picture(encoding.encode(shrink_image(image, encoding, PREVIEW))[None], x[None])
+    write_image(preview, to_array(picture[0]))
     return file, preview
 
 
-def as_shown(file: Path, picture: "Array") -> Path:
+def write_preview(file: Path, picture: "Array") -> Path:
     """Write a picture (H, W, 3) of any depth for browsers, unless it is there, and return its path."""
     from pix2pix.data.arrays import to_array
-    from pix2pix.data.codec import rgb_encoding, rgb_tensor
-    from pix2pix.data.io import write
-    from pix2pix.networks.canvas import shrunken
+    from pix2pix.data.codec import rgb_codec, rgb_to_tensor
+    from pix2pix.data.io import write_image
+    from pix2pix.networks.canvas import shrink_image
 
     if not file.exists():
-        small = shrunken(picture, rgb_encoding(picture.dtype.name), PREVIEW)
+        small = shrink_image(picture, rgb_codec(picture.dtype.name), PREVIEW)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write(file, to_array(rgb_tensor(small)))
+        write_image(file, to_array(rgb_to_tensor(small)))
     return file
 
 
-def _scores(output: "Array", target: "Array", encoding: "Encoding") -> dict[str, float]:
-    from pix2pix.evaluation.score import as_compared, compared
+def _scores(output: "Array", target: "Array", encoding: "ImageCodec") -> dict[str, float]:
+    from pix2pix.evaluation.score import get_comparison_codec, prepare_comparison
 
-    seen = as_compared(encoding)
+    seen = get_comparison_codec(encoding)
     x, y = seen.encode(output)[None], seen.encode(target)[None]
-    scores = compared(x, y)
+    scores = prepare_comparison(x, y)
     if encoding.is_labels:  # whose targets may be JPEG files: their classes are compared
         scores["accuracy"] = float((output == encoding.decode(y[0], y[0])).all(axis=2).mean())
     return scores
@@ -197,7 +197,7 @@ class Task(NamedTuple):
     make: "Callable[[Any, Path], GalleryItem]"
 
 
-def written(
+def run_tasks(
     tasks: Sequence[Task], folder: Path, *, skip_bad: bool, finish: "Callable[[Path, Sequence[GalleryItem]], None]"
 ) -> "list[GalleryItem]":
     """Do every task in a new folder, each process its share, and let that replace the results of an earlier test.
@@ -210,15 +210,15 @@ def written(
     from pix2pix import distributed
 
     with ExitStack() as made:
-        new = distributed.by_first(lambda: _made_new(folder, made))
+        new = distributed.run_on_main(lambda: _made_new(folder, made))
         items = _items(tasks, new, skip_bad)
-        if distributed.is_first():
+        if distributed.is_main():
             finish(new, items)
             _replace(folder, new)
     return items
 
 
-def counted(items: "Sequence[GalleryItem]", tasks: Sequence[Task]) -> str:
+def count_images(items: "Sequence[GalleryItem]", tasks: Sequence[Task]) -> str:
     """Say how many images there are."""
     return str(len(items)) + (f", {len(tasks) - len(items)} left out" if len(items) < len(tasks) else "")
 
@@ -239,7 +239,7 @@ def _items(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[Gallery
 
     share: list[GalleryItem | None] = []
     faults: list[str] = []
-    for task in tqdm(tasks[distributed.rank() :: distributed.count()], unit="image", disable=None):
+    for task in tqdm(tasks[distributed.rank() :: distributed.world_size()], unit="image", disable=None):
         try:
             seen = task.read()
         except UserError as error:
@@ -252,7 +252,7 @@ def _items(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[Gallery
         share.append(task.make(seen, folder))
     for fault in (fault for others in distributed.gather(faults)[1:] for fault in others):
         print(fault, file=sys.stderr)
-    items = [item for item in distributed.merged(distributed.gather(share)) if item is not None]
+    items = [item for item in distributed.merge_shares(distributed.gather(share)) if item is not None]
     if not items:
         raise UserError("--skip_bad left no image to translate")
     return items

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pix2pix.data.arrays import Array
-    from pix2pix.methods.gatys import Pictures
+    from pix2pix.methods.gatys import ContentAndStyles
 
 _LONGEST_NAME = 200  # bytes
 _SMALLEST = 32  # pixels of the shorter side, with which --scales may begin
 
 
-class Commission(NamedTuple):
+class StyleJob(NamedTuple):
     """A painting to make: its name, the content and the styles."""
 
     name: str
@@ -27,27 +27,27 @@ class Commission(NamedTuple):
     styles: tuple[Path, ...]
 
 
-class Opened(NamedTuple):
+class LoadedImages(NamedTuple):
     """The pictures of a commission, whether the content's file has 16 bits, and a sentence on their sizes."""
 
-    pictures: "Pictures"
+    pictures: "ContentAndStyles"
     is_deep: bool
     sizes: str
 
 
-def commissions(options: GatysOptions) -> list[Commission]:
+def list_jobs(options: GatysOptions) -> list[StyleJob]:
     """Return every content with the styles, or with each style where --style is a folder.
 
     Raises:
         UserError: there is no such picture, or none in a folder.
     """
-    contents = files_of("content", options.data.content)
-    pairs = list(product(contents, manners(options.data.style)))
-    names = numbered([name_of([content, *styles]) for content, styles in pairs])
-    return [Commission(name, *pair) for name, pair in zip(names, pairs, strict=True)]
+    contents = find_input_files("content", options.data.content)
+    pairs = list(product(contents, list_style_groups(options.data.style)))
+    names = number_duplicates([get_job_name([content, *styles]) for content, styles in pairs])
+    return [StyleJob(name, *pair) for name, pair in zip(names, pairs, strict=True)]
 
 
-def manners(given: Sequence[str]) -> list[tuple[Path, ...]]:
+def list_style_groups(given: Sequence[str]) -> list[tuple[Path, ...]]:
     """Return the style pictures of each manner to paint in: all that are given, or each of a folder.
 
     Raises:
@@ -55,67 +55,69 @@ def manners(given: Sequence[str]) -> list[tuple[Path, ...]]:
     """
     if len(given) > 1 and (folder := next((path for path in given if Path(path).is_dir()), None)):
         raise UserError(f"--style: {folder} is a folder; several styles that are blended are files, a folder is alone")
-    found = [files_of("style", path) for path in given]
+    found = [find_input_files("style", path) for path in given]
     return [(path,) for path in found[0]] if len(found) == 1 else [tuple(path for (path,) in found)]
 
 
-def name_of(paths: Sequence[Path]) -> str:
+def get_job_name(paths: Sequence[Path]) -> str:
     """Return a name for files and folders that says what is painted in whose manner."""
-    return plain_name([path.stem for path in paths])
+    return join_names([path.stem for path in paths])
 
 
-def plain_name(words: Sequence[str]) -> str:
+def join_names(words: Sequence[str]) -> str:
     """Join words to a name for files and folders."""
     plain = re.sub(r"[^\w.+ -]", "_", "_".join(words)).encode()[:_LONGEST_NAME].decode(errors="ignore")
     return plain.strip(" -.") or "painting"
 
 
-def numbered(names: list[str]) -> list[str]:
+def number_duplicates(names: list[str]) -> list[str]:
     """Number them where some are equal: a.jpg beside a.png."""
     return names if len(set(names)) == len(names) else [f"{number}_{name}" for number, name in enumerate(names, 1)]
 
 
-def files_of(option: str, given: str) -> list[Path]:
+def find_input_files(option: str, given: str) -> list[Path]:
     """Return the picture that an option names, or those of a folder.
 
     Raises:
         UserError: there is none.
     """
     from pix2pix.data.io import IMAGE_SUFFIXES, find_images
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     root = Path(given)
     if not root.exists():
-        raise UserError(f"--{option} {shown(root)}: nothing is there; a picture or a folder of pictures is needed")
+        raise UserError(
+            f"--{option} {format_path(root)}: nothing is there; a picture or a folder of pictures is needed"
+        )
     files = find_images(root) if root.is_dir() else [root]
     if not files:
         raise UserError(
-            f"--{option} {shown(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
+            f"--{option} {format_path(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
         )
     return files
 
 
-def load_images(commission: Commission, options: GatysOptions) -> Opened:
+def load_images(commission: StyleJob, options: GatysOptions) -> LoadedImages:
     """Read the pictures and masks of a commission and resize them.
 
     Raises:
         UserError: one cannot be used.
     """
-    from pix2pix.data.arrays import fitted, resize
-    from pix2pix.data.codec import read_rgb_array, rgb_tensor
-    from pix2pix.methods.gatys import Pictures
+    from pix2pix.data.arrays import fit_size, resize
+    from pix2pix.data.codec import read_rgb_array, rgb_to_tensor
+    from pix2pix.methods.gatys import ContentAndStyles
 
     data = options.data
     content = read_rgb_array(commission.content, data.max_pixels)
     styles = [read_rgb_array(path, data.max_pixels) for path in commission.styles]
-    size = fitted(content.shape[:2], data.image_size or max(content.shape[:2]))
+    size = fit_size(content.shape[:2], data.image_size or max(content.shape[:2]))
     _check_scales(size, options.optimise.scales)
     longest = max(1, round(data.style_scale * max(size)))
-    style_sizes = [fitted(style.shape[:2], longest) for style in styles]
+    style_sizes = [fit_size(style.shape[:2], longest) for style in styles]
     of_content, of_styles = data.content_masks or (), data.style_masks or ()
-    pictures = Pictures(
-        rgb_tensor(resize(content, size))[None],
-        [rgb_tensor(resize(style, to))[None] for style, to in zip(styles, style_sizes, strict=True)],
+    pictures = ContentAndStyles(
+        rgb_to_tensor(resize(content, size))[None],
+        [rgb_to_tensor(resize(style, to))[None] for style, to in zip(styles, style_sizes, strict=True)],
         [_mask("content_masks", path, content, size, data.max_pixels) for path in of_content],
         [
             _mask("style_masks", path, style, to, data.max_pixels)
@@ -124,16 +126,16 @@ def load_images(commission: Commission, options: GatysOptions) -> Opened:
     )
     sizes = [_said(path, array, to) for path, array, to in zip(commission.styles, styles, style_sizes, strict=True)]
     said = f"content {_said(commission.content, content, size)}; style {', '.join(sizes)} (height x width)"
-    return Opened(pictures, content.dtype.name == "uint16", said)
+    return LoadedImages(pictures, content.dtype.name == "uint16", said)
 
 
-def check_seen(commission: Commission, options: GatysOptions, smallest: int) -> None:
+def check_image_sizes(commission: StyleJob, options: GatysOptions, smallest: int) -> None:
     """See that pictures are nowhere smaller than the smallest side that the backbone can see.
 
     Raises:
         UserError: one is.
     """
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     pictures, scales = load_images(commission, options).pictures, options.optimise.scales
     remedies = [("content", commission.content, pictures.content, "raise --image_size")]
@@ -144,16 +146,16 @@ def check_seen(commission: Commission, options: GatysOptions, smallest: int) -> 
         if min(height, width) < smallest:
             coarsest, lower = (" at the coarsest of --scales", ", lower --scales") if scales > 1 else ("", "")
             raise UserError(
-                f"--{option} {shown(path)}: it is {height}x{width} as it is painted{coarsest}, and "
+                f"--{option} {format_path(path)}: it is {height}x{width} as it is painted{coarsest}, and "
                 f"{options.features.backbone} needs {smallest}x{smallest} for its layers: {remedy}{lower}, "
                 "or name earlier layers"
             )
 
 
 def _said(path: Path, array: "Array", size: tuple[int, int]) -> str:
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
-    return f"{shown(path)} {array.shape[0]}x{array.shape[1]} at {size[0]}x{size[1]}"
+    return f"{format_path(path)} {array.shape[0]}x{array.shape[1]} at {size[0]}x{size[1]}"
 
 
 def _check_scales(size: tuple[int, int], scales: int) -> None:
@@ -168,7 +170,7 @@ def _check_scales(size: tuple[int, int], scales: int) -> None:
 def _mask(option: str, path: str, picture: "Array", size: tuple[int, int], max_pixels: int) -> "Tensor":
     """Read a grey picture as (1, 1, H, W) in [0, 1]."""
     from pix2pix.data.arrays import convert_channels, resize
-    from pix2pix.data.codec import read_rgb_array, rgb_tensor
+    from pix2pix.data.codec import read_rgb_array, rgb_to_tensor
     from pix2pix.errors import ImageError
 
     try:
@@ -184,4 +186,4 @@ def _mask(option: str, path: str, picture: "Array", size: tuple[int, int], max_p
     if not resized.any():
         at = f" at {size[0]}x{size[1]}, as it is painted" if array.any() else ""
         raise UserError(f"--{option}: {path} is black everywhere{at}; white is where its style is")
-    return (rgb_tensor(resized)[None] + 1) / 2
+    return (rgb_to_tensor(resized)[None] + 1) / 2

@@ -9,17 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix.cli.results import Task, counted, open_source, translated, written
+from pix2pix.cli.results import Task, count_images, open_source, run_tasks, translate_image
 from pix2pix.cli.stylize import apply_style
 from pix2pix.config.compare import check_claims
-from pix2pix.config.parse import TrainedOnPairs, parse
+from pix2pix.config.parse import PairTrainingOptions, parse
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.config.test import TestOptions, check_used
+from pix2pix.config.test import TestOptions, check_applicable
 from pix2pix.errors import UserError
 
 if TYPE_CHECKING:
     from pix2pix.data.arrays import Array
-    from pix2pix.data.tiff import LargeTiff
+    from pix2pix.data.tiff import TiffReader
     from pix2pix.inference.translator import LoadedTranslator
     from pix2pix.report.gallery import GalleryItem
 
@@ -30,10 +30,10 @@ def test(argv: Sequence[str]) -> int:
     options = parsed.options
     from pix2pix import distributed
 
-    distributed.agree({**parsed.given, **parsed.claims})
+    distributed.check_same_options({**parsed.given, **parsed.claims})
     translator = open_translator(options, parsed.given.get("seed"))
     check_claims(translator.options, parsed.claims)
-    check_used(translator.options.model, parsed.given)
+    check_applicable(translator.options.model, parsed.given)
     if translator.is_stylising and options.input is None:
         raise UserError("--content is missing: the picture to paint, or a folder of them")
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
@@ -97,9 +97,9 @@ def _check_kept(options: TestOptions, model: str, folder: Path) -> None:
 def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how test pairs are sized, in words, and the pairs."""
     from pix2pix.data.dataset import open_pairs
-    from pix2pix.data.transforms import resized
+    from pix2pix.data.transforms import resize_pair
 
-    assert isinstance(translator.options, TrainedOnPairs)
+    assert isinstance(translator.options, PairTrainingOptions)
     data = translator.options.data
     preprocess = options.preprocess or data.preprocess
     here = {"dataroot": options.dataroot or data.dataroot, "max_pixels": options.max_pixels or data.max_pixels}
@@ -122,7 +122,7 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
     def task(index: int) -> Task:
         def read() -> "tuple[Array, Array]":
             raw = pairs.read(index)
-            source, target, _ = resized(
+            source, target, _ = resize_pair(
                 raw, preprocess, data.load_size, data.crop_size, training=False, codec=translator.codec
             )
             return source, target
@@ -136,19 +136,19 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
 def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
     """Return how images without partners are sized, in words, and the images."""
     from pix2pix.data.io import IMAGE_SUFFIXES, find_images
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
     root = Path(str(options.input))
     files = [root] if root.is_file() else find_images(root)
     if not files:
         raise UserError(
-            f"--input {shown(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
+            f"--input {format_path(root)}: no images there; files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
         )
-    print(f"input: {len(files)} images in {shown(root)}", file=sys.stderr)
+    print(f"input: {len(files)} images in {format_path(root)}", file=sys.stderr)
     names = _result_names([Path(file.name) if root.is_file() else file.relative_to(root) for file in files])
 
     def task(file: Path, name: str) -> Task:
-        def source() -> "tuple[Array | LargeTiff, None]":
+        def source() -> "tuple[Array | TiffReader, None]":
             return open_source(file, options, translator), None
 
         return Task(source, partial(_made, name, file.stem, translator, options.samples))
@@ -161,10 +161,10 @@ def _made(
     seed_name: str,
     translator: "LoadedTranslator",
     samples: int,
-    seen: "tuple[Array | LargeTiff, Array | None]",
+    seen: "tuple[Array | TiffReader, Array | None]",
     folder: Path,
 ) -> "GalleryItem":
-    return translated(name, seed_name, *seen, translator, folder, samples)
+    return translate_image(name, seed_name, *seen, translator, folder, samples)
 
 
 def _result_names(paths: Sequence[Path]) -> list[str]:
@@ -178,7 +178,7 @@ def _result_names(paths: Sequence[Path]) -> list[str]:
 def _recorded(translator: "LoadedTranslator") -> dict[str, str]:
     """Say which way it translates, and by what."""
     options = translator.options
-    assert isinstance(options, TrainedOnPairs)
+    assert isinstance(options, PairTrainingOptions)
     said = {"direction": options.data.direction}
     if not isinstance(options, Pix2PixOptions):
         return said | {"statistics": options.test.statistics_of(options.network.norm)}
@@ -191,7 +191,7 @@ def _translate(
 ) -> None:
     """Do every task, write the page, and print the mean scores."""
     from pix2pix import distributed
-    from pix2pix.evaluation.protocol import translation_by, write_translation
+    from pix2pix.evaluation.protocol import describe_translation, write_translation
     from pix2pix.report.gallery import write_gallery
 
     facts = {
@@ -203,14 +203,14 @@ def _translate(
     }
 
     def page(new: Path, items: "Sequence[GalleryItem]") -> None:
-        said = {"images": counted(items, tasks)}
+        said = {"images": count_images(items, tasks)}
         write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts | said)
         if not options.input:
             run = Path(options.checkpoints_dir) / options.name
-            write_translation(new, translation_by(translator, run, phase=options.phase, size=size))
+            write_translation(new, describe_translation(translator, run, phase=options.phase, size=size))
 
-    items = written(tasks, folder, skip_bad=options.skip_bad, finish=page)
+    items = run_tasks(tasks, folder, skip_bad=options.skip_bad, finish=page)
     scored = [item.scores for item in items if item.scores]
-    if scored and distributed.is_first():
+    if scored and distributed.is_main():
         means = {name: sum(scores[name] for scores in scored) / len(scored) for name in scored[0]}
         print(f"{len(scored)} pairs: " + "  ".join(f"{name} {value:.4f}" for name, value in means.items()))

@@ -5,21 +5,21 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from pix2pix.cli.console import changes, conclusion
-from pix2pix.config.base import values
+from pix2pix.cli.console import describe_changes, describe_end
+from pix2pix.config.base import get_values
 from pix2pix.config.compare import check_resume
-from pix2pix.config.parse import Parsed, Trained, parse, stored_options, trained
-from pix2pix.config.types import speedups
+from pix2pix.config.parse import ParsedOptions, TrainingOptions, load_stored_options, parse, select_training_options
+from pix2pix.config.types import parse_speedups
 from pix2pix.config.yaml import load_yaml
 from pix2pix.errors import UserError
 
 
 def train(argv: Sequence[str]) -> int:
     """Train, or continue, the run that the arguments name; return the exit status."""
-    return train_as(parse(argv, trained(argv), program="train.py"))
+    return train_with_options(parse(argv, select_training_options(argv), program="train.py"))
 
 
-def train_as(parsed: Parsed[Trained]) -> int:
+def train_with_options(parsed: ParsedOptions[TrainingOptions]) -> int:
     """Train, or continue, the run that these options name; return the exit status."""
     if parsed.value("dry_run") and parsed.value("resume"):
         raise UserError("--dry_run tries the options of a new run: leave --resume out")
@@ -31,12 +31,12 @@ def train_as(parsed: Parsed[Trained]) -> int:
         raise UserError(f"there is no run {folder} to resume; leave --resume out to begin it, or mend --name")
     from pix2pix import distributed
 
-    distributed.agree(parsed.given)
+    distributed.check_same_options(parsed.given)
     if parsed.value("dry_run"):
         return _train(parsed.options, None, None, [])
     try:
         with ExitStack() as held:
-            distributed.by_first(lambda: _hold(folder, held))
+            distributed.run_on_main(lambda: _hold(folder, held))
             return _resume(parsed, folder) if resuming else _begin(parsed, folder)
     except OSError as error:
         raise _told(error) from error
@@ -46,16 +46,16 @@ def train_as(parsed: Parsed[Trained]) -> int:
 
 def _hold(folder: Path, held: ExitStack) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    from pix2pix.training.checkpointing import locked
+    from pix2pix.training.checkpointing import lock_folder
 
-    held.enter_context(locked(folder))
+    held.enter_context(lock_folder(folder))
 
 
 def _told(error: OSError) -> UserError:
     """Say what the system refused: the file that it names, or else anything from a full disk to too many files."""
-    from pix2pix.errors import shown
+    from pix2pix.errors import format_path
 
-    what = f"{shown(error.filename)} cannot be used" if error.filename else "the run cannot go on"
+    what = f"{format_path(error.filename)} cannot be used" if error.filename else "the run cannot go on"
     return UserError(f"{what}: {error.strerror or error}")
 
 
@@ -66,12 +66,12 @@ def _with_a_way_on(error: UserError) -> UserError:
     return UserError(f"{error}; or leave it out by --resume --skip_bad") if isinstance(error, ImageError) else error
 
 
-def _begin(parsed: Parsed[Trained], folder: Path) -> int:
+def _begin(parsed: ParsedOptions[TrainingOptions], folder: Path) -> int:
     """Start a run in a folder that has none, or whose old one may go."""
     from pix2pix import distributed
     from pix2pix.training.logging import RUN_FILES
 
-    old = distributed.by_first(lambda: [path for pattern in RUN_FILES for path in folder.glob(pattern)])
+    old = distributed.run_on_main(lambda: [path for pattern in RUN_FILES for path in folder.glob(pattern)])
     if old and not parsed.value("overwrite"):
         raise UserError(
             f"{folder} holds a run already; continue it with --resume, replace it with --overwrite, "
@@ -80,18 +80,18 @@ def _begin(parsed: Parsed[Trained], folder: Path) -> int:
     return _train(parsed.options, folder, None, [], replaced=old)
 
 
-def _resume(parsed: Parsed[Trained], folder: Path) -> int:
+def _resume(parsed: ParsedOptions[TrainingOptions], folder: Path) -> int:
     """Continue from the newest checkpoint that is whole, or from the start where none was written yet."""
     from pix2pix import checkpoint, distributed
 
-    content, complaints = checkpoint.newest_sound(folder)
+    content, complaints = checkpoint.load_newest_valid(folder)
     if len(set(found := distributed.gather(content and content["step"]))) > 1:
         raise UserError(
             f"{folder} holds checkpoints of different steps on different machines ({', '.join(map(str, found))}): "
             "give a --checkpoints_dir that all of them share"
         )
     if content is not None:
-        stored = stored_options(content["options"], "the checkpoint's options")
+        stored = load_stored_options(content["options"], "the checkpoint's options")
         complaints = [f"{complaint}: skipped" for complaint in complaints]
     elif complaints:
         raise UserError(f"no checkpoint in {folder} is whole: {complaints[0]}; begin anew with --overwrite")
@@ -99,14 +99,14 @@ def _resume(parsed: Parsed[Trained], folder: Path) -> int:
         file = folder / "options.yaml"
         if not file.is_file():
             raise UserError(f"{folder} holds no run to resume; leave --resume out to begin it, or mend --name")
-        stored = stored_options(load_yaml(str(file)), str(file))
+        stored = load_stored_options(load_yaml(str(file)), str(file))
         complaints = [f"{folder} has no checkpoint yet: beginning at step 1"]
     options = check_resume(stored, parsed.given)
     return _train(options, folder, content, complaints, read_again=parsed.given.get("skip_bad", False))
 
 
 def _train(
-    options: Trained,
+    options: TrainingOptions,
     folder: Path | None,
     content: dict[str, Any] | None,
     remarks: list[str],
@@ -118,34 +118,38 @@ def _train(
     A run that is resumed reads its images again only where it is told to leave out what went bad since.
     """
     from pix2pix import distributed
-    from pix2pix.cli.training_setup import open_training
+    from pix2pix.cli.training_setup import open_training_setup
     from pix2pix.runtime.device import Runtime
-    from pix2pix.training.checkpointing import Progress, resume
-    from pix2pix.training.logging import open_monitor
+    from pix2pix.training.checkpointing import TrainState, load_checkpoint
+    from pix2pix.training.logging import open_logger
     from pix2pix.training.loop import fit
 
     run = options.run
-    fast, synchronised = speedups(run.fast), values(options).get("sync_batchnorm", False)
+    fast, synchronised = parse_speedups(run.fast), get_values(options).get("sync_batchnorm", False)
     runtime = Runtime(run.device, run.precision, fast, compiled=run.compile, sync_batchnorm=synchronised)
-    training = open_training(options, runtime, content, read_again=read_again, dry=folder is None)
+    training = open_training_setup(options, runtime, content, read_again=read_again, dry=folder is None)
     options, method = training.options, training.method
-    progress = resume(method, content, options) if content is not None else Progress()
+    progress = load_checkpoint(method, content, options) if content is not None else TrainState()
     _check_ends(options, progress.step)
     method.description |= {**training.counts, "skipped": training.skipped}
-    remarks = [*remarks, *changes(content, training.counts, distributed.count())] if content is not None else remarks
-    batches, validation, introduction = training.supply(progress, folder, lambda sentence: monitor.say(sentence))
+    remarks = (
+        [*remarks, *describe_changes(content, training.counts, distributed.world_size())]
+        if content is not None
+        else remarks
+    )
+    batches, validation, introduction = training.supply(progress, folder, lambda sentence: logger.info(sentence))
 
     with ExitStack() as stack:
         stack.enter_context(closing(batches))
-        monitor = open_monitor(options, folder if distributed.is_first() else None, replaced, progress.step, stack)
+        logger = open_logger(options, folder if distributed.is_main() else None, replaced, progress.step, stack)
         for sentence in [*remarks, *introduction]:
-            monitor.say(sentence)
-        received = fit(method, batches, validation, options, monitor, folder, progress)
-        monitor.say(conclusion(options, folder, progress.step, received is not None))
+            logger.info(sentence)
+        received = fit(method, batches, validation, options, logger, folder, progress)
+        logger.info(describe_end(options, folder, progress.step, received is not None))
     return 128 + received if received is not None else 0
 
 
-def _check_ends(options: Trained, step: int) -> None:
+def _check_ends(options: TrainingOptions, step: int) -> None:
     """Refuse an end that lies behind."""
     for name, end in (("steps", options.train.steps), ("stop_at", options.run.stop_at)):
         if end is not None and end < step:

@@ -6,24 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
-from pix2pix.cli.console import of_machine, of_processes, of_steps
-from pix2pix.config.parse import Trained, TrainedOnPairs, TrainedOnPhotos
+from pix2pix.cli.console import describe_machine, describe_processes, describe_steps
+from pix2pix.config.parse import PairTrainingOptions, PhotoTrainingOptions, TrainingOptions
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.segmenter import SegmenterOptions
 from pix2pix.config.style import AdainOptions, JohnsonOptions
 
 if TYPE_CHECKING:
-    from pix2pix.data.codec import Encoding
+    from pix2pix.data.codec import ImageCodec
     from pix2pix.data.photos import PhotoData
-    from pix2pix.data.validate import Seen, TrainingSet
+    from pix2pix.data.validate import PairCheck, TrainingSet
     from pix2pix.methods.base import Method
     from pix2pix.methods.pix2pix import Pix2Pix
     from pix2pix.methods.segmenter import Segmenter
     from pix2pix.runtime.device import Runtime
-    from pix2pix.training.checkpointing import Progress
+    from pix2pix.training.checkpointing import TrainState
 
 
-class Supply(NamedTuple):
+class DataSource(NamedTuple):
     """This process's batches from the next step on, those to validate on, and sentences that introduce the training."""
 
     batches: Generator[Any, None, None]
@@ -31,11 +31,11 @@ class Supply(NamedTuple):
     introduction: list[str]
 
 
-class Training(Protocol):
+class TrainingSetup(Protocol):
     """A method and what it learns from, both opened and found to fit."""
 
     @property
-    def options(self) -> Trained:
+    def options(self) -> TrainingOptions:
         """All options, the number of steps among them."""
         ...
 
@@ -54,14 +54,14 @@ class Training(Protocol):
         """The names of faulty images that are left out, by phase."""
         ...
 
-    def supply(self, progress: "Progress", folder: Path | None, say: Callable[[str], None]) -> Supply:
+    def supply(self, progress: "TrainState", folder: Path | None, say: Callable[[str], None]) -> DataSource:
         """Begin to load; `say` is told what turns up on the way. Without a folder, in a dry run, all is short."""
         ...
 
 
-def open_training(
-    options: Trained, runtime: "Runtime", content: dict[str, Any] | None, *, read_again: bool, dry: bool
-) -> Training:
+def open_training_setup(
+    options: TrainingOptions, runtime: "Runtime", content: dict[str, Any] | None, *, read_again: bool, dry: bool
+) -> TrainingSetup:
     """Open what a method learns from, and build it; a checkpoint's content says what was found when the run began.
 
     All images are read once before a run begins, and again where one that is resumed is told to (`read_again`).
@@ -69,17 +69,17 @@ def open_training(
     Raises:
         UserError: options, images or weights do not fit each other.
     """
-    if isinstance(options, TrainedOnPairs):
-        return TrainingOnPairs.opened(options, runtime, content, read_again=read_again, dry=dry)
+    if isinstance(options, PairTrainingOptions):
+        return PairTraining.opened(options, runtime, content, read_again=read_again, dry=dry)
 
-    return TrainingOnPhotos.opened(options, runtime, content, read_again=read_again, dry=dry)
+    return PhotoTraining.opened(options, runtime, content, read_again=read_again, dry=dry)
 
 
 @dataclass(frozen=True)
-class TrainingOnPhotos:
+class PhotoTraining:
     """A style method and its photographs, with style pictures if it learns from many."""
 
-    options: TrainedOnPhotos
+    options: PhotoTrainingOptions
     method: "Method[Any]"
     data: "PhotoData"
     runtime: "Runtime"
@@ -87,7 +87,7 @@ class TrainingOnPhotos:
     @classmethod
     def opened(
         cls,
-        options: TrainedOnPhotos,
+        options: PhotoTrainingOptions,
         runtime: "Runtime",
         content: dict[str, Any] | None,
         *,
@@ -101,7 +101,7 @@ class TrainingOnPhotos:
         description = None if content is None else content["description"]
         # First: what it lacks is told before every photo is read.
         method: Method[Any] = METHODS[options.model](options, runtime, description)
-        data = distributed.by_first(lambda: _open_photos(options, description, read_again))
+        data = distributed.run_on_main(lambda: _open_photos(options, description, read_again))
         if dry:
             options = options.model_copy(update={"train": options.train.model_copy(update={"steps": 1})})
         return cls(options, method, data, runtime)
@@ -117,12 +117,12 @@ class TrainingOnPhotos:
         """The names of the pictures that are left out."""
         return self.data.skipped
 
-    def supply(self, progress: "Progress", folder: Path | None, say: Callable[[str], None]) -> Supply:
+    def supply(self, progress: "TrainState", folder: Path | None, say: Callable[[str], None]) -> DataSource:
         """Begin to load photographs."""
         from pix2pix import distributed
-        from pix2pix.data.photos import evaluation_photos, photo_batches
+        from pix2pix.data.photos import iterate_photos, photo_batches
 
-        options, part = self.options, {"rank": distributed.rank(), "ranks": distributed.count()}
+        options, part = self.options, {"rank": distributed.rank(), "ranks": distributed.world_size()}
         batches = photo_batches(
             self.data,
             options.data,
@@ -135,11 +135,11 @@ class TrainingOnPhotos:
         )
 
         def validation() -> Iterable[Any]:
-            return evaluation_photos(self.data, options.data, **part, limit=1 if folder is None else None)
+            return iterate_photos(self.data, options.data, **part, limit=1 if folder is None else None)
 
-        return Supply(batches, validation, self._introduction(progress))
+        return DataSource(batches, validation, self._introduction(progress))
 
-    def _introduction(self, progress: "Progress") -> list[str]:
+    def _introduction(self, progress: "TrainState") -> list[str]:
         """Say what is trained on what; `progress` is what was made before."""
         options, data = self.options, self.data
         norm = options.network.norm if isinstance(options, JohnsonOptions) else "instance"
@@ -155,18 +155,18 @@ class TrainingOnPhotos:
             f"networks: {', '.join(sizes)}",
             *([] if isinstance(options, AdainOptions) else [f"norm: {norm}"]),
             self._of_losses(),
-            *of_machine(options, self.runtime),
-            *of_processes(options, "photos", norm, self.runtime),
-            of_steps(options, progress, len(data.train)),
+            *describe_machine(options, self.runtime),
+            *describe_processes(options, "photos", norm, self.runtime),
+            describe_steps(options, progress, len(data.train)),
         ]
 
     def _of_styles(self) -> list[str]:
-        from pix2pix.errors import shown
+        from pix2pix.errors import format_path
 
         if self.data.styles is not None:
-            return [f"styles: {len(self.data.styles)} pictures in {shown(self.data.styles.root)}"]
+            return [f"styles: {len(self.data.styles)} pictures in {format_path(self.data.styles.root)}"]
         names = self.method.description["styles"]
-        return [f"style{'s' * (len(names) > 1)}: {', '.join(map(shown, names))}"]
+        return [f"style{'s' * (len(names) > 1)}: {', '.join(map(format_path, names))}"]
 
     def _of_losses(self) -> str:
         """Say what is minimised, and what it looks at."""
@@ -180,7 +180,7 @@ class TrainingOnPhotos:
         return f"loss: {' + '.join(parts)}; features: {features.backbone}{smoothed}, weights {told['weights']}"
 
 
-def _open_photos(options: TrainedOnPhotos, description: Mapping[str, Any] | None, read_again: bool) -> "PhotoData":
+def _open_photos(options: PhotoTrainingOptions, description: Mapping[str, Any] | None, read_again: bool) -> "PhotoData":
     """Open the photographs: all are read once before a run begins; one that is resumed keeps what was found then."""
     from tqdm import tqdm
 
@@ -198,17 +198,17 @@ AnyPairs = TypeVar("AnyPairs", Pix2PixOptions, SegmenterOptions)
 
 
 @dataclass(frozen=True)
-class TrainingOnPairs:
+class PairTraining:
     """Pix2pix, or a segmenter, and its pairs."""
 
-    options: TrainedOnPairs
+    options: PairTrainingOptions
     method: "Pix2Pix | Segmenter"
     data: "TrainingSet"
 
     @classmethod
     def opened(
         cls,
-        options: TrainedOnPairs,
+        options: PairTrainingOptions,
         runtime: "Runtime",
         content: dict[str, Any] | None,
         *,
@@ -217,17 +217,17 @@ class TrainingOnPairs:
     ) -> Self:
         """Open the pairs and build the method, as `open_training`."""
         from pix2pix import distributed
-        from pix2pix.methods.perceptual_loss import feature_losses
+        from pix2pix.methods.perceptual_loss import build_perceptual_loss
         from pix2pix.methods.pix2pix import Pix2Pix
-        from pix2pix.methods.segmenter import Segmenter, classes_of
+        from pix2pix.methods.segmenter import Segmenter, load_classes
 
         if isinstance(options, SegmenterOptions):
-            data = distributed.by_first(lambda: _of_classes(_open_pairs(options, content, read_again)))
-            palette = classes_of(options, data.codec, content and content["description"])
+            data = distributed.run_on_main(lambda: _of_classes(_open_pairs(options, content, read_again)))
+            palette = load_classes(options, data.codec, content and content["description"])
             options = _with_steps(options, len(data.train), dry=dry)
             return cls(options, Segmenter(options, data.codec, runtime, palette), data)
-        features = feature_losses(options, runtime)  # first: what they lack is told before every pair is read
-        data = distributed.by_first(lambda: _open_pairs(options, content, read_again))
+        features = build_perceptual_loss(options, runtime)  # first: what they lack is told before every pair is read
+        data = distributed.run_on_main(lambda: _open_pairs(options, content, read_again))
         options = _with_steps(options, len(data.train), dry=dry)
         return cls(options, Pix2Pix(options, data.codec, runtime, features=features), data)
 
@@ -241,20 +241,20 @@ class TrainingOnPairs:
         """The names of the pairs that are left out."""
         return self.data.skipped
 
-    def supply(self, progress: "Progress", folder: Path | None, say: Callable[[str], None]) -> Supply:
+    def supply(self, progress: "TrainState", folder: Path | None, say: Callable[[str], None]) -> DataSource:
         """Begin to load pairs, and keep them as the options say."""
         from pix2pix import distributed
         from pix2pix.data.cache import open_cache
-        from pix2pix.data.loader import evaluation_pairs, training_batches
-        from pix2pix.data.transforms import Augment, resized
+        from pix2pix.data.loader import iterate_pairs, training_batches
+        from pix2pix.data.transforms import Augment, resize_pair
 
         options, data, given = self.options, self.data, self.options.data
         device = self.method.runtime.device
         augment = Augment(given.preprocess, given.crop_size, given.flip, options.run.seed, data.codec, given.augment)
         sizes: dict[str, Any] = dict(preprocess=given.preprocess, load_size=given.load_size, crop_size=given.crop_size)
-        first = resized(data.train.read(0), **sizes, training=True, codec=data.codec)
+        first = resize_pair(data.train.read(0), **sizes, training=True, codec=data.codec)
         augment.try_on(first)
-        part: dict[str, Any] = {"rank": distributed.rank(), "ranks": distributed.count()}
+        part: dict[str, Any] = {"rank": distributed.rank(), "ranks": distributed.world_size()}
         cache, cached = open_cache(given, len(data.train), first, data.codec, device, folder)
         batches = training_batches(
             data.train,
@@ -276,11 +276,11 @@ class TrainingOnPairs:
         limit = 1 if folder is None else None
 
         def validation() -> Iterable[Any]:
-            return evaluation_pairs(data.val, data.codec, **sizes, **part, limit=limit)
+            return iterate_pairs(data.val, data.codec, **sizes, **part, limit=limit)
 
-        return Supply(batches, validation, self._introduction(progress, cached))
+        return DataSource(batches, validation, self._introduction(progress, cached))
 
-    def _introduction(self, progress: "Progress", cached: str) -> list[str]:
+    def _introduction(self, progress: "TrainState", cached: str) -> list[str]:
         """Say what is trained on what; `progress` is what was made before, `cached` says where pairs are kept."""
         options, data, method = self.options, self.data, self.method
         train, network = options.train, options.network
@@ -298,13 +298,13 @@ class TrainingOnPairs:
             f"networks: G {network.generator} {sizes['G']:.3f} M parameters{judge}",
             f"norm: {method.norm}, because {reason}",
             *_of_features(options, method.description.get("features")),
-            *of_machine(options, method.runtime),
-            *of_processes(options, "pairs", method.norm, method.runtime),
-            of_steps(options, progress, len(data.train)),
+            *describe_machine(options, method.runtime),
+            *describe_processes(options, "pairs", method.norm, method.runtime),
+            describe_steps(options, progress, len(data.train)),
         ]
 
 
-def _judge(options: TrainedOnPairs, sizes: Mapping[str, float]) -> str:
+def _judge(options: PairTrainingOptions, sizes: Mapping[str, float]) -> str:
     """Say what else there is beside G, of so many million weights."""
     if isinstance(options, SegmenterOptions):
         return ""
@@ -318,21 +318,21 @@ def _of_classes(data: "TrainingSet") -> "TrainingSet":
     return data._replace(train=data.train.of(codec), val=data.val.of(codec), codec=codec)
 
 
-def _open_pairs(options: TrainedOnPairs, content: dict[str, Any] | None, read_again: bool) -> "TrainingSet":
+def _open_pairs(options: PairTrainingOptions, content: dict[str, Any] | None, read_again: bool) -> "TrainingSet":
     """Open the pairs: all are read once before a run begins; one that is resumed keeps what was found then."""
     from tqdm import tqdm
 
     from pix2pix.data.validate import open_training_set, reopen_training_set
-    from pix2pix.methods.base import codec_of
+    from pix2pix.methods.base import load_codec
 
-    def progress(seen: "Iterable[Seen]", count: int, phase: str) -> "Iterable[Seen]":
+    def progress(seen: "Iterable[PairCheck]", count: int, phase: str) -> "Iterable[PairCheck]":
         return tqdm(seen, desc=f"reading every pair of {phase}", total=count, unit="pair", disable=None)
 
     if content is not None:
         description = content["description"]
         found = open_training_set(options.data, progress) if read_again else None
         skipped = found.skipped if found else description.get("skipped", {})
-        reopened = reopen_training_set(options.data, codec_of(description), skipped)
+        reopened = reopen_training_set(options.data, load_codec(description), skipped)
         return reopened._replace(faults=found.faults) if found else reopened
     return open_training_set(options.data, progress)
 
@@ -345,12 +345,12 @@ def _with_steps(options: AnyPairs, images: int, *, dry: bool) -> AnyPairs:
     steps = (
         1
         if dry
-        else options.train.steps or math.ceil(epochs * images / (options.train.batch_size * distributed.count()))
+        else options.train.steps or math.ceil(epochs * images / (options.train.batch_size * distributed.world_size()))
     )
     return options.model_copy(update={"train": options.train.model_copy(update={"steps": steps})})
 
 
-def _of_features(options: TrainedOnPairs, told: Mapping[str, str] | None) -> list[str]:
+def _of_features(options: PairTrainingOptions, told: Mapping[str, str] | None) -> list[str]:
     """Say what the losses on features look at, as the method describes them."""
     if told is None or not isinstance(options, Pix2PixOptions):
         return []
@@ -365,7 +365,7 @@ def _of_features(options: TrainedOnPairs, told: Mapping[str, str] | None) -> lis
     return [f"features: {features.backbone}{smoothed}, weights {told['weights']}: {'; '.join(ways)}"]
 
 
-def _in_words(encoding: "Encoding") -> str:
+def _in_words(encoding: "ImageCodec") -> str:
     values = f"{encoding.channels} channel{'s' * (encoding.channels != 1)} of {encoding.dtype}"
     match encoding.kind:
         case "lightness":

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from pix2pix.config.base import shown
-from pix2pix.config.types import Needs
+from pix2pix.config.base import format_value
+from pix2pix.config.types import Requirement
 
 Side = Literal["source", "target", "both"]
 MAX_DEPTH = 4
-AUGMENTATIONS = Needs('none or a list of transforms, such as [{"Rotate": {"limit": 10, "p": 0.5}}, "Transpose"]')
+AUGMENTATIONS = Requirement('none or a list of transforms, such as [{"Rotate": {"limit": 10, "p": 0.5}}, "Transpose"]')
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
@@ -46,17 +46,21 @@ def _transform(number: int, entry: object, typed: bool) -> Transform:
         return entry
     named = entry if isinstance(entry, Mapping) else {entry: None} if isinstance(entry, str) else {}
     if len(named) != 1:
-        what = f"names {len(named)} transforms ({shown(', '.join(map(str, named)))[1:-1]})" if named else "names none"
+        what = (
+            f"names {len(named)} transforms ({format_value(', '.join(map(str, named)))[1:-1]})"
+            if named
+            else "names none"
+        )
         raise ValueError(f"entry {number} {what}: begin each with a dash, or brace, and indent its arguments below it")
     ((name, said),) = named.items()
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
-        raise ValueError(f"entry {number} is called {shown(name)}: the name of a transform is needed")
+        raise ValueError(f"entry {number} is called {format_value(name)}: the name of a transform is needed")
     if not isinstance(said, Mapping | None):
-        raise ValueError(f"the arguments of {name} are {shown(said)}: a mapping such as {{p: 0.5}} is needed")
+        raise ValueError(f"the arguments of {name} are {format_value(said)}: a mapping such as {{p: 0.5}} is needed")
     arguments = _argument(said or {}, name, typed, MAX_DEPTH)
     to = arguments.pop("to", None)
     if to not in (None, *get_args(Side)):
-        raise ValueError(f"{name} is for {shown(to)}: `to` is source, target or both")
+        raise ValueError(f"{name} is for {format_value(to)}: `to` is source, target or both")
     return Transform(name, arguments, to)
 
 
@@ -72,9 +76,11 @@ def _argument(value: object, name: str, typed: bool, depth: int) -> Any:
         value = _WORDS.get(value.lower(), _number(value) if _NUMBER.fullmatch(value) else value)
     is_endless = isinstance(value, float) and not math.isfinite(value)
     if is_endless or (isinstance(value, str) and _NOT_FINITE.fullmatch(value)):
-        raise ValueError(f"the arguments of {name} hold {shown(value)}: finite numbers are needed")
+        raise ValueError(f"the arguments of {name} hold {format_value(value)}: finite numbers are needed")
     if not isinstance(value, str | int | float | None):
-        raise ValueError(f"the arguments of {name} hold {shown(value)}: numbers, texts, lists and mappings are needed")
+        raise ValueError(
+            f"the arguments of {name} hold {format_value(value)}: numbers, texts, lists and mappings are needed"
+        )
     return value
 
 
@@ -95,7 +101,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{shown(max(names, key=names.count))} is given twice; keep one")
+        raise ValueError(f"{format_value(max(names, key=names.count))} is given twice; keep one")
     return found
 
 

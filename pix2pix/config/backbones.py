@@ -62,7 +62,7 @@ _STYLE = {
 }
 
 
-def places(backbone: str) -> dict[str, str]:
+def get_layer_modules(backbone: str) -> dict[str, str]:
     """Return which module of the network gives each layer, in torchvision's names and in the order of computation.
 
     Raises:
@@ -74,23 +74,23 @@ def places(backbone: str) -> dict[str, str]:
     return _PLACES[backbone]
 
 
-def layer_names(backbone: str) -> tuple[str, ...]:
+def get_layer_names(backbone: str) -> tuple[str, ...]:
     """Return every layer whose features a backbone gives, in the order of computation.
 
     All but a VGG's conv layers are read after their ReLU: a stage or block of a ResNet after its addition.
     """
-    return tuple(places(backbone))
+    return tuple(get_layer_modules(backbone))
 
 
 def default_content_layers(backbone: str) -> tuple[str, ...]:
     """Return the layer that content is compared at: relu4_2 (Gatys), layer3 (SWAG's release), and their like."""
-    places(backbone)
+    get_layer_modules(backbone)
     return _CONTENT[backbone]
 
 
 def default_style_layers(backbone: str) -> tuple[str, ...]:
     """Return the layers that style is compared at: one of each resolution, as Gatys and SWAG's release have them."""
-    places(backbone)
+    get_layer_modules(backbone)
     return _STYLE[backbone]
 
 
@@ -100,7 +100,7 @@ def check_layers(backbone: str, layers: Sequence[str]) -> None:
     Raises:
         UserError: one is not, or there are none.
     """
-    allowed = layer_names(backbone)
+    allowed = get_layer_names(backbone)
     if not layers:
         raise UserError(f"{backbone}: no layer is named; allowed: {', '.join(allowed)}")
     for layer in layers:

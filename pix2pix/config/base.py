@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from pix2pix.config import types
-from pix2pix.config.types import Mark, Needs, did_you_mean, notes
+from pix2pix.config.types import OptionFlag, Requirement, did_you_mean, get_annotations
 from pix2pix.errors import UserError
 
 
@@ -27,7 +27,7 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, eq=False)
-class Leaf:
+class Option:
     """One option: its name, the group it lies in ("" at the top) and its field."""
 
     group: str
@@ -51,7 +51,7 @@ class Leaf:
     @property
     def is_listed(self) -> bool:
         """Whether all words that follow the option are one value."""
-        return any(isinstance(note, Needs) and note.listed for note in notes(self.field))
+        return any(isinstance(note, Requirement) and note.listed for note in get_annotations(self.field))
 
     def plain(self, value: object) -> Any:
         """Return a value of this option as a JSON value: sizes become 286 or "256x512"."""
@@ -65,59 +65,59 @@ class Leaf:
         """
         try:
             if isinstance(value, str):
-                return self._type.validate_python(types.from_text(self.field, value))
+                return self._type.validate_python(types.parse_text(self.field, value))
             return self._type.validate_python(value, strict=True)
         except ValidationError as error:
             problem = error.errors()[0]
             own = problem["type"] == "value_error"
-            needed = str(problem["ctx"]["error"]) if own else f"{types.allowed(self.field)} is needed"
-            raise OptionError(f"{origin}: got {shown(value)}; {needed}") from None
+            needed = str(problem["ctx"]["error"]) if own else f"{types.describe_allowed(self.field)} is needed"
+            raise OptionError(f"{origin}: got {format_value(value)}; {needed}") from None
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as one short line for a message."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
-def one_line(path: object) -> str:
+def escape_line(path: object) -> str:
     """Return a path, or a word of the user's, as it reads in a message: whole, with its line breaks escaped."""
     return repr(str(path))[1:-1]
 
 
 @cache
-def groups(record: type[Record]) -> dict[str, type[Record]]:
+def get_groups(record: type[Record]) -> dict[str, type[Record]]:
     """Return the fields of a record that are groups."""
     kinds = {name: field.annotation for name, field in record.model_fields.items()}
     return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Record)}
 
 
 @cache
-def leaves(record: type[Record]) -> dict[str, Leaf]:
+def list_options(record: type[Record]) -> dict[str, Option]:
     """Return every option of a record by its name, which is unique across its groups."""
-    top = groups(record)
-    found = {name: Leaf("", name, field) for name, field in record.model_fields.items() if name not in top}
+    top = get_groups(record)
+    found = {name: Option("", name, field) for name, field in record.model_fields.items() if name not in top}
     for group, kind in top.items():
-        found |= {name: Leaf(group, name, field) for name, field in kind.model_fields.items()}
+        found |= {name: Option(group, name, field) for name, field in kind.model_fields.items()}
     return found
 
 
-def values(options: Record) -> dict[str, Any]:
+def get_values(options: Record) -> dict[str, Any]:
     """Return every option's value by its name, groups dissolved."""
     return {
         leaf.name: getattr(getattr(options, leaf.group) if leaf.group else options, leaf.name)
-        for leaf in leaves(type(options)).values()
+        for leaf in list_options(type(options)).values()
     }
 
 
-def build(record: type[R], given: Mapping[str, Any]) -> R:
+def build_options(record: type[R], given: Mapping[str, Any]) -> R:
     """Return the record with these checked values and defaults for all others.
 
     Raises:
         OptionError: an option without a default is missing, or two options contradict each other.
     """
-    nested: dict[str, Any] = {name: {} for name in groups(record)}
-    for leaf in leaves(record).values():
+    nested: dict[str, Any] = {name: {} for name in get_groups(record)}
+    for leaf in list_options(record).values():
         if leaf.name in given:
             (nested[leaf.group] if leaf.group else nested)[leaf.name] = given[leaf.name]
         elif leaf.field.is_required():
@@ -128,50 +128,50 @@ def build(record: type[R], given: Mapping[str, Any]) -> R:
         raise OptionError(str(error.errors()[0]["ctx"]["error"])) from None
 
 
-class Said(NamedTuple):
+class RawValue(NamedTuple):
     """A value as it was written, and where."""
 
     value: object
     origin: str
 
 
-def flatten(record: type[Record], nested: Mapping[str, object], source: str) -> dict[str, Said]:
+def flatten_options(record: type[Record], nested: Mapping[str, object], source: str) -> dict[str, RawValue]:
     """Return the options of a mapping by name; each may stand at the top or in its group.
 
     Raises:
         OptionError: an unknown name, a group that is no mapping, an option in the wrong group or given twice.
     """
-    found: dict[str, Said] = {}
+    found: dict[str, RawValue] = {}
     for group, name, value in _entries(record, nested, source):
-        leaf = leaves(record).get(name)
+        leaf = list_options(record).get(name)
         origin = f"{source}: {group}.{name}" if group else f"{source}: {name}"
         if leaf is None:
-            names = [*leaves(record), *groups(record)]
-            raise OptionError(f"{source}: unknown option {shown(name)[1:-1]}{did_you_mean(name, names)}")
+            names = [*list_options(record), *get_groups(record)]
+            raise OptionError(f"{source}: unknown option {format_value(name)[1:-1]}{did_you_mean(name, names)}")
         if group not in ("", leaf.group):
             raise OptionError(f"{origin}: {name} belongs to {leaf.group or 'the top level'}; move it there")
         if name in found:
             raise OptionError(f"{origin}: given twice, also as {found[name].origin}; leave one out")
-        found[name] = Said(value, origin)
+        found[name] = RawValue(value, origin)
     return found
 
 
 def _entries(record: type[Record], nested: Mapping[str, object], source: str) -> Iterator[tuple[str, str, object]]:
     for name, value in nested.items():
-        if name not in groups(record):
+        if name not in get_groups(record):
             yield "", name, value
         elif isinstance(value, Mapping):
             yield from ((name, inner, inner_value) for inner, inner_value in value.items())
         else:
-            raise OptionError(f"{source}: {name}: got {shown(value)}; a group of options is needed")
+            raise OptionError(f"{source}: {name}: got {format_value(value)}; a group of options is needed")
 
 
-def as_dict(options: Record) -> dict[str, Any]:
+def to_dict(options: Record) -> dict[str, Any]:
     """Return the options as nested JSON values, without the switches of one start."""
     kept: dict[str, Any] = {}
-    for name, value in values(options).items():
-        leaf = leaves(type(options))[name]
-        if Mark.SWITCH not in leaf.field.metadata:
+    for name, value in get_values(options).items():
+        leaf = list_options(type(options))[name]
+        if OptionFlag.SWITCH not in leaf.field.metadata:
             home = kept.setdefault(leaf.group, {}) if leaf.group else kept
             home[name] = leaf.plain(value)
     return kept
@@ -183,5 +183,5 @@ def from_dict(record: type[R], stored: Mapping[str, object], source: str = "opti
     Raises:
         OptionError: an unknown option, or a value that is not allowed. `source` names the mapping in the message.
     """
-    said = flatten(record, stored, source)
-    return build(record, {name: leaves(record)[name].check(*item) for name, item in said.items()})
+    said = flatten_options(record, stored, source)
+    return build_options(record, {name: list_options(record)[name].check(*item) for name, item in said.items()})

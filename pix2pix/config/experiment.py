@@ -6,14 +6,22 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from pix2pix.config.base import OptionError, Record, flatten, groups, leaves, one_line, shown
+from pix2pix.config.base import (
+    OptionError,
+    Record,
+    escape_line,
+    flatten_options,
+    format_value,
+    get_groups,
+    list_options,
+)
 from pix2pix.config.legacy import load_preset
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.tools import EvaluateOptions
-from pix2pix.config.types import FilePath, Needs, RunName, Seed, did_you_mean
+from pix2pix.config.types import FilePath, Requirement, RunName, Seed, did_you_mean
 from pix2pix.config.yaml import load_yaml
 
-SEEDS = Needs("a list of different whole numbers from 0 to 4294967295, such as 0,1,2,", listed=True)
+SEEDS = Requirement("a list of different whole numbers from 0 to 4294967295, such as 0,1,2,", listed=True)
 
 
 def _seeds(value: object) -> tuple[int, ...]:
@@ -59,7 +67,7 @@ _FOLLOWING = (
     *("name", "checkpoints_dir", "results_dir", "results", "truth", "labels", "out"),
     *("epoch", "dataroot", "preprocess", "precision", "seed", "tile"),
 )
-EVALUATION = tuple(name for name in leaves(EvaluateOptions) if name not in (*_FOLLOWING, *SHARED))
+EVALUATION = tuple(name for name in list_options(EvaluateOptions) if name not in (*_FOLLOWING, *SHARED))
 """Options of evaluating that may be chosen; which run, on what, and where to, follows from the experiment."""
 
 
@@ -73,7 +81,7 @@ _KEYS = {
 }
 
 
-class Changes(NamedTuple):
+class Overrides(NamedTuple):
     """What a choice changes: options of training, more of them at some scales, and options of evaluating."""
 
     options: Mapping[str, Any]
@@ -95,8 +103,8 @@ class Experiment(NamedTuple):
     file: str
     title: str
     base: Mapping[str, Any]
-    changes: Changes
-    axes: Mapping[str, Mapping[str, Changes]]
+    changes: Overrides
+    axes: Mapping[str, Mapping[str, Overrides]]
     seeds: tuple[int, ...]
 
     @property
@@ -105,26 +113,26 @@ class Experiment(NamedTuple):
         return Path(self.file).stem
 
 
-def read_experiment(file: str) -> Experiment:
+def load_experiment(file: str) -> Experiment:
     """Read the file of an experiment, and the preset that it is based on.
 
     Raises:
         OptionError: something in them cannot be meant; says where.
     """
-    said, source = load_yaml(file), one_line(file)
+    said, source = load_yaml(file), escape_line(file)
     for key in said:
         if key not in _KEYS:
             hint = did_you_mean(key, _KEYS) or f"; {', '.join(_KEYS)} are what an experiment has"
-            raise OptionError(f"{source}: unknown key {shown(key)[1:-1]}{hint}")
+            raise OptionError(f"{source}: unknown key {format_value(key)[1:-1]}{hint}")
     for key in ("base", "grid"):
         if said.get(key) is None:
             raise OptionError(f"{source}: {key} is missing: {_KEYS[key]}")
     title, seeds = said.get("title"), said.get("seeds", (0,))
     for key, text in (("base", said["base"]), ("title", "" if title is None else title)):
         if not isinstance(text, str):
-            raise OptionError(f"{source}: {key}: got {shown(text)}; {_KEYS[key]}, is needed")
-    if (checked := leaves(ExperimentOptions)["seeds"].check(seeds, f"{source}: seeds")) is None:
-        raise OptionError(f"{source}: seeds: got {shown(seeds)}; {SEEDS.words} is needed")
+            raise OptionError(f"{source}: {key}: got {format_value(text)}; {_KEYS[key]}, is needed")
+    if (checked := list_options(ExperimentOptions)["seeds"].check(seeds, f"{source}: seeds")) is None:
+        raise OptionError(f"{source}: seeds: got {format_value(seeds)}; {SEEDS.words} is needed")
     scales = {*SCALES, *_scales(file)}
     return Experiment(
         file,
@@ -136,7 +144,7 @@ def read_experiment(file: str) -> Experiment:
     )
 
 
-def read_scale(file: str, scale: str) -> Mapping[str, Any]:
+def load_scale(file: str, scale: str) -> Mapping[str, Any]:
     """Read the options of a scale: those of scales/SCALE.yaml beside the experiment, or for "paper" perhaps none.
 
     Raises:
@@ -145,13 +153,13 @@ def read_scale(file: str, scale: str) -> Mapping[str, Any]:
     known = _scales(file)
     if scale in known:
         path = Path(file).parent / "scales" / f"{scale}.yaml"
-        return _checked(load_yaml(path), one_line(path))
+        return _checked(load_yaml(path), escape_line(path))
     if scale == "paper":
         return {}
     known = sorted({*known, "paper"})
     hint = did_you_mean(scale, known) or f"; there is {' and '.join(known)}"
     raise OptionError(
-        f"--scale: got {shown(scale)}, and {one_line(Path(file).parent / 'scales')} has no such file{hint}"
+        f"--scale: got {format_value(scale)}, and {escape_line(Path(file).parent / 'scales')} has no such file{hint}"
     )
 
 
@@ -167,9 +175,11 @@ def _preset(path: Path, where: str) -> dict[str, Any]:
         raise OptionError(f"{where}{error}") from None
     model = said.get("model", "pix2pix")
     if model != "pix2pix":
-        raise OptionError(f"{where}{one_line(path)} is of {shown(model)[1:-1]}; experiments are of pix2pix alone")
-    known = leaves(Pix2PixOptions)
-    flat = flatten(Pix2PixOptions, said, one_line(path))
+        raise OptionError(
+            f"{where}{escape_line(path)} is of {format_value(model)[1:-1]}; experiments are of pix2pix alone"
+        )
+    known = list_options(Pix2PixOptions)
+    flat = flatten_options(Pix2PixOptions, said, escape_line(path))
     return {name: known[name].check(*item) for name, item in flat.items() if name not in {*REFUSED, "dry_run"}}
 
 
@@ -179,30 +189,35 @@ def _checked(said: Mapping[str, object], source: str) -> dict[str, Any]:
     Raises:
         OptionError: one is unknown, not allowed, or not for a choice to say.
     """
-    known = leaves(Pix2PixOptions)
-    found = flatten(Pix2PixOptions, said, source)
+    known = list_options(Pix2PixOptions)
+    found = flatten_options(Pix2PixOptions, said, source)
     for name, item in found.items():
         if name in {**REFUSED, "checkpoints_dir": "", "dry_run": "", "model": ""}:
             raise OptionError(f"{item.origin}: {REFUSED.get(name, 'it is the same for all runs')}; leave it out")
     return {name: known[name].check(*item) for name, item in found.items()}
 
 
-def _changes(said: object, source: str, scales: set[str]) -> Changes:
+def _changes(said: object, source: str, scales: set[str]) -> Overrides:
     """Read a choice: options, sections of them for some scales, and a section `evaluate`."""
     if said is None:
         said = {}
     if not isinstance(said, Mapping):
-        raise OptionError(f"{source}: got {shown(said)}; a mapping of options, such as {{lambda_l1: 0}}, is needed")
+        raise OptionError(
+            f"{source}: got {format_value(said)}; a mapping of options, such as {{lambda_l1: 0}}, is needed"
+        )
     sections = {*scales, "evaluate"}
     for key, value in said.items():
-        if isinstance(value, Mapping) and key not in {*sections, *groups(Pix2PixOptions)}:
-            hint = did_you_mean(key, [*sorted(sections), *groups(Pix2PixOptions)]) or f"; {_listed(sections)} are known"
-            raise OptionError(f"{source}: unknown section {shown(key)[1:-1]}{hint}")
+        if isinstance(value, Mapping) and key not in {*sections, *get_groups(Pix2PixOptions)}:
+            hint = (
+                did_you_mean(key, [*sorted(sections), *get_groups(Pix2PixOptions)])
+                or f"; {_listed(sections)} are known"
+            )
+            raise OptionError(f"{source}: unknown section {format_value(key)[1:-1]}{hint}")
         if value is not None and key in sections and not isinstance(value, Mapping):
-            raise OptionError(f"{source}: {key}: got {shown(value)}; a mapping of options is needed")
+            raise OptionError(f"{source}: {key}: got {format_value(value)}; a mapping of options is needed")
     own = {key: value for key, value in said.items() if key not in sections}
     parts = {key: value or {} for key, value in said.items() if key in sections}
-    return Changes(
+    return Overrides(
         _checked(own, source),
         {key: _checked(part, f"{source}: {key}") for key, part in parts.items() if key != "evaluate"},
         _evaluation(parts.get("evaluate", {}), f"{source}: evaluate"),
@@ -210,25 +225,26 @@ def _changes(said: object, source: str, scales: set[str]) -> Changes:
 
 
 def _evaluation(said: Mapping[str, object], source: str) -> dict[str, Any]:
-    known = leaves(EvaluateOptions)
+    known = list_options(EvaluateOptions)
     for name in said:
         if name not in EVALUATION:
             raise OptionError(
-                f"{source}: {shown(name)[1:-1]} is no option of evaluating to choose{did_you_mean(name, EVALUATION)}"
+                f"{source}: {format_value(name)[1:-1]} is no option of evaluating to choose"
+                f"{did_you_mean(name, EVALUATION)}"
             )
     return {name: known[name].check(value, f"{source}: {name}") for name, value in said.items()}
 
 
-def _axes(said: object, source: str, scales: set[str]) -> dict[str, dict[str, Changes]]:
+def _axes(said: object, source: str, scales: set[str]) -> dict[str, dict[str, Overrides]]:
     """Read the grid: at least one axis of at least one choice, whose labels can be parts of a folder's name."""
     filled = [
         isinstance(part, Mapping) and part for part in (said, *(said.values() if isinstance(said, Mapping) else []))
     ]
     if not isinstance(said, Mapping) or not all(filled):
-        raise OptionError(f"{source}: grid: got {shown(said)}; {_KEYS['grid']}, are needed")
-    name = leaves(Pix2PixOptions)["name"]
+        raise OptionError(f"{source}: grid: got {format_value(said)}; {_KEYS['grid']}, are needed")
+    name = list_options(Pix2PixOptions)["name"]
     changed: dict[str, str] = {}
-    axes: dict[str, dict[str, Changes]] = {}
+    axes: dict[str, dict[str, Overrides]] = {}
     for axis, choices in said.items():
         where = f"{source}: grid: {axis}"
         axes[axis] = {

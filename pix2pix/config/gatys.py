@@ -11,7 +11,7 @@ from pix2pix.config.types import BackboneName, Device, Fast, FilePath, LayerWeig
 LEARNING_RATES = {"lbfgs": 1.0, "adam": 0.08}  # of images in [-1, 1]; 0.08 is the 10 of 0..255 that is customary
 
 
-class ContentAndStyleOptions(Record):
+class GatysImageOptions(Record):
     """The pictures, their sizes and their regions."""
 
     content: FilePath = Field(description="the picture to paint, or a folder of such pictures; --input is the same")
@@ -52,7 +52,7 @@ class ContentAndStyleOptions(Record):
         return self
 
 
-class PaintingLossOptions(Record):
+class GatysLossOptions(Record):
     """What is minimised, beside the features and their layers."""
 
     content_weight: float = Field(1, ge=0, description="alpha: weight of the content loss")
@@ -68,7 +68,7 @@ class PaintingLossOptions(Record):
         return self
 
 
-class PaintingOptions(Record):
+class OptimizationOptions(Record):
     """How it is minimised."""
 
     optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="L-BFGS, or Adam, which needs less memory")
@@ -92,7 +92,7 @@ class PaintingOptions(Record):
         return self
 
 
-class PaintingRunOptions(Record):
+class GatysRunOptions(Record):
     """Where results go, what it runs on, and what it reports."""
 
     name: RunName | None = Field(None, description="folder in results_dir; none: made of the names of the pictures")
@@ -116,11 +116,11 @@ class GatysOptions(Record):
     """Options of test.py --model gatys: paint a picture in the manner of others; nothing is trained."""
 
     model: Literal["gatys"] = Field("gatys", description="the method: Gatys et al. 2016")
-    data: ContentAndStyleOptions
-    loss: PaintingLossOptions = PaintingLossOptions()
-    optimise: PaintingOptions = PaintingOptions()
+    data: GatysImageOptions
+    loss: GatysLossOptions = GatysLossOptions()
+    optimise: OptimizationOptions = OptimizationOptions()
     features: FeatureOptions = FeatureOptions()
-    run: PaintingRunOptions = PaintingRunOptions()
+    run: GatysRunOptions = GatysRunOptions()
 
     @property
     def beta(self) -> float:

@@ -4,13 +4,13 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 
 from pix2pix.config import legacy
-from pix2pix.config.base import Leaf, Record, groups, leaves
+from pix2pix.config.base import Option, Record, get_groups, list_options
 from pix2pix.config.experiment import ExperimentOptions
 from pix2pix.config.gatys import GatysOptions, SwagOptions
-from pix2pix.config.legacy import Old
+from pix2pix.config.legacy import LegacyFlag
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.segmenter import SegmenterOptions
-from pix2pix.config.style import AdainOptions, ConditionalOptions, JohnsonOptions
+from pix2pix.config.style import AdainOptions, JohnsonOptions, MultiStyleOptions
 from pix2pix.config.test import TestOptions
 from pix2pix.config.tools import (
     ActivationsOptions,
@@ -22,13 +22,13 @@ from pix2pix.config.tools import (
     ImportOptions,
     SplitOptions,
 )
-from pix2pix.config.types import Mark, allowed, may_be_none
-from pix2pix.config.yaml import scalar
+from pix2pix.config.types import OptionFlag, allows_none, describe_allowed
+from pix2pix.config.yaml import format_scalar
 
 PROGRAMS: Mapping[str, type[Record]] = {
     "python train.py": Pix2PixOptions,
     "python train.py --model johnson": JohnsonOptions,
-    "python train.py --model conditional": ConditionalOptions,
+    "python train.py --model conditional": MultiStyleOptions,
     "python train.py --model adain": AdainOptions,
     "python train.py --model segmenter": SegmenterOptions,
     "python test.py": TestOptions,
@@ -55,7 +55,7 @@ _FURTHER: Mapping[type[Record], list[str]] = {
 }
 
 
-def help_text(record: type[Record], program: str) -> str:
+def format_help(record: type[Record], program: str) -> str:
     """Return what --help shows: every option by group, with what it allows and its default."""
     usage = f"{program} [PRESET.yaml] [--OPTION VALUE ...]"
     epilog = " ".join([*_FURTHER.get(record, ()), "--help shows this, --version the version."])
@@ -65,12 +65,12 @@ def help_text(record: type[Record], program: str) -> str:
         group = parser.add_argument_group(name, purpose or None)
         for leaf in members:
             default = _default(leaf) if leaf.field.is_required() else f"default: {_default(leaf)}"
-            text = f"{leaf.field.description} [{allowed(leaf.field)}; {default}]"
+            text = f"{leaf.field.description} [{describe_allowed(leaf.field)}; {default}]"
             group.add_argument(f"--{leaf.name}", action="store_true", help=text.replace("%", "%%"))
     return parser.format_help().rstrip()
 
 
-def options_page() -> str:
+def format_options_page() -> str:
     """Return docs/options.md."""
     lines = [
         "# Options",
@@ -91,7 +91,7 @@ def options_page() -> str:
             rows = [
                 _row(leaf)
                 for leaf in members
-                if base is None or leaf.field.default != leaves(base)[leaf.name].field.default
+                if base is None or leaf.field.default != list_options(base)[leaf.name].field.default
             ]
             if rows:
                 lines += [
@@ -112,26 +112,26 @@ def options_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sections(record: type[Record]) -> Iterator[tuple[str, list[Leaf]]]:
+def _sections(record: type[Record]) -> Iterator[tuple[str, list[Option]]]:
     """Yield the groups of a record, those of the top level first, each with its options."""
-    members = leaves(record).values()
+    members = list_options(record).values()
     yield "options", [leaf for leaf in members if not leaf.group]
-    for group, kind in groups(record).items():
+    for group, kind in get_groups(record).items():
         yield f"{group}: {kind.__doc__}", [leaf for leaf in members if leaf.group == group]
 
 
-def _default(leaf: Leaf) -> str:
+def _default(leaf: Option) -> str:
     if leaf.field.is_required():
         return "required"
     if leaf.field.default is None:
-        return "none" if may_be_none(leaf.field) else "not given"
-    return scalar(leaf.default).strip('"')
+        return "none" if allows_none(leaf.field) else "not given"
+    return format_scalar(leaf.default).strip('"')
 
 
-def _row(leaf: Leaf) -> str:
-    star = " *" if Mark.MAY_CHANGE in leaf.field.metadata else ""
-    return f"| `--{leaf.name}`{star} | {_default(leaf)} | {allowed(leaf.field)} | {leaf.field.description} |"
+def _row(leaf: Option) -> str:
+    star = " *" if OptionFlag.MAY_CHANGE in leaf.field.metadata else ""
+    return f"| `--{leaf.name}`{star} | {_default(leaf)} | {describe_allowed(leaf.field)} | {leaf.field.description} |"
 
 
-def _old_rows(table: Mapping[str, Old]) -> list[str]:
+def _old_rows(table: Mapping[str, LegacyFlag]) -> list[str]:
     return ["| flag | here |", "|---|---|", *(f"| `--{flag}` | {old.here} |" for flag, old in table.items())]

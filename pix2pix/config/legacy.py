@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pix2pix.config.base import OptionError, one_line
+from pix2pix.config.base import OptionError, escape_line
 from pix2pix.config.yaml import load_yaml
 
 Texts = Mapping[str, str]
 
 
-class Old(NamedTuple):
+class LegacyFlag(NamedTuple):
     """One flag: what stands for it here, and the options that its text becomes.
 
     `read` also gets all flags as typed, because some count only beside others. It raises ValueError to refuse.
@@ -27,22 +27,22 @@ class Old(NamedTuple):
     bare: bool = False
 
 
-def _named(option: str) -> Old:
-    return Old(f"`--{option}`", lambda text, _: {option: text})
+def _named(option: str) -> LegacyFlag:
+    return LegacyFlag(f"`--{option}`", lambda text, _: {option: text})
 
 
-def _bare(here: str, **options: str) -> Old:
-    return Old(here, lambda _, __: options, bare=True)
+def _bare(here: str, **options: str) -> LegacyFlag:
+    return LegacyFlag(here, lambda _, __: options, bare=True)
 
 
-def _refused(instead: str, bare: bool = False) -> Old:
+def _refused(instead: str, bare: bool = False) -> LegacyFlag:
     def read(text: str, _: Texts) -> Texts:
         raise ValueError(f"not offered here: {instead}")
 
-    return Old(f"refused: {instead}", read, bare)
+    return LegacyFlag(f"refused: {instead}", read, bare)
 
 
-def _only(*accepted: str, instead: str) -> Old:
+def _only(*accepted: str, instead: str) -> LegacyFlag:
     """Return a flag whose accepted values ask for what happens anyway."""
 
     def read(text: str, _: Texts) -> Texts:
@@ -50,10 +50,10 @@ def _only(*accepted: str, instead: str) -> Old:
             return {}
         raise ValueError(f"got {text!r}; {instead}")
 
-    return Old(f"nothing if {' or '.join(accepted)}, else refused: {instead}", read)
+    return LegacyFlag(f"nothing if {' or '.join(accepted)}, else refused: {instead}", read)
 
 
-def _except(option: str, **refused: str) -> Old:
+def _except(option: str, **refused: str) -> LegacyFlag:
     """Return a flag that we name the same, but some of whose values are not offered."""
 
     def read(text: str, _: Texts) -> Texts:
@@ -61,7 +61,9 @@ def _except(option: str, **refused: str) -> Old:
             raise ValueError(f"got {text!r}; {refused[text]}")
         return {option: text}
 
-    return Old("the same; " + "; ".join(f"{value} is refused: {reason}" for value, reason in refused.items()), read)
+    return LegacyFlag(
+        "the same; " + "; ".join(f"{value} is refused: {reason}" for value, reason in refused.items()), read
+    )
 
 
 def _gpu_ids(text: str, _: Texts) -> Texts:
@@ -93,8 +95,8 @@ def _layers(text: str, said: Texts) -> Texts:
     return {}
 
 
-def _limit(option: str) -> Old:
-    return Old(f"`--{option}`; inf is none", lambda text, _: {option: "none" if text == "inf" else text})
+def _limit(option: str) -> LegacyFlag:
+    return LegacyFlag(f"`--{option}`; inf is none", lambda text, _: {option: "none" if text == "inf" else text})
 
 
 def _is_unpaired(said: Texts) -> bool:
@@ -143,10 +145,10 @@ _TENSORBOARD = _refused("pictures and curves are in TensorBoard: tensorboard --l
 _NO_VISDOM = _only("0", "-1", instead="there is no visdom; pictures and curves are in TensorBoard; leave it out")
 
 _BOTH = {
-    "gpu_ids": Old("`--device`: -1 is cpu, N is cuda:N; several: `torchrun`", _gpu_ids),
+    "gpu_ids": LegacyFlag("`--device`: -1 is cpu, N is cuda:N; several: `torchrun`", _gpu_ids),
     "netG": _named("generator"),
-    "netD": Old("`--patch`: basic is 70, pixel is 1, n_layers follows --n_layers_D", _discriminator),
-    "n_layers_D": Old("`--patch`, beside --netD n_layers: 1 to 5 are 16, 34, 70, 142, 286", _layers),
+    "netD": LegacyFlag("`--patch`: basic is 70, pixel is 1, n_layers follows --n_layers_D", _discriminator),
+    "n_layers_D": LegacyFlag("`--patch`, beside --netD n_layers: 1 to 5 are 16, 34, 70, 142, 286", _layers),
     "no_dropout": _bare("`--use_dropout false`", use_dropout="false"),
     "load_iter": _refused("--epoch STEP chooses a checkpoint at test; --resume continues the latest"),
     "verbose": _refused("the sizes of the networks are always reported; leave it out", bare=True),
@@ -156,8 +158,8 @@ _BOTH = {
     "display_winsize": _refused("pages and TensorBoard scale pictures themselves; leave it out"),
 }
 
-TRAIN: Mapping[str, Old] = _BOTH | {
-    "model": Old(f"{_MODEL.here}; colorization is `--target_kind lab`", _train_model),
+TRAIN: Mapping[str, LegacyFlag] = _BOTH | {
+    "model": LegacyFlag(f"{_MODEL.here}; colorization is `--target_kind lab`", _train_model),
     "lambda_L1": _named("lambda_l1"),
     "gan_mode": _except("gan_mode", wgangp="pix2pix never applies its gradient penalty; choose lsgan or hinge"),
     "no_flip": _bare("`--flip false`", flip="false"),
@@ -171,7 +173,7 @@ TRAIN: Mapping[str, Old] = _BOTH | {
     "epoch": _only("latest", instead="--resume continues the latest checkpoint; leave it out"),
     "epoch_count": _refused("--resume knows the step it continues at; leave it out"),
     "phase": _only("train", instead="training reads the phase train; leave it out"),
-    "dataset_mode": Old(
+    "dataset_mode": LegacyFlag(
         f"nothing if aligned, `--target_kind lab` if colorization, else refused: {_PAIRS}", _train_mode
     ),
     "serial_batches": _refused("pairs are shuffled, in an order that --seed fixes; leave it out", bare=True),
@@ -195,21 +197,21 @@ _OF_ANY_METHOD = (
 )
 _IN_STEPS = _refused("--steps says how long it is trained")
 
-STYLISE: Mapping[str, Old] = {flag: TRAIN[flag] for flag in _OF_ANY_METHOD} | {
+STYLE: Mapping[str, LegacyFlag] = {flag: TRAIN[flag] for flag in _OF_ANY_METHOD} | {
     "n_epochs": _IN_STEPS,
     "n_epochs_decay": _IN_STEPS,
 }
 
 _OF_A_GAN = ("model", "netD", "n_layers_D", "lambda_L1", "gan_mode", "pool_size", "dataset_mode")
 
-SEGMENT: Mapping[str, Old] = {flag: old for flag, old in TRAIN.items() if flag not in _OF_A_GAN}
+SEGMENT: Mapping[str, LegacyFlag] = {flag: old for flag, old in TRAIN.items() if flag not in _OF_A_GAN}
 
-TEST: Mapping[str, Old] = _BOTH | {
-    "model": Old(
+TEST: Mapping[str, LegacyFlag] = _BOTH | {
+    "model": LegacyFlag(
         "pix2pix and colorization change nothing; test takes --dataroot as `--input`; others are refused", _test_model
     ),
-    "dataroot": Old("the same; `--input` beside --model test or --dataset_mode single", _test_root),
-    "dataset_mode": Old(
+    "dataroot": LegacyFlag("the same; `--input` beside --model test or --dataset_mode single", _test_root),
+    "dataset_mode": LegacyFlag(
         "aligned and colorization change nothing; single takes --dataroot as `--input`; others are refused", _test_mode
     ),
     "eval": _bare("`--statistics running --dropout off`", statistics="running", dropout="off"),
@@ -223,7 +225,7 @@ TEST: Mapping[str, Old] = _BOTH | {
     "no_flip": _bare("nothing: test images are never mirrored"),
 }
 
-PAINT: Mapping[str, Old] = {"gpu_ids": _BOTH["gpu_ids"], "input": _named("content")}
+OPTIMIZE: Mapping[str, LegacyFlag] = {"gpu_ids": _BOTH["gpu_ids"], "input": _named("content")}
 
 # What a checkpoint knows and people retype at test: allowed where it agrees.
 CLAIMS = frozenset(
@@ -263,6 +265,6 @@ def load_preset(path: str | Path) -> dict[str, object]:
         if os.path.lexists(path):
             raise
     flags = REMOVED[absolute.stem]
-    logging.getLogger(__name__).warning("%s is gone: use %s", one_line(path), flags)
+    logging.getLogger(__name__).warning("%s is gone: use %s", escape_line(path), flags)
     words = flags.split()
     return {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}

@@ -11,7 +11,7 @@ from pix2pix.config.types import (
     Kernel,
     LayerNames,
     LayerWeights,
-    Mark,
+    OptionFlag,
     Padding,
     Pooling,
     StyleLossName,
@@ -24,7 +24,7 @@ class FeatureOptions(Record):
 
     backbone: BackboneName = Field("vgg19", description="the frozen network whose features are compared")
     # A run may be resumed with the file elsewhere: its SHA-256 has to be the same.
-    weights: Annotated[FilePath, Mark.MAY_CHANGE] = Field(
+    weights: Annotated[FilePath, OptionFlag.MAY_CHANGE] = Field(
         "imagenet", description="imagenet (torchvision's download), random (seeded) or a file"
     )
     weights_flavour: WeightsFlavour | None = Field(
@@ -100,7 +100,7 @@ class LossOptions(Record):
     lambda_perceptual: float = Field(0, ge=0, description="weight of the difference of a backbone's features; 0: none")
     lambda_style: float = Field(0, ge=0, description="weight of the difference of their statistics; 0: none")
     # A run may be resumed with the picture elsewhere: its SHA-256 has to be the same.
-    style_image: Annotated[FilePath | None, Mark.MAY_CHANGE] = Field(
+    style_image: Annotated[FilePath | None, OptionFlag.MAY_CHANGE] = Field(
         None, description="picture whose manner outputs get, by --lambda_style; none: each has its target's"
     )
 
@@ -122,18 +122,20 @@ class LossOptions(Record):
         return self
 
 
-def readers(name: str) -> tuple[str, ...]:
+def find_reading_losses(name: str) -> tuple[str, ...]:
     """Return the weights of the losses that read an option of features."""
     return _READERS.get(name, ("lambda_perceptual", "lambda_style"))
 
 
-def check_use(features: FeatureOptions, loss: LossOptions) -> None:
+def check_features_used(features: FeatureOptions, loss: LossOptions) -> None:
     """Refuse an option of features that no loss reads.
 
     Raises:
         ValueError: there is one.
     """
     for name, field in FeatureOptions.model_fields.items():
-        if getattr(features, name) != field.default and not any(getattr(loss, reader) for reader in readers(name)):
-            flags = " or ".join(f"--{reader}" for reader in readers(name))
+        if getattr(features, name) != field.default and not any(
+            getattr(loss, reader) for reader in find_reading_losses(name)
+        ):
+            flags = " or ".join(f"--{reader}" for reader in find_reading_losses(name))
             raise ValueError(f"--{name} is of a loss that is left out: add {flags}, or leave --{name} out")

@@ -11,33 +11,45 @@ from pydantic import Field
 
 from pix2pix import __version__
 from pix2pix.config import legacy
-from pix2pix.config.base import Leaf, OptionError, R, Record, Said, build, flatten, from_dict, leaves, one_line, shown
+from pix2pix.config.base import (
+    Option,
+    OptionError,
+    R,
+    RawValue,
+    Record,
+    build_options,
+    escape_line,
+    flatten_options,
+    format_value,
+    from_dict,
+    list_options,
+)
 from pix2pix.config.experiment import EVALUATION, REFUSED, ExperimentOptions
 from pix2pix.config.gatys import GatysOptions, SwagOptions
-from pix2pix.config.help import help_text
-from pix2pix.config.legacy import Old, load_preset
+from pix2pix.config.help import format_help
+from pix2pix.config.legacy import LegacyFlag, load_preset
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.segmenter import SegmenterOptions
-from pix2pix.config.style import AdainOptions, ConditionalOptions, JohnsonOptions
+from pix2pix.config.style import AdainOptions, JohnsonOptions, MultiStyleOptions
 from pix2pix.config.test import TestOptions
 from pix2pix.config.tools import EvaluateOptions
-from pix2pix.config.types import allowed, did_you_mean
+from pix2pix.config.types import describe_allowed, did_you_mean
 from pix2pix.config.yaml import load_yaml
 
-TrainedOnPairs: TypeAlias = Pix2PixOptions | SegmenterOptions
-TrainedOnPhotos: TypeAlias = JohnsonOptions | ConditionalOptions | AdainOptions
-Trained: TypeAlias = TrainedOnPairs | TrainedOnPhotos
+PairTrainingOptions: TypeAlias = Pix2PixOptions | SegmenterOptions
+PhotoTrainingOptions: TypeAlias = JohnsonOptions | MultiStyleOptions | AdainOptions
+TrainingOptions: TypeAlias = PairTrainingOptions | PhotoTrainingOptions
 
-TRAINED: Mapping[str, type[Trained]] = {
+TRAINING_OPTIONS: Mapping[str, type[TrainingOptions]] = {
     "pix2pix": Pix2PixOptions,
     "johnson": JohnsonOptions,
-    "conditional": ConditionalOptions,
+    "conditional": MultiStyleOptions,
     "adain": AdainOptions,
     "segmenter": SegmenterOptions,
 }
 
 
-class TrainedModel(Record):
+class ModelOption(Record):
     """What test.py may be told of a checkpoint of any trained method."""
 
     model: Literal["pix2pix", "johnson", "conditional", "adain", "segmenter"] = Field(
@@ -45,11 +57,11 @@ class TrainedModel(Record):
     )
 
 
-PAINTERS: Mapping[str, type[GatysOptions]] = {"gatys": GatysOptions, "swag": SwagOptions}
+OPTIMIZATION_OPTIONS: Mapping[str, type[GatysOptions]] = {"gatys": GatysOptions, "swag": SwagOptions}
 _JUNYANZ = ("colorization", "test", "cycle_gan")  # the options of pix2pix and TestOptions know what to do with each
 
 
-def trained(argv: Sequence[str]) -> type[Trained]:
+def select_training_options(argv: Sequence[str]) -> type[TrainingOptions]:
     """Return the options of the method that train.py is asked for: by --model, the preset or the run to resume.
 
     Raises:
@@ -58,7 +70,7 @@ def trained(argv: Sequence[str]) -> type[Trained]:
     model, origin = _model(argv)
     if model is None and _is_resumed(argv):
         model = _model_of_run(argv)
-    if model in PAINTERS:
+    if model in OPTIMIZATION_OPTIONS:
         preset = f"{argv[0]} " if not origin.startswith("--") else f"--model {model} "
         raise OptionError(
             f"{origin}: {model} paints one picture, and there is nothing to train; "
@@ -66,10 +78,10 @@ def trained(argv: Sequence[str]) -> type[Trained]:
         )
     if model is None or model in _JUNYANZ:
         return Pix2PixOptions
-    return TRAINED[_check_model(model, list(TRAINED), origin)]
+    return TRAINING_OPTIONS[_check_model(model, list(TRAINING_OPTIONS), origin)]
 
 
-def painter(argv: Sequence[str]) -> type[GatysOptions] | None:
+def select_optimization_options(argv: Sequence[str]) -> type[GatysOptions] | None:
     """Return the options of the method that test.py is asked for, or None: `TestOptions`, a trained translator.
 
     Raises:
@@ -78,24 +90,26 @@ def painter(argv: Sequence[str]) -> type[GatysOptions] | None:
     model, origin = _model(argv)
     if model is None or model in _JUNYANZ:
         return None
-    return PAINTERS.get(_check_model(model, [*TRAINED, *PAINTERS], origin))
+    return OPTIMIZATION_OPTIONS.get(_check_model(model, [*TRAINING_OPTIONS, *OPTIMIZATION_OPTIONS], origin))
 
 
-def stored_options(stored: Mapping[str, object], source: str = "options") -> Trained:
+def load_stored_options(stored: Mapping[str, object], source: str = "options") -> TrainingOptions:
     """Return the options that `as_dict` made these values of, whichever trained method they are of.
 
     Raises:
         OptionError: an unknown method or option, or a value that is not allowed. `source` names the mapping.
     """
     model = stored.get("model", "pix2pix")
-    return from_dict(TRAINED[_check_model(model, list(TRAINED), f"{source}: model")], stored, source)
+    return from_dict(TRAINING_OPTIONS[_check_model(model, list(TRAINING_OPTIONS), f"{source}: model")], stored, source)
 
 
 def _check_model(model: object, allowed: list[str], origin: str) -> str:
     if isinstance(model, str) and model in allowed:
         return model
     hint = did_you_mean(model, allowed) if isinstance(model, str) else ""
-    raise OptionError(f"{origin}: got {shown(model)}; {', '.join(allowed[:-1])} or {allowed[-1]} is needed{hint}")
+    raise OptionError(
+        f"{origin}: got {format_value(model)}; {', '.join(allowed[:-1])} or {allowed[-1]} is needed{hint}"
+    )
 
 
 def _model(argv: Sequence[str]) -> tuple[str | None, str]:
@@ -104,7 +118,7 @@ def _model(argv: Sequence[str]) -> tuple[str | None, str]:
     if said is not None:
         return said, "--model"
     model = _preset(argv).get("model")
-    return (model if isinstance(model, str) else None), f"{one_line(argv[0])}: model" if argv else ""
+    return (model if isinstance(model, str) else None), f"{escape_line(argv[0])}: model" if argv else ""
 
 
 def _is_resumed(argv: Sequence[str]) -> bool:
@@ -145,12 +159,12 @@ def _preset(argv: Sequence[str]) -> Mapping[str, object]:
         return {}  # `parse` tells what is wrong with it
 
 
-class Answer(Exception):  # noqa: N818 (no error)
+class TextRequested(Exception):  # noqa: N818 (no error)
     """The command line asked for a text, --help or --version, and for no work; the text is the message."""
 
 
 @dataclass(frozen=True)
-class Parsed(Generic[R]):
+class ParsedOptions(Generic[R]):
     """What was given, checked one by one; `options` puts it together."""
 
     record: type[R]
@@ -166,7 +180,7 @@ class Parsed(Generic[R]):
         Raises:
             OptionError: an option without a default is missing, or two options contradict each other.
         """
-        return build(self.record, self.given)
+        return build_options(self.record, self.given)
 
     def value(self, name: str) -> Any:
         """Return one option, given or default, without asking for the others.
@@ -174,13 +188,13 @@ class Parsed(Generic[R]):
         Raises:
             OptionError: it is missing and has no default.
         """
-        leaf = leaves(self.record)[name]
+        leaf = list_options(self.record)[name]
         if name not in self.given and leaf.field.is_required():
             raise leaf.missing
         return self.given.get(name, leaf.field.default)
 
 
-def parse(argv: Sequence[str], record: type[R], *, program: str) -> Parsed[R]:
+def parse(argv: Sequence[str], record: type[R], *, program: str) -> ParsedOptions[R]:
     """Read `[PRESET.yaml] --option value ...` as options of this record.
 
     Raises:
@@ -188,40 +202,40 @@ def parse(argv: Sequence[str], record: type[R], *, program: str) -> Parsed[R]:
         Answer: --help or --version is among the arguments.
     """
     if {"-h", "--help"} & set(argv):
-        raise Answer(help_text(record, program))
+        raise TextRequested(format_help(record, program))
     if "--version" in argv:
-        raise Answer(f"pix2pix {__version__}")
+        raise TextRequested(f"pix2pix {__version__}")
     preset = argv[0] if argv and not argv[0].startswith("-") else None
-    said = flatten(record, load_preset(preset), one_line(preset)) if preset else {}
+    said = flatten_options(record, load_preset(preset), escape_line(preset)) if preset else {}
     said |= _from_flags(_flags(argv[1:] if preset else argv, record), record)
     known = _known(record)
     checked = {name: known[name].check(*item) for name, item in said.items()}
-    own = leaves(record)
-    return Parsed(
+    own = list_options(record)
+    return ParsedOptions(
         record,
         given={name: value for name, value in checked.items() if name in own},
         claims={name: value for name, value in checked.items() if name not in own},
     )
 
 
-_OLD: Mapping[type[Record], Mapping[str, Old]] = {
-    **dict.fromkeys(TRAINED.values(), legacy.STYLISE),
+_OLD: Mapping[type[Record], Mapping[str, LegacyFlag]] = {
+    **dict.fromkeys(TRAINING_OPTIONS.values(), legacy.STYLE),
     Pix2PixOptions: legacy.TRAIN,
     SegmenterOptions: legacy.SEGMENT,
     TestOptions: legacy.TEST,
-    GatysOptions: legacy.PAINT,
-    SwagOptions: legacy.PAINT,
+    GatysOptions: legacy.OPTIMIZE,
+    SwagOptions: legacy.OPTIMIZE,
 }
 
 
-def _old(record: type[Record]) -> Mapping[str, Old]:
+def _old(record: type[Record]) -> Mapping[str, LegacyFlag]:
     return _OLD.get(record, {})
 
 
-def _known(record: type[Record]) -> dict[str, Leaf]:
+def _known(record: type[Record]) -> dict[str, Option]:
     """Return the record's options and, at test, the training options that may be retyped."""
-    claims = leaves(Pix2PixOptions) | leaves(TrainedModel) if record is TestOptions else {}
-    return {name: leaf for name, leaf in claims.items() if name in legacy.CLAIMS} | leaves(record)
+    claims = list_options(Pix2PixOptions) | list_options(ModelOption) if record is TestOptions else {}
+    return {name: leaf for name, leaf in claims.items() if name in legacy.CLAIMS} | list_options(record)
 
 
 def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
@@ -236,11 +250,11 @@ def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
         name, equals, text = rest.popleft().partition("=")
         flag = name.removeprefix("--")
         if not name.startswith("--") or flag not in {**known, **old}:
-            raise _unknown(name + equals + text, [*leaves(record), *known, *old], record)
+            raise _unknown(name + equals + text, [*list_options(record), *known, *old], record)
         is_bool = flag not in old and known[flag].field.annotation is bool
         if flag in old and old[flag].bare:
             if equals:
-                raise OptionError(f"{name}: got {shown(text)}; it takes no value")
+                raise OptionError(f"{name}: got {format_value(text)}; it takes no value")
         elif not equals and rest and not rest[0].startswith("-" if is_bool else "--"):
             text = rest.popleft()
             while flag in known and known[flag].is_listed and rest and not rest[0].startswith("--"):
@@ -248,7 +262,7 @@ def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
         elif not equals and is_bool:
             text = "true"
         elif not equals:
-            needed = old[flag].here if flag in old else f"{allowed(known[flag].field)} is needed"
+            needed = old[flag].here if flag in old else f"{describe_allowed(known[flag].field)} is needed"
             raise OptionError(f"{name}: its value is missing; {needed}")
         said.pop(flag, None)
         said[flag] = text
@@ -257,32 +271,34 @@ def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
 
 def _unknown(word: str, names: Sequence[str], record: type[Record]) -> OptionError:
     if not word.startswith("-"):
-        return OptionError(f"got {shown(word)}, which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed")
+        return OptionError(
+            f"got {format_value(word)}, which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"
+        )
     word = word.partition("=")[0]
-    owners = [name for name, other in TRAINED.items() if word.removeprefix("--") in leaves(other)]
-    if record in TRAINED.values() and owners:
+    owners = [name for name, other in TRAINING_OPTIONS.items() if word.removeprefix("--") in list_options(other)]
+    if record in TRAINING_OPTIONS.values() and owners:
         return OptionError(f"{word} is an option of --model {' or '.join(owners)}: leave it out, or choose that method")
     hint = did_you_mean(word.lstrip("-"), dict.fromkeys(names), prefix="--") or "; --help lists all"
-    return OptionError(f"unknown option {shown(word)[1:-1]}{hint}")
+    return OptionError(f"unknown option {format_value(word)[1:-1]}{hint}")
 
 
-def _from_flags(said: Mapping[str, str], record: type[Record]) -> dict[str, Said]:
+def _from_flags(said: Mapping[str, str], record: type[Record]) -> dict[str, RawValue]:
     """Return our options for flags as typed; of two flags for one option the last one counts."""
     old = _old(record)
-    found: dict[str, Said] = {}
+    found: dict[str, RawValue] = {}
     for flag, text in said.items():
         try:
             options = old[flag].read(text, said) if flag in old else {flag: text}
         except ValueError as error:
             raise OptionError(f"--{flag}: {error}") from None
-        found |= {name: Said(value, f"--{flag}") for name, value in options.items()}
+        found |= {name: RawValue(value, f"--{flag}") for name, value in options.items()}
     return found
 
 
 _PROGRAM = "python -m pix2pix experiment FILE"
 
 
-class Asked(NamedTuple):
+class ExperimentArguments(NamedTuple):
     """A command line: the experiment's own options, and what was given of those of training and of evaluating."""
 
     options: ExperimentOptions
@@ -290,7 +306,7 @@ class Asked(NamedTuple):
     evaluation: Mapping[str, Any]
 
 
-def parse_experiment(argv: Sequence[str]) -> Asked:
+def parse_experiment(argv: Sequence[str]) -> ExperimentArguments:
     """Read `FILE --option value ...`.
 
     Raises:
@@ -306,7 +322,7 @@ def parse_experiment(argv: Sequence[str]) -> Asked:
     for flag, part in _parts(words):
         if why := REFUSED.get("resume" if flag == "continue_train" else flag):  # which is junyanz's name of it
             raise OptionError(f"--{flag}: {why}; leave it out")
-        if flag in leaves(ExperimentOptions) or not flag:
+        if flag in list_options(ExperimentOptions) or not flag:
             of_experiment += part
         elif flag in EVALUATION:
             of_evaluation += part
@@ -315,7 +331,7 @@ def parse_experiment(argv: Sequence[str]) -> Asked:
     options = parse(of_experiment, ExperimentOptions, program=_PROGRAM).options
     training = parse(of_training, Pix2PixOptions, program=_PROGRAM)
     evaluation = parse(of_evaluation, EvaluateOptions, program=_PROGRAM)
-    return Asked(options, training.given, evaluation.given)
+    return ExperimentArguments(options, training.given, evaluation.given)
 
 
 def _parts(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -334,9 +350,13 @@ def _find_training_option(flag: str, part: list[str]) -> list[str]:
     Raises:
         OptionError: it is none of any kind; those that have its name nearly are suggested.
     """
-    known = {*leaves(Pix2PixOptions), *legacy.TRAIN, *(name for record in TRAINED.values() for name in leaves(record))}
+    known = {
+        *list_options(Pix2PixOptions),
+        *legacy.TRAIN,
+        *(name for record in TRAINING_OPTIONS.values() for name in list_options(record)),
+    }
     if flag not in known:
-        names = [*leaves(ExperimentOptions), *EVALUATION, *leaves(Pix2PixOptions), *legacy.TRAIN]
+        names = [*list_options(ExperimentOptions), *EVALUATION, *list_options(Pix2PixOptions), *legacy.TRAIN]
         hint = did_you_mean(flag, dict.fromkeys(names), prefix="--")
         if hint:
             raise OptionError(f"unknown option --{flag}{hint}")

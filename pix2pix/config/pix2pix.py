@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pix2pix.config.augmentation import Augmentations
 from pix2pix.config.base import Record
-from pix2pix.config.losses import FeatureOptions, LossOptions, check_use
+from pix2pix.config.losses import FeatureOptions, LossOptions, check_features_used
 from pix2pix.config.types import (
     Channels,
     Device,
@@ -14,7 +14,7 @@ from pix2pix.config.types import (
     Fast,
     FilePath,
     Generator,
-    Mark,
+    OptionFlag,
     Palette,
     Precision,
     Preprocess,
@@ -26,7 +26,7 @@ from pix2pix.config.types import (
     Tile,
 )
 
-MAY_CHANGE, SWITCH = Mark.MAY_CHANGE, Mark.SWITCH
+MAY_CHANGE, SWITCH = OptionFlag.MAY_CHANGE, OptionFlag.SWITCH
 TILES = "side of the tiles that images are translated in, with the same result; auto: by memory; off: whole"
 RANGES = "values shown to G as -1 and 1; none: 0,255 for 8 bits, else as measured per channel on train"
 
@@ -213,7 +213,7 @@ class Pix2PixOptions(Record):
 
     @model_validator(mode="after")
     def _features_are_compared(self) -> Self:
-        check_use(self.features, self.loss)
+        check_features_used(self.features, self.loss)
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pix2pix.config.base import Record
 from pix2pix.config.pix2pix import DataOptions, RunOptions, TrainOptions
 from pix2pix.config.style import JohnsonTestTimeOptions
-from pix2pix.config.types import Generator, Mark
+from pix2pix.config.types import Generator, OptionFlag
 
 _Metric = Literal["val/pixel_accuracy", "val/loss"]
 
@@ -45,7 +45,7 @@ class SegmenterTrainOptions(TrainOptions):
 class SegmenterRunOptions(RunOptions):
     """Where the run lives, what it runs on, and what it reports."""
 
-    best_metric: Annotated[_Metric, Mark.MAY_CHANGE] = Field(  # type: ignore[assignment]  # outputs are no images
+    best_metric: Annotated[_Metric, OptionFlag.MAY_CHANGE] = Field(  # type: ignore[assignment]  # outputs are no images
         "val/pixel_accuracy", description="what makes a checkpoint the best"
     )
 

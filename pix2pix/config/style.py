@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 from pix2pix.config.base import Record
 from pix2pix.config.losses import FeatureOptions
 from pix2pix.config.pix2pix import TILES, RunOptions
-from pix2pix.config.types import FilePath, LayerNames, Mark, Size, Statistics, StyleLossName, Tile
+from pix2pix.config.types import FilePath, LayerNames, OptionFlag, Size, Statistics, StyleLossName, Tile
 
-MAY_CHANGE, SWITCH = Mark.MAY_CHANGE, Mark.SWITCH
+MAY_CHANGE, SWITCH = OptionFlag.MAY_CHANGE, OptionFlag.SWITCH
 _LOAD_SIZE = "what the shorter side of a photo is resized to before the random crop"
 
 
@@ -63,7 +63,7 @@ class ContentStyleOptions(PhotoOptions):
 _Metric = Literal["val/loss", "val/content", "val/style"]
 
 
-class StylizerOptions(Record):
+class TransformerNetOptions(Record):
     """The network that paints."""
 
     ngf: int = Field(32, gt=0, le=4096, description="channels of its first layer")
@@ -71,7 +71,7 @@ class StylizerOptions(Record):
     output: Literal["tanh", "linear"] = Field("tanh", description="what ends it: tanh keeps colours in range")
 
 
-class PaintedLossOptions(Record):
+class StyleNetworkLossOptions(Record):
     """What is minimised, beside the features and their layers."""
 
     content_weight: float = Field(1, ge=0, description="weight of the content loss")
@@ -87,7 +87,7 @@ class PaintedLossOptions(Record):
         return self
 
 
-class StylePictureOptions(PaintedLossOptions):
+class StyleImageOptions(StyleNetworkLossOptions):
     """What is minimised for styles that are known beforehand."""
 
     style_size: int | None = Field(
@@ -120,7 +120,7 @@ class StyleRunOptions(RunOptions):
     )
 
 
-class JohnsonNetworkOptions(StylizerOptions):
+class JohnsonNetworkOptions(TransformerNetOptions):
     """The network that paints."""
 
     norm: Literal["instance", "batch"] = Field(
@@ -128,11 +128,11 @@ class JohnsonNetworkOptions(StylizerOptions):
     )
 
 
-class JohnsonLossOptions(StylePictureOptions):
+class JohnsonLossOptions(StyleImageOptions):
     """What is minimised, beside the features and their layers."""
 
     # A run may be resumed with the picture elsewhere: its SHA-256 has to be the same.
-    style_image: Annotated[FilePath, Mark.MAY_CHANGE] = Field(
+    style_image: Annotated[FilePath, OptionFlag.MAY_CHANGE] = Field(
         description="the picture in whose manner the network paints"
     )
 
@@ -140,7 +140,7 @@ class JohnsonLossOptions(StylePictureOptions):
 class JohnsonTrainOptions(StyleTrainOptions):
     """How long, and how fast."""
 
-    sync_batchnorm: Annotated[bool, Mark.MAY_CHANGE] = Field(
+    sync_batchnorm: Annotated[bool, OptionFlag.MAY_CHANGE] = Field(
         False, description="BatchNorm normalises by the photos of all processes together; on CUDA GPUs alone"
     )
 
@@ -185,17 +185,17 @@ class JohnsonOptions(Record):
         return self
 
 
-class ConditionalLossOptions(StylePictureOptions):
+class MultiStyleLossOptions(StyleImageOptions):
     """What is minimised, beside the features and their layers."""
 
     # A run may be resumed with the pictures elsewhere: their SHA-256 have to be the same.
-    styles: Annotated[FilePath | None, Mark.MAY_CHANGE] = Field(
+    styles: Annotated[FilePath | None, OptionFlag.MAY_CHANGE] = Field(
         None, description="folder of pictures, each a style of its own, named as its file"
     )
-    add_style: Annotated[FilePath | None, Mark.MAY_CHANGE] = Field(
+    add_style: Annotated[FilePath | None, OptionFlag.MAY_CHANGE] = Field(
         None, description="instead: the picture of one more style for the network of --init_from, which learns no other"
     )
-    init_from: Annotated[FilePath | None, Mark.MAY_CHANGE] = Field(
+    init_from: Annotated[FilePath | None, OptionFlag.MAY_CHANGE] = Field(
         None, description="folder of the run whose network gets one more style by --add_style"
     )
 
@@ -212,13 +212,13 @@ class ConditionalLossOptions(StylePictureOptions):
         return self
 
 
-class ConditionalOptions(Record):
+class MultiStyleOptions(Record):
     """Options of train.py --model conditional: one network learns to paint any photo in each of many manners."""
 
     model: Literal["conditional"] = Field("conditional", description="the method: Dumoulin et al. 2017")
     data: PhotoOptions
-    network: StylizerOptions = StylizerOptions()
-    loss: ConditionalLossOptions
+    network: TransformerNetOptions = TransformerNetOptions()
+    loss: MultiStyleLossOptions
     features: FeatureOptions = FeatureOptions()
     train: StyleTrainOptions = StyleTrainOptions()
     test: StyleTestTimeOptions = StyleTestTimeOptions()
@@ -261,7 +261,7 @@ class AdainTrainOptions(StyleTrainOptions):
     """How long, and how fast."""
 
     batch_size: int = Field(8, gt=0, description="photos in a step, and as many styles, of each process")
-    steps: Annotated[int, Mark.MAY_CHANGE] = Field(160_000, gt=0, description="steps in all")
+    steps: Annotated[int, OptionFlag.MAY_CHANGE] = Field(160_000, gt=0, description="steps in all")
     lr: float = Field(1e-4, gt=0, description="Adam's learning rate at the first step")
     lr_decay: float = Field(5e-5, ge=0, description="the rate is lr / (1 + lr_decay * steps made)")
 
@@ -271,7 +271,7 @@ class AdainOptions(Record):
 
     model: Literal["adain"] = Field("adain", description="the method: Huang and Belongie 2017")
     data: ContentStyleOptions
-    loss: PaintedLossOptions = PaintedLossOptions()
+    loss: StyleNetworkLossOptions = StyleNetworkLossOptions()
     features: AdainFeatureOptions = AdainFeatureOptions()
     train: AdainTrainOptions = AdainTrainOptions()
     test: StyleTestTimeOptions = StyleTestTimeOptions()

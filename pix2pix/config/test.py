@@ -36,7 +36,7 @@ IDLE: Mapping[str, frozenset[str]] = {
 """By the method of a run, what it has no use for."""
 
 
-class StylisingOptions(Record):
+class StyleRequestOptions(Record):
     """In whose style, and how: for runs of johnson, conditional and adain."""
 
     style: Paths | None = Field(
@@ -92,7 +92,7 @@ class TestOptions(Record):
     precision: Precision = Field("fp32", description="arithmetic of the network")
     fast: Fast = Field("auto", description="speed-ups of docs/performance.md; auto: those that pay")
     compile: bool = Field(False, description="compile the network: a slower start, then faster")
-    stylising: StylisingOptions = StylisingOptions()
+    stylising: StyleRequestOptions = StyleRequestOptions()
 
     @model_validator(mode="after")
     def _paired_or_not(self) -> Self:
@@ -103,7 +103,7 @@ class TestOptions(Record):
         return self
 
 
-def check_used(model: str, given: Iterable[str], prefix: str = "--") -> None:
+def check_applicable(model: str, given: Iterable[str], prefix: str = "--") -> None:
     """See that a run of this method has a use for the options that were given.
 
     Raises:

@@ -14,14 +14,14 @@ from pix2pix.config.types import (
     Fast,
     FilePath,
     LayerNames,
-    Mark,
-    Needs,
+    OptionFlag,
     Padding,
     Palette,
     Phase,
     Pooling,
     Precision,
     Preprocess,
+    Requirement,
     RunName,
     Seed,
     Size,
@@ -31,8 +31,8 @@ from pix2pix.config.types import (
     did_you_mean,
 )
 
-CLASSES = Needs("a list of class names such as sky,car", listed=True)
-_HERE = Mark.SWITCH  # where things lie and what they run on is no part of what was asked
+CLASSES = Requirement("a list of class names such as sky,car", listed=True)
+_HERE = OptionFlag.SWITCH  # where things lie and what they run on is no part of what was asked
 _OF_RUNS = (
     *("epoch", "phase", "dataroot", "preprocess", "num_test", "skip_bad"),
     *("statistics", "dropout", "seed", "tile", "precision", "fast", "compile"),
@@ -164,7 +164,7 @@ class EvaluateOptions(Record):
 
 
 _ALL = get_args(BackboneName)
-BACKBONES = Needs(f"one or more of {', '.join(_ALL)}", listed=True)
+BACKBONES = Requirement(f"one or more of {', '.join(_ALL)}", listed=True)
 
 
 def _backbones(value: object) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def did_you_mean(word: str, names: Iterable[str], prefix: str = "") -> str:
     return f": did you mean {' or '.join(meant)}?" if meant else ""
 
 
-class Mark(Enum):
+class OptionFlag(Enum):
     """What holds for an option beside its type."""
 
     MAY_CHANGE = "may differ when a run is resumed"
@@ -35,7 +35,7 @@ class Mark(Enum):
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirement:
     """What a value must be, for types whose limits pydantic cannot put into words."""
 
     words: str
@@ -148,7 +148,7 @@ def _paths(value: object) -> tuple[str, ...]:
     return tuple(_path(name) for name in names)
 
 
-def speedups(fast: str) -> tuple[str, ...] | None:
+def parse_speedups(fast: str) -> tuple[str, ...] | None:
     """Return the names in a value of --fast; None leaves the choice to the program."""
     return None if fast == "auto" else () if fast == "none" else tuple(fast.split(","))
 
@@ -158,26 +158,28 @@ GENERATORS = (
     *("unet_256", "encoder_decoder", "resnet_9blocks", "resnet_6blocks"),
     *(f"{kind}_{size}" for kind in ("unet", "encoder_decoder") for size in _POWERS),
 )
-GENERATOR = Needs(
+GENERATOR = Requirement(
     "unet_N, encoder_decoder, encoder_decoder_N (N a power of two from 8 to 4096), resnet_9blocks or resnet_6blocks"
 )
 SPEEDUPS = ("memory", "channels_last", "products", "minimal", "one_pass", "fold", "graph")
-FAST = Needs(f"auto, none, or some of {','.join(SPEEDUPS)}")
-SIZE = Needs("N or HxW with sides from 1 to 65535")
-RANGE = Needs("LO,HI, two numbers of which the first is smaller,")
-RUN_NAME = Needs("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
-DEVICE = Needs("auto, cpu, cuda, cuda:N or mps")
-TILE = Needs("auto, off or a whole number from 64 to 1048576")
-LAYERS = Needs("a list of layers such as relu1_1,relu2_1", listed=True)
-WEIGHTS = Needs("a list of numbers >= 0 such as 1,0.5,0.2", listed=True)
-PATHS = Needs("a path, or a list of them such as a.jpg,b.jpg", listed=True)
-CHECKPOINT = Needs("latest, best or a step")
+FAST = Requirement(f"auto, none, or some of {','.join(SPEEDUPS)}")
+SIZE = Requirement("N or HxW with sides from 1 to 65535")
+RANGE = Requirement("LO,HI, two numbers of which the first is smaller,")
+RUN_NAME = Requirement("a folder name (no slash, no dash in front, no control character, at most 200 bytes)")
+DEVICE = Requirement("auto, cpu, cuda, cuda:N or mps")
+TILE = Requirement("auto, off or a whole number from 64 to 1048576")
+LAYERS = Requirement("a list of layers such as relu1_1,relu2_1", listed=True)
+WEIGHTS = Requirement("a list of numbers >= 0 such as 1,0.5,0.2", listed=True)
+PATHS = Requirement("a path, or a list of them such as a.jpg,b.jpg", listed=True)
+CHECKPOINT = Requirement("latest, best or a step")
 
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
 Range = Annotated[tuple[float, float], BeforeValidator(_range), PlainSerializer(_range_text), RANGE]
 RunName = Annotated[str, AfterValidator(_folder_name), RUN_NAME]
-FilePath = Annotated[str, AfterValidator(_path), Needs("a path")]
-Palette = Annotated[str, AfterValidator(_path), Needs("facades, cityscapes, camvid or a file of `R G B name` lines")]
+FilePath = Annotated[str, AfterValidator(_path), Requirement("a path")]
+Palette = Annotated[
+    str, AfterValidator(_path), Requirement("facades, cityscapes, camvid or a file of `R G B name` lines")
+]
 Generator = Annotated[str, AfterValidator(_generator), GENERATOR]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"), DEVICE]
 Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], CHECKPOINT]
@@ -205,7 +207,7 @@ Padding = Literal["zeros", "reflection"]
 StyleLossName = Literal["gram", "mean_std", "covariance", "mmd", "histogram", "mrf"]
 Kernel = Literal["linear", "polynomial", "rbf"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Channels = Annotated[int, Field(gt=0, le=1024), Needs("a whole number from 1 to 1024 or none")]
+Channels = Annotated[int, Field(gt=0, le=1024), Requirement("a whole number from 1 to 1024 or none")]
 Statistics = Literal["image", "running"]
 Dropout = Literal["on", "off"]
 Phase = Literal["train", "val", "test"]
@@ -213,32 +215,34 @@ Precision = Literal["fp32", "bf16"]
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 
 
-def members(field: FieldInfo) -> tuple[Any, ...]:
+def union_members(field: FieldInfo) -> tuple[Any, ...]:
     """Return the types of a field's union, or its one type, without what annotates them."""
     is_union = get_origin(field.annotation) in (Union, UnionType)
     kinds = get_args(field.annotation) if is_union else (field.annotation,)
     return tuple(get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
 
 
-def choices(field: FieldInfo) -> tuple[Any, ...]:
+def get_choices(field: FieldInfo) -> tuple[Any, ...]:
     """Return the literal values of a field, or nothing where it has none."""
-    return tuple(value for member in members(field) if get_origin(member) is Literal for value in get_args(member))
+    return tuple(
+        value for member in union_members(field) if get_origin(member) is Literal for value in get_args(member)
+    )
 
 
-def may_be_none(field: FieldInfo) -> bool:
+def allows_none(field: FieldInfo) -> bool:
     """Tell whether the word "none" stands for no value: not for text, and not where it is a choice of its own."""
-    return NoneType in members(field) and str not in members(field) and "none" not in choices(field)
+    return NoneType in union_members(field) and str not in union_members(field) and "none" not in get_choices(field)
 
 
-def from_text(field: FieldInfo, text: str) -> object:
+def parse_text(field: FieldInfo, text: str) -> object:
     """Return what a typed word says: a choice, no value, or the text itself for pydantic to read."""
-    said = {str(value): value for value in choices(field)}
-    if may_be_none(field):
+    said = {str(value): value for value in get_choices(field)}
+    if allows_none(field):
         said["none"] = None
     return said.get(text, text)
 
 
-def notes(field: FieldInfo) -> list[Any]:
+def get_annotations(field: FieldInfo) -> list[Any]:
     """Return what annotates a field's type, or the types of its union."""
     return [*field.metadata, *(note for kind in get_args(field.annotation) for note in get_args(kind)[1:])]
 
@@ -247,13 +251,13 @@ _LIMITS = {Gt: (">", "gt"), Ge: (">=", "ge"), Lt: ("<", "lt"), Le: ("<=", "le")}
 _WORDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def allowed(field: FieldInfo) -> str:
+def describe_allowed(field: FieldInfo) -> str:
     """Say in words what a field accepts: "a number > 0", "AtoB or BtoA"."""
-    for note in notes(field):
-        if isinstance(note, Needs):
+    for note in get_annotations(field):
+        if isinstance(note, Requirement):
             return note.words
-    words = [str(value) for value in choices(field)]
+    words = [str(value) for value in get_choices(field)]
     limits = [f"{_LIMITS[type(m)][0]} {getattr(m, _LIMITS[type(m)][1])}" for m in field.metadata if type(m) in _LIMITS]
-    words += [" ".join((_WORDS[kind], " and ".join(limits))).strip() for kind in members(field) if kind in _WORDS]
-    words += ["none"] if may_be_none(field) else []
+    words += [" ".join((_WORDS[kind], " and ".join(limits))).strip() for kind in union_members(field) if kind in _WORDS]
+    words += ["none"] if allows_none(field) else []
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pix2pix.config.base import OptionError, Record, as_dict, leaves, one_line, shown
+from pix2pix.config.base import OptionError, Record, escape_line, format_value, list_options, to_dict
 
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
@@ -20,7 +20,7 @@ def load_yaml(path: str | Path) -> dict[str, object]:
     Raises:
         OptionError: no YAML mapping of at most 100 kB and 20 levels, a key given twice, an anchor, alias or tag.
     """
-    name = one_line(path)
+    name = escape_line(path)
     try:
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -46,7 +46,7 @@ def parse_yaml(content: bytes, source: str) -> dict[str, object]:
     except yaml.MarkedYAMLError as error:
         raise OptionError(f"{_at(source, error.problem_mark)}: not YAML: {error.problem}") from None
     if not isinstance(value, dict):
-        raise OptionError(f"{source}: got {shown(value)}; a mapping of options, such as 'lr: 2e-4', is needed")
+        raise OptionError(f"{source}: got {format_value(value)}; a mapping of options, such as 'lr: 2e-4', is needed")
     return value
 
 
@@ -69,7 +69,7 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], source: str, depth: 
     if not isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent) or event.anchor:
         raise OptionError(f"{where}: anchors and aliases are not read; write the value out")
     if event.tag is not None:
-        raise OptionError(f"{where}: got the tag {shown(event.tag)}; tags are not read, leave it out")
+        raise OptionError(f"{where}: got the tag {format_value(event.tag)}; tags are not read, leave it out")
     if isinstance(event, yaml.ScalarEvent):
         return None if event.style is None and event.value in ("", "~", "null", "Null", "NULL") else event.value
     if isinstance(event, yaml.SequenceStartEvent):
@@ -79,7 +79,7 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], source: str, depth: 
         if not isinstance(key, yaml.ScalarEvent):
             raise OptionError(f"{_at(source, key.start_mark)}: a key must be the name of an option")
         if key.value in found:
-            raise OptionError(f"{_at(source, key.start_mark)}: {shown(key.value)} is given twice; keep one")
+            raise OptionError(f"{_at(source, key.start_mark)}: {format_value(key.value)} is given twice; keep one")
         found[key.value] = _value(next(events), events, source, depth + 1)
     return found
 
@@ -96,7 +96,7 @@ def _until(end: type[yaml.Event], events: Iterator[yaml.Event]) -> Iterator[yaml
 def to_yaml(options: Record) -> str:
     """Return the options as grouped YAML that loads back equal; what differs from its default says so."""
     lines: list[str] = []
-    for name, value in as_dict(options).items():
+    for name, value in to_dict(options).items():
         if isinstance(value, Mapping):
             lines += [f"{name}:", *("  " + _line(options, *item) for item in value.items())]
         else:
@@ -105,12 +105,16 @@ def to_yaml(options: Record) -> str:
 
 
 def _line(options: Record, name: str, value: object) -> str:
-    leaf = leaves(type(options))[name]
-    line = f"{name}: {scalar(value)}"
-    return line if leaf.field.is_required() or value == leaf.default else f"{line}  # default: {scalar(leaf.default)}"
+    leaf = list_options(type(options))[name]
+    line = f"{name}: {format_scalar(value)}"
+    return (
+        line
+        if leaf.field.is_required() or value == leaf.default
+        else f"{line}  # default: {format_scalar(leaf.default)}"
+    )
 
 
-def scalar(value: object) -> str:
+def format_scalar(value: object) -> str:
     """Return a JSON value that is no list as one line of YAML, which any other reader understands too."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -26,7 +26,7 @@ _TOGETHER = 4  # OpenCV averages areas of at most four channels
 _REC_601 = np.array([0.299, 0.587, 0.114])
 
 
-def kept_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def storage_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The one of DTYPES in which values of a file's dtype are kept.
 
     Raises:
@@ -37,13 +37,13 @@ def kept_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(_KEPT_AS[dtype.newbyteorder("=").name])
 
 
-def kept(array: NDArray[Any]) -> Array:
+def to_storage_dtype(array: NDArray[Any]) -> Array:
     """Return the values in one of DTYPES; True is 255.
 
     Raises:
         ImageError: for NaN, infinity and whole numbers that do not fit.
     """
-    dtype = kept_as(array.dtype)
+    dtype = storage_dtype(array.dtype)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     low, high = array.min().item(), array.max().item()  # NaN, if there is any
@@ -58,7 +58,7 @@ def kept(array: NDArray[Any]) -> Array:
     return array.astype(dtype, copy=False)
 
 
-def upright(array: Array, orientation: int) -> Array:
+def apply_exif_orientation(array: Array, orientation: int) -> Array:
     """Turn and mirror the image as EXIF orientation 1 to 8 says; other numbers leave it."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
@@ -69,12 +69,12 @@ def upright(array: Array, orientation: int) -> Array:
     return np.ascontiguousarray(array)
 
 
-def opaque(dtype: np.dtype[Any]) -> float:
+def opaque_alpha(dtype: np.dtype[Any]) -> float:
     """The alpha of what hides all behind it: the largest whole number, or 1."""
     return 1.0 if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
-def fitted(size: Sequence[int], longest: int) -> tuple[int, int]:
+def fit_size(size: Sequence[int], longest: int) -> tuple[int, int]:
     """Return a (height, width) in the proportions of another: the longer side is `longest`, none is below 1."""
     height, width = (max(1, round(side * longest / max(size))) for side in size)
     return height, width
@@ -129,7 +129,7 @@ def convert_channels(array: Array, channels: int) -> Array:
         return array
     if channels == 4 and present in (1, 3):
         colour = np.broadcast_to(array, (*array.shape[:2], 3))
-        return np.dstack([colour, np.full(array.shape[:2], opaque(array.dtype), array.dtype)])
+        return np.dstack([colour, np.full(array.shape[:2], opaque_alpha(array.dtype), array.dtype)])
     if present == 1:
         return np.repeat(array, channels, axis=2)
     if channels == 1 and present in (3, 4):
@@ -153,7 +153,7 @@ def to_tensor(array: Array, low: Sequence[float] = (0.0,), high: Sequence[float]
     return torch.from_numpy(above.astype(np.float32, copy=False)).div_(half).sub_(1).clamp_(-1, 1)
 
 
-def look_up(arrays: Sequence[Array], table: Tensor) -> Tensor:
+def encode_by_table(arrays: Sequence[Array], table: Tensor) -> Tensor:
     """8-bit images (H, W, C) of one size to (N, nc, H, W) by a table (nc, 256): the tensors of `to_tensor`, faster."""
     height, width = arrays[0].shape[:2]
     made = torch.empty((len(arrays), len(table), height, width))
@@ -174,10 +174,10 @@ def to_array(
     half = (torch.tensor(high, dtype=torch.float64).reshape(-1, 1, 1) - below) / 2
     unit = image.detach().cpu().to(type_).clamp(-1, 1) + 1
     values = (unit * half.to(type_) + below.to(type_)).permute(1, 2, 0).contiguous().numpy()
-    return to_type(values, dtype)
+    return cast_values(values, dtype)
 
 
-def to_type(values: Array, dtype: str) -> Array:
+def cast_values(values: Array, dtype: str) -> Array:
     """Return the values in another type: for whole numbers rounded, and clipped to what the type holds."""
     if np.issubdtype(dtype, np.floating):
         return values.astype(dtype)
@@ -185,13 +185,13 @@ def to_type(values: Array, dtype: str) -> Array:
     return np.rint(values).clip(limits.min, limits.max).astype(dtype)
 
 
-def of_height(image: Tensor, height: int) -> Tensor:
+def resize_to_height(image: Tensor, height: int) -> Tensor:
     """Resize (N, C, H, W) to a height, in its proportions, for people to look at."""
     size = height, max(1, round(image.shape[-1] * height / image.shape[-2]))
     return F.interpolate(image, size, mode="bilinear", antialias=True)
 
 
-def reflect_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:
+def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:
     """Pad (N, C, H, W) on all sides to the next multiple in height and width by mirroring, again and again if small.
 
     A side of one pixel is repeated. Returns the padded image and the slices (rows, columns) that cut the image out:
@@ -203,13 +203,13 @@ def reflect_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[sli
 
 
 def _reflect(image: Tensor, dimension: int, multiple: int) -> tuple[Tensor, slice]:
-    shown_by, inside = reflected(image.shape[dimension], multiple)
+    shown_by, inside = reflect_indices(image.shape[dimension], multiple)
     if len(shown_by) > image.shape[dimension]:
         image = image.index_select(dimension, torch.from_numpy(shown_by).to(image.device))
     return image, inside
 
 
-def reflected(length: int, multiple: int) -> tuple[NDArray[np.intp], slice]:
+def reflect_indices(length: int, multiple: int) -> tuple[NDArray[np.intp], slice]:
     """Return which pixel of a side each pixel of the padded side shows, and where the side itself lies in it."""
     missing = -length % multiple
     before = missing // 2

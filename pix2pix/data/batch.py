@@ -9,7 +9,7 @@ from torch import Tensor
 from pix2pix.data.arrays import Array
 
 
-class Pair(NamedTuple):
+class PairBatch(NamedTuple):
     """A batch of aligned images: the target is what the source is to be translated into; one name each."""
 
     source: Tensor
@@ -17,14 +17,14 @@ class Pair(NamedTuple):
     name: list[str]
 
 
-class Photos(NamedTuple):
+class PhotoBatch(NamedTuple):
     """A batch of photographs to stylise, (N, 3, H, W); one name each."""
 
     content: Tensor
     name: list[str]
 
 
-class ContentStyle(NamedTuple):
+class ContentStyleBatch(NamedTuple):
     """A batch of photographs and of as many pictures in whose manner to paint, (N, 3, H, W); the photographs' names."""
 
     content: Tensor
@@ -40,7 +40,7 @@ class RawPair(NamedTuple):
     name: str
 
 
-class Pairs(Protocol):
+class PairSource(Protocol):
     """Pairs that can be read in any order; layout is a phrase for people saying where they come from."""
 
     @property

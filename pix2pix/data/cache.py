@@ -27,23 +27,23 @@ from pix2pix import distributed
 from pix2pix.config.pix2pix import DataOptions
 from pix2pix.data.arrays import Array
 from pix2pix.data.batch import RawPair
-from pix2pix.data.codec import Codec
-from pix2pix.data.transforms import Window
-from pix2pix.errors import shown
+from pix2pix.data.codec import PairCodec
+from pix2pix.data.transforms import CropWindow
+from pix2pix.errors import format_path
 
 _USED, _FAILED = 0, 1  # places in the state: bytes used, and whether a write has failed
 _OFFSET, _HEIGHT, _WIDTH, _READY = range(4)  # columns of the table, one row per pair
 _ALIGNED = 16  # bytes
 
 
-class Format(NamedTuple):
+class ImageFormat(NamedTuple):
     """What all images of one side have in common."""
 
     channels: int
     dtype: str
 
 
-class Cache:
+class PairCache:
     """Up to `capacity` bytes of `count` pairs whose sides have these formats.
 
     With a folder they lie on its disk, else in memory. What does not fit is not kept. Writing the same pair twice, or
@@ -53,7 +53,9 @@ class Cache:
         OSError: the file cannot be made.
     """
 
-    def __init__(self, count: int, capacity: int, sides: tuple[Format, Format], folder: Path | None = None) -> None:
+    def __init__(
+        self, count: int, capacity: int, sides: tuple[ImageFormat, ImageFormat], folder: Path | None = None
+    ) -> None:
         head = _aligned(8 * (2 + 4 * count))
         self._open(_nameless(folder), multiprocessing.Lock(), count, head + capacity, sides)
         os.ftruncate(self._file, head + capacity)  # takes no room yet
@@ -61,7 +63,7 @@ class Cache:
         self._write(np.zeros(head, np.uint8), 0)
         self._state[_USED] = head
 
-    def _open(self, file: int, lock: Any, count: int, size: int, sides: tuple[Format, Format]) -> None:
+    def _open(self, file: int, lock: Any, count: int, size: int, sides: tuple[ImageFormat, ImageFormat]) -> None:
         self._file, self._lock, self._count, self._size, self._sides = file, lock, count, size, sides
         weakref.finalize(self, os.close, file)
 
@@ -70,7 +72,7 @@ class Cache:
         self._state = np.frombuffer(self._memory, np.int64, 2)
         self._table = np.frombuffer(self._memory, np.int64, 4 * self._count, 16).reshape(self._count, 4)
 
-    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., "PairCache"], tuple[Any, ...]]:
         return _attached, (reduction.DupFd(self._file), self._lock, self._count, self._size, self._sides)
 
     @property
@@ -94,7 +96,7 @@ class Cache:
     def put(self, index: int, raw: RawPair) -> None:
         """Keep a pair, if there is room and the disk takes it."""
         images = raw.source, raw.target
-        if self.failed or formats(raw) != self._sides:
+        if self.failed or get_formats(raw) != self._sides:
             return
         offset = self._reserved(index, raw)
         if offset is None:
@@ -122,7 +124,7 @@ class Cache:
         if not self._lock.acquire(block=False):  # waiting for a process that died would never end
             return None
         try:
-            shape, used, needed = raw.source.shape[:2], int(self._state[_USED]), pair_bytes(raw)
+            shape, used, needed = raw.source.shape[:2], int(self._state[_USED]), count_pair_bytes(raw)
             row = self._table[index]
             if not row[_OFFSET] and used + needed <= self._size:
                 self._state[_USED] = used + needed
@@ -132,23 +134,25 @@ class Cache:
             self._lock.release()
 
 
-def is_shareable() -> bool:
+def can_share_cache() -> bool:
     """Tell whether several processes can have the same cache."""
     return hasattr(reduction, "DupFd")
 
 
-def pair_bytes(raw: RawPair) -> int:
+def count_pair_bytes(raw: RawPair) -> int:
     """The room that a pair takes."""
     return _aligned(raw.source.nbytes) + _aligned(raw.target.nbytes)
 
 
-def formats(raw: RawPair) -> tuple[Format, Format]:
+def get_formats(raw: RawPair) -> tuple[ImageFormat, ImageFormat]:
     """Channels and depth of both sides."""
-    return Format(raw.source.shape[2], raw.source.dtype.name), Format(raw.target.shape[2], raw.target.dtype.name)
+    return ImageFormat(raw.source.shape[2], raw.source.dtype.name), ImageFormat(
+        raw.target.shape[2], raw.target.dtype.name
+    )
 
 
-def _attached(file: Any, lock: Any, count: int, size: int, sides: tuple[Format, Format]) -> Cache:
-    cache = Cache.__new__(Cache)
+def _attached(file: Any, lock: Any, count: int, size: int, sides: tuple[ImageFormat, ImageFormat]) -> PairCache:
+    cache = PairCache.__new__(PairCache)
     cache._open(file.detach(), lock, count, size, sides)
     cache._map()
     return cache
@@ -166,10 +170,10 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGNED) * _ALIGNED
 
 
-class DeviceCache:
+class GpuCache:
     """Pairs of one size, as uint8, of encodings that are tables: of each value, whatever lies beside it."""
 
-    def __init__(self, count: int, first: RawPair, codec: Codec, device: torch.device) -> None:
+    def __init__(self, count: int, first: RawPair, codec: PairCodec, device: torch.device) -> None:
         self._first, self._device = first, device
         self._sides = tuple(
             _Side(count, image, encoding.table, device)
@@ -198,7 +202,7 @@ class DeviceCache:
                 side.put(index, image)
             self._missing.remove(index)
 
-    def batch(self, indices: Sequence[int], windows: Sequence[Window]) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Sequence[int], windows: Sequence[CropWindow]) -> tuple[Tensor, Tensor]:
         """Sources and targets (N, nc, H, W) of the pairs of these indices, each through its window, of one size."""
         plan = torch.tensor(
             [(index, w.rows.start, w.columns.start, w.mirrored) for index, w in zip(indices, windows, strict=True)]
@@ -236,37 +240,37 @@ _OF_THE_GPU = 0.25  # of its free memory: networks and activations come after
 _OF_THE_DISK = 0.5  # of its free room: checkpoints are written there too
 
 
-class Caching(NamedTuple):
+class CacheChoice(NamedTuple):
     """The cache, if there is one, and a phrase saying which."""
 
-    cache: Cache | DeviceCache | None
+    cache: PairCache | GpuCache | None
     said: str
 
 
 def open_cache(
-    data: DataOptions, count: int, first: RawPair, codec: Codec, device: torch.device, folder: Path | None
-) -> Caching:
+    data: DataOptions, count: int, first: RawPair, codec: PairCodec, device: torch.device, folder: Path | None
+) -> CacheChoice:
     """Choose by the size of the first pair, resized, and make the cache; `folder` is for the disk, None: a temporary.
 
     Pairs that may differ in size are kept in memory alone, as many as fit.
     """
     if data.cache == "off":
-        return Caching(None, "off")
-    needed, budget = count * pair_bytes(first), int(data.cache_gb * _GIB)
+        return CacheChoice(None, "off")
+    needed, budget = count * count_pair_bytes(first), int(data.cache_gb * _GIB)
     one_size, is_auto = data.preprocess == "resize_and_crop", data.cache == "auto"
     held = f"{count} pairs in {_gib(needed)}"
     on_host = data.augment or any(encoding.table is None for encoding in codec)
     if is_auto and one_size and not on_host and _fits_on(device, needed):
-        return Caching(DeviceCache(count, first, codec, device), f"{held} of the GPU's memory")
-    if data.num_workers and not is_shareable():
-        return Caching(None, "off, as processes cannot share one on this system; --num_workers 0 has one")
+        return CacheChoice(GpuCache(count, first, codec, device), f"{held} of the GPU's memory")
+    if data.num_workers and not can_share_cache():
+        return CacheChoice(None, "off, as processes cannot share one on this system; --num_workers 0 has one")
     if data.cache == "disk" or (is_auto and one_size and needed > budget):
         folder = folder or Path(tempfile.gettempdir())
         free = shutil.disk_usage(folder).free
-        if needed * distributed.count() > _OF_THE_DISK * free:
-            each = f" for each of {distributed.count()} processes" * (distributed.count() > 1)
-            place = f"{_gib(free)} free in {shown(folder)}"
-            return Caching(None, f"off, as {held}{each} take more than half of the {place}")
+        if needed * distributed.world_size() > _OF_THE_DISK * free:
+            each = f" for each of {distributed.world_size()} processes" * (distributed.world_size() > 1)
+            place = f"{_gib(free)} free in {format_path(folder)}"
+            return CacheChoice(None, f"off, as {held}{each} take more than half of the {place}")
         return _made(count, needed, first, f"{held} of disk, until the training ends", folder)
     if one_size and needed <= budget:
         return _made(count, needed, first, f"{held} of memory")
@@ -281,8 +285,8 @@ def _fits_on(device: torch.device, needed: int) -> bool:
     return device.type == "cuda" and needed <= _OF_THE_GPU * torch.cuda.mem_get_info(device)[0]
 
 
-def _made(count: int, capacity: int, first: RawPair, said: str, folder: Path | None = None) -> Caching:
+def _made(count: int, capacity: int, first: RawPair, said: str, folder: Path | None = None) -> CacheChoice:
     try:
-        return Caching(Cache(count, capacity, formats(first), folder), said)
+        return CacheChoice(PairCache(count, capacity, get_formats(first), folder), said)
     except OSError as error:
-        return Caching(None, f"off, as the system refuses {said}: {error.strerror or error}")
+        return CacheChoice(None, f"off, as the system refuses {said}: {error.strerror or error}")

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pix2pix.data import color, labels
-from pix2pix.data.arrays import Array, convert_channels, look_up, resize, resize_nearest, to_array, to_tensor
-from pix2pix.data.color import lab_to_rgb, lightness_to_grey
-from pix2pix.data.io import read
+from pix2pix.data.arrays import Array, convert_channels, encode_by_table, resize, resize_nearest, to_array, to_tensor
+from pix2pix.data.color import lab_to_rgb, lightness_to_gray
+from pix2pix.data.io import read_image
 from pix2pix.data.labels import Colour
 from pix2pix.data.limits import MAX_PIXELS
-from pix2pix.errors import ImageError, UserError, shown
+from pix2pix.errors import ImageError, UserError, format_path
 
 Kind = Literal["photo", "labels", "onehot", "classes", "lightness", "chroma"]
 Range = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Encoding:
+class ImageCodec:
     """One side of the pairs: its kind, the arrays of its files, and the values that become -1 and 1.
 
     `low` and `high` hold one value per channel, or one for all; what lies outside is clipped. The kinds are
@@ -114,21 +114,21 @@ class Encoding:
         """(H, W, C) of the files to (nc, H, W) in [-1, 1]."""
         match self.kind:
             case "lightness":
-                return color.lab_of(array, self._span)[:1] / 50 - 1
+                return color.photo_to_lab(array, self._span)[:1] / 50 - 1
             case "chroma":
-                return (color.lab_of(array, self._span)[1:] / color.CHROMA).clamp(-1, 1)
+                return (color.photo_to_lab(array, self._span)[1:] / color.CHROMA).clamp(-1, 1)
             case "onehot" | "classes":
                 known = self._known_classes if self.kind == "classes" else self._classes
                 classes = torch.from_numpy(known(array))
                 return torch.full((self.nc + 1, *classes.shape), -1.0).scatter_(0, classes[None], 1.0)[: self.nc]
         if self.is_numbered:
-            array = labels.paint(self._classes(array), self.palette)
+            array = labels.color_classes(self._classes(array), self.palette)
         return to_tensor(array[..., : self.nc], *self._range)
 
-    def encode_all(self, arrays: Sequence[Array]) -> Tensor:
+    def encode_batch(self, arrays: Sequence[Array]) -> Tensor:
         """Encode images of one size: (N, nc, H, W)."""
         if self.table is not None:
-            return look_up(arrays, self.table)
+            return encode_by_table(arrays, self.table)
         return torch.stack([self.encode(np.array(array)) for array in arrays])  # copies: views may be read-only
 
     @cached_property
@@ -143,23 +143,23 @@ class Encoding:
         """(nc, H, W) to an array as the files hold it; `source` is the tensor that was translated."""
         match self.kind:
             case "lightness":
-                return color.grey(image, self.dtype, self._span)
+                return color.lightness_to_image(image, self.dtype, self._span)
             case "chroma":
-                return color.colourised(source, image, self.dtype, self._span)
+                return color.colorize(source, image, self.dtype, self._span)
             case "onehot" | "classes":
                 return self._of_classes(image.detach().argmax(dim=0).cpu().numpy())
         if self.palette:
             values = to_array(image, "float64", *self._range)
-            return self._of_classes(labels.nearest_class(values, self.palette))
+            return self._of_classes(labels.find_nearest_class(values, self.palette))
         return to_array(image, self.dtype, *self._range)
 
     def picture(self, image: Tensor, source: Tensor) -> Tensor:
         """(N, nc, H, W) as something to look at: (N, 3, H, W) in [-1, 1]."""
         match self.kind:
             case "lightness":
-                image = lightness_to_grey((image.float() + 1) * 50) * 2 - 1
+                image = lightness_to_gray((image.float() + 1) * 50) * 2 - 1
             case "chroma":
-                image = lab_to_rgb(color.lab_from(source.float(), image.float())).clamp(0, 1) * 2 - 1
+                image = lab_to_rgb(color.join_lab(source.float(), image.float())).clamp(0, 1) * 2 - 1
             case "onehot" | "classes":
                 colours = to_tensor(np.array(self.palette)[:, np.newaxis], *self._range)[..., 0].to(image.device)
                 painted = colours[:, image.argmax(dim=1)].movedim(0, 1)
@@ -175,13 +175,13 @@ class Encoding:
         image = torch.from_numpy(np.array(unit.transpose(2, 0, 1), dtype=np.float64, order="C"))
         return to_array(image * 2 - 1, self.dtype, *self._file_range)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON has them, for a checkpoint."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> "Encoding":
+    def from_dict(cls, stored: Mapping[str, Any]) -> "ImageCodec":
         """Return what `as_dict` gave.
 
         Raises:
@@ -214,28 +214,28 @@ class Encoding:
 
     def _classes(self, array: Array) -> labels.Classes:
         if self.is_numbered:
-            return labels.known_class(array, len(self.palette))
-        return labels.nearest_class(array[..., : len(self.palette[0])], self.palette)
+            return labels.mark_unknown_classes(array, len(self.palette))
+        return labels.find_nearest_class(array[..., : len(self.palette[0])], self.palette)
 
     def _known_classes(self, array: Array) -> labels.Classes:
         """Tell classes as `_classes`, but one past the last for pixels of none."""
         classes = self._classes(array)
         if self.is_numbered:
             return classes
-        far = labels.far_from(array[..., : len(self.palette[0])], self.palette, classes)
+        far = labels.is_far_from_palette(array[..., : len(self.palette[0])], self.palette, classes)
         return np.where(far, len(self.palette), classes)
 
     def _of_classes(self, classes: labels.Classes) -> Array:
         if self.is_numbered:
             return classes[..., np.newaxis].astype(self.dtype)
-        return labels.paint(classes, self.palette).astype(self.dtype)
+        return labels.color_classes(classes, self.palette).astype(self.dtype)
 
 
-class Codec(NamedTuple):
+class PairCodec(NamedTuple):
     """Both sides."""
 
-    source: Encoding
-    target: Encoding
+    source: ImageCodec
+    target: ImageCodec
 
 
 _WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
@@ -249,17 +249,17 @@ def read_rgb(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Tens
     Raises:
         ImageError: as `read_rgb_array`.
     """
-    return rgb_tensor(read_rgb_array(path, max_pixels))
+    return rgb_to_tensor(read_rgb_array(path, max_pixels))
 
 
-def rgb_tensor(array: Array) -> Tensor:
+def rgb_to_tensor(array: Array) -> Tensor:
     """Return (H, W, C) of uint8, uint16, or floats from 0 to 1, as (C, H, W) in [-1, 1]."""
     return to_tensor(array, high=(_WHITE[array.dtype.name],))
 
 
-def rgb_encoding(dtype: str) -> Encoding:
+def rgb_codec(dtype: str) -> ImageCodec:
     """Return how pictures (H, W, 3) of uint8, uint16, or floats from 0 to 1, are tensors and files."""
-    return Encoding("photo", 3, dtype, high=(_WHITE[dtype],), suffix=_SUFFIXES[dtype])
+    return ImageCodec("photo", 3, dtype, high=(_WHITE[dtype],), suffix=_SUFFIXES[dtype])
 
 
 def read_rgb_array(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
@@ -269,14 +269,14 @@ def read_rgb_array(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -
         ImageError: it cannot be read whole, has other channels than 1, 3 or 4, another depth, or values not finite or
             far beyond 1.
     """
-    array = read(path, max_pixels)
+    array = read_image(path, max_pixels)
     try:
-        return as_rgb(array)
+        return to_rgb_array(array)
     except ImageError as error:
-        raise ImageError(f"{shown(path)}: {error}") from error
+        raise ImageError(f"{format_path(path)}: {error}") from error
 
 
-def as_rgb(array: Array) -> Array:
+def to_rgb_array(array: Array) -> Array:
     """Return a picture (H, W, C) as (H, W, 3) of its own type in native order: grey is repeated, alpha left out.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pix2pix.data.arrays import Array, to_tensor, to_type
+from pix2pix.data.arrays import Array, cast_values, to_tensor
 
 LUMINANCE = (0.212671, 0.715160, 0.072169)  # what the light of R, G and B adds to Y, which L is a function of
 _XYZ_OF_RGB = ((0.412453, 0.357580, 0.180423), LUMINANCE, (0.019334, 0.119193, 0.950227))
@@ -37,12 +37,12 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return _gamma(_linear_rgb(lab))
 
 
-def lightness_to_grey(lightness: Tensor) -> Tensor:
+def lightness_to_gray(lightness: Tensor) -> Tensor:
     """Return the sRGB grey in [0, 1], of any shape, that has this L."""
     return _gamma(_cube((lightness + 16) / 116))
 
 
-def within_gamut(lab: Tensor) -> Tensor:
+def clip_to_gamut(lab: Tensor) -> Tensor:
     """Bring colours into the gamut of sRGB by their chroma alone: L is the same number, the hue stays.
 
     a and b are multiplied by the largest factor in [0, 1] that fits, found by bisection. What fits may exceed [0, 1]
@@ -62,7 +62,7 @@ def within_gamut(lab: Tensor) -> Tensor:
     return result
 
 
-def match_colours(image: Tensor, reference: Tensor) -> Tensor:
+def match_colors(image: Tensor, reference: Tensor) -> Tensor:
     """Return the image with the mean and covariance of the reference's colours; both are (..., C, H, W) of any size.
 
     A linear map: whitened by its own covariance, coloured by the reference's, each divided by its own number of pixels.
@@ -84,10 +84,10 @@ def match_colours(image: Tensor, reference: Tensor) -> Tensor:
 
 def luminance(image: Tensor) -> Tensor:
     """Return the grey (..., 1, H, W) of the same lightness, for images in [-1, 1]."""
-    return lightness_to_grey(rgb_to_lab((image + 1) / 2)[..., :1, :, :]) * 2 - 1
+    return lightness_to_gray(rgb_to_lab((image + 1) / 2)[..., :1, :, :]) * 2 - 1
 
 
-def keep_colours(output: Tensor, content: Tensor) -> Tensor:
+def keep_colors(output: Tensor, content: Tensor) -> Tensor:
     """Return the lightness of the output with the colours of the content, images of one size in [-1, 1], as is this.
 
     L is the output's and a, b are the content's; where no screen shows such a colour, the hue stays and chroma is lost.
@@ -95,7 +95,7 @@ def keep_colours(output: Tensor, content: Tensor) -> Tensor:
     """
     lightness = rgb_to_lab((output.clamp(-1, 1) + 1) / 2)[..., :1, :, :]
     chroma = rgb_to_lab((content.clamp(-1, 1) + 1) / 2)[..., 1:, :, :]
-    return lab_to_rgb(within_gamut(torch.cat([lightness, chroma], dim=-3))).clamp(0, 1) * 2 - 1
+    return lab_to_rgb(clip_to_gamut(torch.cat([lightness, chroma], dim=-3))).clamp(0, 1) * 2 - 1
 
 
 def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,25 +153,25 @@ _BAND = 2**16  # pixels at a time: large images take no more memory for it, and 
 _ROUND_OFF = 4e-7  # of the span: L is float32
 
 
-def lab_of(array: Array, span: Span) -> Tensor:
+def photo_to_lab(array: Array, span: Span) -> Tensor:
     """Return Lab (3, H, W) float32 of a photo (H, W, 1, 3 or 4); alpha is passed over."""
     rgb = to_tensor(array[..., :3], *span)
     return rgb_to_lab((rgb.expand(3, -1, -1) + 1) / 2)
 
 
-def lab_from(lightness: Tensor, chroma: Tensor) -> Tensor:
+def join_lab(lightness: Tensor, chroma: Tensor) -> Tensor:
     """Join tensors in [-1, 1], (..., 1, H, W) and (..., 2, H, W), to a Lab image that a screen can show: L stays."""
-    return within_gamut(torch.cat([(lightness + 1) * 50, chroma.clamp(-1, 1) * CHROMA], dim=-3))
+    return clip_to_gamut(torch.cat([(lightness + 1) * 50, chroma.clamp(-1, 1) * CHROMA], dim=-3))
 
 
-def grey(lightness: Tensor, dtype: str, span: Span) -> Array:
+def lightness_to_image(lightness: Tensor, dtype: str, span: Span) -> Array:
     """Return the grey (H, W, 1) of a lightness (1, H, W) in [-1, 1]."""
     (low,), (high,) = span
-    level = lightness_to_grey((_plain(lightness) + 1) * 50) * (high - low) + low
-    return to_type(level.permute(1, 2, 0).numpy(), dtype)
+    level = lightness_to_gray((_plain(lightness) + 1) * 50) * (high - low) + low
+    return cast_values(level.permute(1, 2, 0).numpy(), dtype)
 
 
-def colourised(lightness: Tensor, chroma: Tensor, dtype: str, span: Span) -> Array:
+def colorize(lightness: Tensor, chroma: Tensor, dtype: str, span: Span) -> Array:
     """Return the photo (H, W, 3) of a lightness (1, H, W) and a chroma (2, H, W) in [-1, 1].
 
     For whole numbers, colours are rounded to the nearest whose grey rounds to the same level as that of the lightness.
@@ -180,10 +180,10 @@ def colourised(lightness: Tensor, chroma: Tensor, dtype: str, span: Span) -> Arr
     whole = not np.issubdtype(dtype, np.floating) and low != high
     bands = []
     for light, ab in zip(_bands(lightness), _bands(chroma), strict=True):
-        colours = lab_to_rgb(lab_from(light, ab)).clamp(0, 1) * (high - low) + low
-        bands.append(_rounded(colours, lightness_to_grey((light + 1) * 50), low, high) if whole else colours)
+        colours = lab_to_rgb(join_lab(light, ab)).clamp(0, 1) * (high - low) + low
+        bands.append(_rounded(colours, lightness_to_gray((light + 1) * 50), low, high) if whole else colours)
     image = torch.cat(bands, dim=1).reshape(3, *lightness.shape[1:]).permute(1, 2, 0)
-    return to_type(image.contiguous().numpy(), dtype)
+    return cast_values(image.contiguous().numpy(), dtype)
 
 
 def _bands(image: Tensor) -> tuple[Tensor, ...]:

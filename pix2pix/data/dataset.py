@@ -11,10 +11,10 @@ from typing import Literal
 
 from pix2pix.config.pix2pix import DataOptions
 from pix2pix.data.arrays import Array, convert_channels
-from pix2pix.data.batch import Pairs, RawPair
-from pix2pix.data.codec import Codec
+from pix2pix.data.batch import PairSource, RawPair
+from pix2pix.data.codec import PairCodec
 from pix2pix.data.layouts import list_pairs
-from pix2pix.errors import ImageError, UserError, shown
+from pix2pix.errors import ImageError, UserError, format_path
 
 Phase = Literal["train", "val", "test"]
 
@@ -22,7 +22,7 @@ GENERATED = {"train": range(400), "val": range(400, 450), "test": range(450, 550
 GENERATED_SEED = 0
 
 
-def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
+def open_pairs(data: DataOptions, phase: Phase) -> "PairDataset":
     """The pairs of one phase in natural order of their names, source first.
 
     Without a folder for val, the share val_fraction of train is kept out for it, and none if that is 0.
@@ -32,28 +32,28 @@ def open_pairs(data: DataOptions, phase: Phase) -> "PhasePairs":
     """
     pairs, faults, is_split = _open_phase(data, phase)
     if faults and not data.skip_bad:
-        raise UserError(refusal(faults, data))
+        raise UserError(format_faults(faults, data))
     chosen = list(range(len(pairs)))
     layout = pairs.layout
     if is_split:
-        kept_out = held_out(pairs.names, data.val_fraction)
+        kept_out = select_validation_names(pairs.names, data.val_fraction)
         chosen = [index for index in chosen if (pairs.names[index] in kept_out) == (phase == "val")]
         layout += f" ({len(chosen)} of {len(pairs)}: {phase} by --val_fraction {data.val_fraction:g})"
     wished = (3, 3) if data.target_kind == "lab" else (data.input_nc, data.output_nc)
     labels = data.source_kind == "labels" or data.source_onehot is not None, data.target_kind == "labels"
-    return PhasePairs(pairs, layout, tuple(chosen), data.direction == "BtoA", wished, labels, faults)
+    return PairDataset(pairs, layout, tuple(chosen), data.direction == "BtoA", wished, labels, faults)
 
 
-def refusal(faults: Sequence[str], data: DataOptions) -> str:
+def format_faults(faults: Sequence[str], data: DataOptions) -> str:
     """One sentence for faults of a data set: the first of them, and what to do."""
     others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more fault{'s' * (len(faults) > 2)})"
     command = shlex.join(["python", "-m", "pix2pix", "check", data.dataroot]) + " --photos" * (
         data.target_kind == "lab"
     )
-    return f"{faults[0]}{others}; `{shown(command)}` lists all, --skip_bad leaves them out"
+    return f"{faults[0]}{others}; `{format_path(command)}` lists all, --skip_bad leaves them out"
 
 
-def _open_phase(data: DataOptions, phase: Phase) -> tuple[Pairs, tuple[str, ...], bool]:
+def _open_phase(data: DataOptions, phase: Phase) -> tuple[PairSource, tuple[str, ...], bool]:
     """All pairs from which the phase is taken, as (A, B), its faults, and whether train and val share them."""
     photos = data.target_kind == "lab"
     if data.dataroot == "generated":
@@ -64,17 +64,18 @@ def _open_phase(data: DataOptions, phase: Phase) -> tuple[Pairs, tuple[str, ...]
     folder = "train" if is_split else phase
     listing = val if folder == "val" else list_pairs(root, folder, photos=photos, max_pixels=data.max_pixels)
     if listing is None and photos:
-        raise UserError(f"--dataroot {shown(root)}: no {folder} photos found: put photos into {folder}/")
+        raise UserError(f"--dataroot {format_path(root)}: no {folder} photos found: put photos into {folder}/")
     if listing is None:
         raise UserError(
-            f"--dataroot {shown(root)}: no {folder} pairs found: put A|B images side by side into {folder}/, or A and "
+            f"--dataroot {format_path(root)}: no {folder} pairs found: put A|B images "
+            f"side by side into {folder}/, or A and "
             f"B under equal names into {folder}A/ and {folder}B/, {folder}/A/ and {folder}/B/, or A/{folder}/ and "
             f"B/{folder}/"
         )
     return listing.pairs, listing.faults, is_split
 
 
-def held_out(names: Sequence[str], fraction: float) -> set[str]:
+def select_validation_names(names: Sequence[str], fraction: float) -> set[str]:
     """The names kept for validation: a choice by hash, so that the order of the files and other runs play no part."""
     count = round(fraction * len(names))
     if fraction > 0 and len(names) >= 2:
@@ -110,20 +111,20 @@ class _Generated:
 
 
 @dataclass(frozen=True)
-class PhasePairs:
+class PairDataset:
     """The pairs of a phase; `faults` are sentences on files that belong to none.
 
     `wished` are the channels of source and target, None for those of the files; `labels` says which are label maps.
     """
 
-    pairs: Pairs
+    pairs: PairSource
     layout: str
     indices: tuple[int, ...]
     swapped: bool = False
     wished: tuple[int | None, int | None] = (None, None)
     labels: tuple[bool, bool] = (False, False)
     faults: tuple[str, ...] = ()
-    codec: Codec | None = field(default=None)
+    codec: PairCodec | None = field(default=None)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -154,19 +155,19 @@ class PhasePairs:
             image = _converted(image, self.wished[side], self.labels[side])
             return self.codec[side].accept(image) if self.codec else image
         except ImageError as error:
-            raise ImageError(f"{shown(path)}: {error}") from error
+            raise ImageError(f"{format_path(path)}: {error}") from error
 
-    def first(self, count: int | None) -> "PhasePairs":
+    def first(self, count: int | None) -> "PairDataset":
         """Keep the first pairs; None keeps all."""
         return replace(self, indices=self.indices[:count])
 
-    def without(self, names: Collection[str]) -> "PhasePairs":
+    def without(self, names: Collection[str]) -> "PairDataset":
         """Leave out the pairs of these names."""
         left_out = set(names)
         kept = tuple(index for index in self.indices if self.pairs.names[index] not in left_out)
         return replace(self, indices=kept)
 
-    def of(self, codec: Codec) -> "PhasePairs":
+    def of(self, codec: PairCodec) -> "PairDataset":
         """Give every pair the channels of the codec, and hold it to its depth."""
         return replace(self, codec=codec)
 

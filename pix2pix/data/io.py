@@ -16,11 +16,11 @@ import numpy as np
 from numpy.lib import format as npy
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pix2pix.data.arrays import DTYPES, Array, kept, kept_as
+from pix2pix.data.arrays import DTYPES, Array, storage_dtype, to_storage_dtype
 from pix2pix.data.limits import MAX_PIXELS, check_size
-from pix2pix.data.pillow import read_picture, read_png, with_texts, write_jpeg, write_png, write_webp
-from pix2pix.data.tiff import LargeTiff, read_tiff, write_tiff
-from pix2pix.errors import ImageError, TooLargeError, shown
+from pix2pix.data.pillow import add_png_text, read_jpeg_or_webp, read_png, write_jpeg, write_png, write_webp
+from pix2pix.data.tiff import TiffReader, read_tiff, write_tiff
+from pix2pix.errors import ImageError, TooLargeError, format_path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".npy")
 _OF_FILE_MANAGERS = ("thumbs.db", "desktop.ini")
@@ -37,7 +37,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     return _sorted(path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def find_others(folder: str | os.PathLike[str]) -> list[Path]:
+def find_other_files(folder: str | os.PathLike[str]) -> list[Path]:
     """All files that `find_images` passes over for their suffix, in the same order, but not what file managers leave.
 
     Raises:
@@ -52,7 +52,7 @@ def find_others(folder: str | os.PathLike[str]) -> list[Path]:
 
 def _visible(folder: str | os.PathLike[str]) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
-        raise ImageError(f"{shown(error.filename)}: {error.strerror}: a folder of images is needed") from error
+        raise ImageError(f"{format_path(error.filename)}: {error.strerror}: a folder of images is needed") from error
 
     for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -60,10 +60,10 @@ def _visible(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _sorted(paths: Iterator[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: natural_order(path.as_posix()))
+    return sorted(paths, key=lambda path: natural_sort_key(path.as_posix()))
 
 
-def natural_order(name: str) -> tuple[list[str | int], str]:
+def natural_sort_key(name: str) -> tuple[list[str | int], str]:
     """A sort key that compares runs of digits as numbers."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
@@ -83,16 +83,16 @@ def read_npy(file: BinaryIO, max_pixels: int) -> Array:
     if version not in ((1, 0), (2, 0)):
         raise ImageError(f"NPY version {version} is for records: an array of numbers is needed")
     shape, columns_first, dtype = _header(file, version)
-    kept_as(dtype)  # refuses objects, which could run code, before anything of them is read
+    storage_dtype(dtype)  # refuses objects, which could run code, before anything of them is read
     _check_shape(shape)
     check_size(shape[0], shape[1], math.prod(shape[2:]), dtype, max_pixels)
     count = math.prod(shape)
     if os.fstat(file.fileno()).st_size - file.tell() < count * dtype.itemsize:
         raise ImageError(f"is cut off: it holds less than {shape} of {dtype}, which its header promises: make it anew")
-    values = np.empty(count, kept_as(dtype))
+    values = np.empty(count, storage_dtype(dtype))
     for start in range(0, count, _BLOCK):
         part = values[start : start + _BLOCK]
-        part[:] = kept(np.fromfile(file, dtype, len(part)))
+        part[:] = to_storage_dtype(np.fromfile(file, dtype, len(part)))
     array = values.reshape(shape, order="F" if columns_first else "C")
     return np.ascontiguousarray(array if array.ndim == 3 else array[..., np.newaxis])
 
@@ -124,7 +124,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 _QUALITY_50 = 3688  # the sum of ITU-T T.81, table K.1: luminance at quality 50
 
 
-def jpeg_quality(path: Path) -> float | None:
+def estimate_jpeg_quality(path: Path) -> float | None:
     """The quality (1 to 100) that the usual encoders call what a JPEG file was saved at; None for other files."""
     try:
         with path.open("rb") as file, JpegImageFile(file) as image:  # not Image.open, which refuses large images
@@ -140,8 +140,8 @@ def jpeg_quality(path: Path) -> float | None:
 _Reader = Callable[[BinaryIO, int], Array]
 _READERS: Mapping[bytes, _Reader] = {
     b"\x89PNG\r\n\x1a\n": read_png,
-    b"\xff\xd8\xff": partial(read_picture, "JPEG"),
-    b"RIFF": partial(read_picture, "WebP"),
+    b"\xff\xd8\xff": partial(read_jpeg_or_webp, "JPEG"),
+    b"RIFF": partial(read_jpeg_or_webp, "WebP"),
     b"II*\0": read_tiff,
     b"MM\0*": read_tiff,
     b"II+\0": read_tiff,
@@ -178,7 +178,7 @@ _FORMATS: Mapping[str, _Format] = {
 }
 
 
-def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
+def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
     """Read a PNG, JPEG, WebP, TIFF or NPY file, known by its content, as (H, W, C) of one of DTYPES, turned upright.
 
     Grey and 1-bit images (0 and 255) have 1 channel; PNG, WebP and TIFF images with any transparency (RGBA, grey with
@@ -193,22 +193,22 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
         with _open(Path(path)) as file:
             return _decode(file, max_pixels)
     except (OSError, ValueError, ImageError) as error:
-        raise ImageError(f"{shown(path)}: {_cause(error)}") from error
+        raise ImageError(f"{format_path(path)}: {_cause(error)}") from error
 
 
-def open_pixels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array | LargeTiff:
+def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array | TiffReader:
     """Read an image; of a TIFF file that is too large for that, give windows when they are asked for.
 
     Raises:
         ImageError: for what can be read neither whole nor by windows.
     """
     try:
-        return read(path, max_pixels)
+        return read_image(path, max_pixels)
     except ImageError as error:
         is_tiff = Path(path).suffix.lower() in (".tif", ".tiff")
         if not is_tiff or not isinstance(error.__cause__, TooLargeError):
             raise
-    return LargeTiff(path, max_pixels)
+    return TiffReader(path, max_pixels)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -253,7 +253,7 @@ def _cause(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def write(path: str | os.PathLike[str], array: Array, texts: Mapping[str, str] | None = None) -> None:
+def write_image(path: str | os.PathLike[str], array: Array, texts: Mapping[str, str] | None = None) -> None:
     """Write the image in the format of the path's suffix: the whole file or nothing.
 
     PNG (uint8 and uint16 of 1, 3 or 4 channels), TIFF and NPY keep every value; so does WebP (uint8), which turns 1
@@ -266,20 +266,20 @@ def write(path: str | os.PathLike[str], array: Array, texts: Mapping[str, str] |
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
-        raise ImageError(f"{shown(path)}: images are written as {', '.join(IMAGE_SUFFIXES)}: choose one of them")
+        raise ImageError(f"{format_path(path)}: images are written as {', '.join(IMAGE_SUFFIXES)}: choose one of them")
     if not _FORMATS[suffix].holds(array):
         able = " or ".join(name for name in (".png", ".tif", ".npy") if _FORMATS[name].holds(array))
         what = f"{array.dtype} of shape {array.shape}"
-        raise ImageError(f"{shown(path)}: a {suffix} file cannot hold {what}: choose {able or ', '.join(DTYPES)}")
+        raise ImageError(f"{format_path(path)}: a {suffix} file cannot hold {what}: choose {able or ', '.join(DTYPES)}")
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         encoded = io.BytesIO()
         _FORMATS[suffix].write(encoded, array)
         try:
             content = encoded.getvalue()
-            temporary.write_bytes(with_texts(content, texts) if texts and suffix == ".png" else content)
+            temporary.write_bytes(add_png_text(content, texts) if texts and suffix == ".png" else content)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except Exception as error:  # encoders raise several unrelated types
-        raise ImageError(f"cannot write {shown(path)}: {_cause(error)}") from error
+        raise ImageError(f"cannot write {format_path(path)}: {_cause(error)}") from error

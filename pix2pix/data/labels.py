@@ -141,7 +141,7 @@ def load_palette(name_or_path: str) -> Palette:
     return Palette(tuple(classes.values()), tuple(classes))
 
 
-def palette_of(colours: Sequence[Colour]) -> Palette:
+def infer_palette(colours: Sequence[Colour]) -> Palette:
     """Return the palette of these colours, with the names of a known palette that has them all, else numbers."""
     for known in PALETTES.values():
         names = dict(zip(known.colours, known.names, strict=True))
@@ -188,7 +188,7 @@ _CHUNK = 2**12  # pixels at a time, so that their distances stay in the cache
 _FAR = 64  # from every colour of a palette: JPEG moves few pixels that far
 
 
-def nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
+def find_nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
     """Return the places (H, W) in the palette of the colours nearest to (H, W, C); the first of equals."""
     colours = np.array(palette, np.float64)
     origin = colours.min(axis=0)  # so that squares of large values stay exact
@@ -203,20 +203,20 @@ def nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
     return np.concatenate(classes).reshape(image.shape[:2])
 
 
-def far_from(image: Array, palette: Sequence[Colour], nearest_classes: Classes) -> NDArray[np.bool_]:
+def is_far_from_palette(image: Array, palette: Sequence[Colour], nearest_classes: Classes) -> NDArray[np.bool_]:
     """Tell which pixels (H, W) of (H, W, C) are of no colour of the palette, nor near the nearest."""
     nearest = np.array(palette, np.float64)[nearest_classes]
     far: NDArray[np.bool_] = ((image - nearest) ** 2).sum(axis=2) > _FAR**2
     return far
 
 
-def known_class(numbers: Array, count: int) -> Classes:
+def mark_unknown_classes(numbers: Array, count: int) -> Classes:
     """Return the class numbers of (H, W, 1) as (H, W), with `count` for those that are not in 0..count - 1."""
     classes = numbers[..., 0].astype(np.int64)
     return np.where((classes >= 0) & (classes < count) & (classes == numbers[..., 0]), classes, count)
 
 
-def paint(classes: Classes, palette: Sequence[Colour]) -> Array:
+def color_classes(classes: Classes, palette: Sequence[Colour]) -> Array:
     """Return the colours (H, W, C) of (H, W) classes; black, zeros, for a class one past the last."""
     return np.array([*palette, np.zeros_like(palette[0])])[classes]
 
@@ -229,7 +229,7 @@ _NEAR = 16  # of 255: compression moves most colours of a label map by less
 _LIKELY = 0.6  # share of pixels near its colours from which a palette is meant; in photos it is 0.2 at most
 
 
-class Look(NamedTuple):
+class PixelSample(NamedTuple):
     """The commonest colour, in levels, and its share; the distinct colours; the palette these are likely from."""
 
     colour: tuple[int, ...]
@@ -238,7 +238,7 @@ class Look(NamedTuple):
     palette: str | None
 
 
-def look_at(image: Array) -> Look:
+def sample_pixels(image: Array) -> PixelSample:
     """Look at some thousand pixels of an image (H, W, C), evenly spread."""
     flat = image.reshape(-1, image.shape[2])
     least = max(len(flat) // _SAMPLES, 1)
@@ -252,7 +252,7 @@ def look_at(image: Array) -> Look:
     colour = tuple(map(int, levels[first[most]]))
     distinct = len(np.unique(flat @ np.pi ** np.arange(flat.shape[1])))
     is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
-    return Look(
+    return PixelSample(
         colour, float(times[most] / len(flat)), distinct, _likely_palette(flat[::_COMPARED]) if is_rgb else None
     )
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pix2pix.data.arrays import Array, reflect_to_multiple
-from pix2pix.data.batch import Pair, Pairs, RawPair
-from pix2pix.data.cache import Cache, DeviceCache
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.data.transforms import Augment, Preprocess, Size, resized
-from pix2pix.errors import UserError, shown
+from pix2pix.data.arrays import Array, pad_to_multiple
+from pix2pix.data.batch import PairBatch, PairSource, RawPair
+from pix2pix.data.cache import GpuCache, PairCache
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.data.transforms import Augment, Preprocess, Size, resize_pair
+from pix2pix.errors import UserError, format_path
 
 Item = TypeVar("Item")
 
@@ -37,7 +37,7 @@ class LoaderError(UserError):
     exit_status = 1
 
 
-def loaded(
+def load_items(
     dataset: Dataset[Item | UserError], order: Iterable[Any], num_workers: int = 0, timeout: float = 60
 ) -> Generator[Item, None, None]:
     """The items under these keys, one after the other; close() ends the workers. No item may take `timeout` seconds.
@@ -136,15 +136,15 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Resized(Dataset[list[RawPair] | UserError]):
+class ResizedPairs(Dataset[list[RawPair] | UserError]):
     """The pairs of samples as training resizes them; a user's mistake is returned, not raised: see `loaded`."""
 
-    pairs: Pairs
-    codec: Codec
+    pairs: PairSource
+    codec: PairCodec
     preprocess: Preprocess
     load_size: Size
     crop_size: Size
-    cache: Cache | None = None
+    cache: PairCache | None = None
 
     def __getitem__(self, samples: Sequence[Sample]) -> list[RawPair] | UserError:
         try:
@@ -158,37 +158,38 @@ class Resized(Dataset[list[RawPair] | UserError]):
         if kept is not None:
             return RawPair(*kept, self.pairs.names[index])
         raw = self.pairs.read(index)
-        raw = resized(raw, self.preprocess, self.load_size, self.crop_size, training=True, codec=self.codec)
+        raw = resize_pair(raw, self.preprocess, self.load_size, self.crop_size, training=True, codec=self.codec)
         if self.cache:
             self.cache.put(index, raw)
         return raw
 
 
 @dataclass(frozen=True)
-class Assembly(Dataset[Pair | UserError]):
+class BatchBuilder(Dataset[PairBatch | UserError]):
     """The batches of samples, augmented, and padded to the multiple by reflection."""
 
-    resized: Resized
+    resized: ResizedPairs
     augment: Augment
     multiple: int
 
-    def __getitem__(self, samples: Sequence[Sample]) -> Pair | UserError:
+    def __getitem__(self, samples: Sequence[Sample]) -> PairBatch | UserError:
         try:
             raws = [self.augment(self.resized.read(pair), epoch, pair) for epoch, pair in samples]
             names = [raw.name for raw in raws]
             codec = self.resized.codec
             source = self._stacked(codec.source, [raw.source for raw in raws], names)
-            return Pair(source, self._stacked(codec.target, [raw.target for raw in raws], names), names)
+            return PairBatch(source, self._stacked(codec.target, [raw.target for raw in raws], names), names)
         except UserError as error:
             return error
 
-    def _stacked(self, encoding: Encoding, arrays: list[Array], names: list[str]) -> Tensor:
+    def _stacked(self, encoding: ImageCodec, arrays: list[Array], names: list[str]) -> Tensor:
         if len({array.shape for array in arrays}) == 1:
-            return reflect_to_multiple(encoding.encode_all(arrays), self.multiple)[0]
-        padded = [reflect_to_multiple(encoding.encode_all([array]), self.multiple)[0] for array in arrays]
+            return pad_to_multiple(encoding.encode_batch(arrays), self.multiple)[0]
+        padded = [pad_to_multiple(encoding.encode_batch([array]), self.multiple)[0] for array in arrays]
         if len({image.shape for image in padded}) > 1:
             sizes = [
-                f"{shown(name)} {image.shape[2]}x{image.shape[3]}" for name, image in zip(names, padded, strict=True)
+                f"{format_path(name)} {image.shape[2]}x{image.shape[3]}"
+                for name, image in zip(names, padded, strict=True)
             ]
             raise UserError(
                 f"images of one batch differ in size: {', '.join(sizes)}: "
@@ -197,7 +198,7 @@ class Assembly(Dataset[Pair | UserError]):
         return torch.cat(padded)
 
 
-def samples(step: int, batch_size: int, count: int, seed: int, offset: int = 0) -> list[Sample]:
+def batch_samples(step: int, batch_size: int, count: int, seed: int, offset: int = 0) -> list[Sample]:
     """The samples of the batch of a step (from 0) when there are count pairs; `offset` is the number of the first.
 
     Batches follow each other through the epochs' permutations and over their borders: every batch is full, and every
@@ -213,8 +214,8 @@ def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def training_batches(
-    pairs: Pairs,
-    codec: Codec,
+    pairs: PairSource,
+    codec: PairCodec,
     augment: Augment,
     *,
     preprocess: Preprocess,
@@ -229,10 +230,10 @@ def training_batches(
     ranks: int = 1,
     num_workers: int = 0,
     loader_timeout: float = 60,
-    cache: Cache | DeviceCache | None = None,
+    cache: PairCache | GpuCache | None = None,
     pinned: bool = False,
     say: Callable[[str], None] = lambda sentence: None,
-) -> Generator[Pair, None, None]:
+) -> Generator[PairBatch, None, None]:
     """Endless augmented batches from start_step on; close() ends the workers.
 
     What is no multiple of `multiple` in height or width is padded by reflection, so that a network fits. Of the samples
@@ -249,56 +250,58 @@ def training_batches(
     offset = 0 if shown is None else shown - start_step * whole
 
     def order(first: int) -> Iterator[list[Sample]]:
-        return (samples(step, whole, len(pairs), seed, offset)[mine] for step in itertools.count(first))
+        return (batch_samples(step, whole, len(pairs), seed, offset)[mine] for step in itertools.count(first))
 
-    reader = Resized(pairs, codec, preprocess, load_size, crop_size, cache if isinstance(cache, Cache) else None)
-    if isinstance(cache, DeviceCache):
+    reader = ResizedPairs(
+        pairs, codec, preprocess, load_size, crop_size, cache if isinstance(cache, PairCache) else None
+    )
+    if isinstance(cache, GpuCache):
         yield from _from_device(cache, reader, augment, multiple, order, start_step, num_workers, loader_timeout)
     else:
-        assembly = Assembly(reader, augment, multiple)
+        assembly = BatchBuilder(reader, augment, multiple)
         yield from _from_host(assembly, order(start_step), num_workers, loader_timeout, pinned, say)
 
 
 def _from_host(
-    assembly: Assembly,
+    assembly: BatchBuilder,
     order: Iterator[list[Sample]],
     num_workers: int,
     timeout: float,
     pinned: bool,
     say: Callable[[str], None],
-) -> Iterator[Pair]:
+) -> Iterator[PairBatch]:
     """Batches that the loader makes; say once when the cache takes no more."""
     told, cache = False, assembly.resized.cache
-    with closing(loaded(assembly, order, num_workers, timeout)) as batches:
+    with closing(load_items(assembly, order, num_workers, timeout)) as batches:
         for batch in batches:
             if cache and cache.failed and not told:
                 told = True
                 say("cache: no room is left for it, so pairs that are not in it yet are read each time")
-            yield Pair(batch.source.pin_memory(), batch.target.pin_memory(), batch.name) if pinned else batch
+            yield PairBatch(batch.source.pin_memory(), batch.target.pin_memory(), batch.name) if pinned else batch
 
 
 def _from_device(
-    cache: DeviceCache,
-    reader: Resized,
+    cache: GpuCache,
+    reader: ResizedPairs,
     augment: Augment,
     multiple: int,
     order: Callable[[int], Iterator[list[Sample]]],
     step: int,
     num_workers: int,
     timeout: float,
-) -> Iterator[Pair]:
+) -> Iterator[PairBatch]:
     """Batches made on the device, endless; workers load the pairs that are not there yet."""
 
-    def made(batch: list[Sample]) -> Pair:
+    def made(batch: list[Sample]) -> PairBatch:
         windows = [augment.window(cache.first, epoch, pair) for epoch, pair in batch]
         images = cache.batch([pair for _, pair in batch], windows)
-        source, target = (reflect_to_multiple(image, multiple)[0] for image in images)
-        return Pair(source, target, [reader.pairs.names[pair] for _, pair in batch])
+        source, target = (pad_to_multiple(image, multiple)[0] for image in images)
+        return PairBatch(source, target, [reader.pairs.names[pair] for _, pair in batch])
 
     if not cache.is_full:
         missing = ([sample for sample in batch if sample.pair not in cache] for batch in order(step))
         asked, awaited = itertools.tee(missing)  # loaders ask ahead, when more is missing than in the end
-        with closing(loaded(reader, asked, num_workers, timeout)) as read:
+        with closing(load_items(reader, asked, num_workers, timeout)) as read:
             for batch, samples_, raws in zip(order(step), awaited, read, strict=False):
                 for sample, raw in zip(samples_, raws, strict=True):
                     cache.put(sample.pair, raw)
@@ -309,9 +312,9 @@ def _from_device(
     yield from map(made, order(step))
 
 
-def evaluation_pairs(
-    pairs: Pairs,
-    codec: Codec,
+def iterate_pairs(
+    pairs: PairSource,
+    codec: PairCodec,
     *,
     preprocess: Preprocess,
     load_size: Size,
@@ -319,14 +322,16 @@ def evaluation_pairs(
     limit: int | None = None,
     rank: int = 0,
     ranks: int = 1,
-) -> Iterator[Pair]:
+) -> Iterator[PairBatch]:
     """The first pairs (all, without a limit) in order, as batches of one: resized, neither cropped nor flipped.
 
     Of these, process `rank` of `ranks` has the share [rank::ranks].
     """
     for index in range(len(pairs))[:limit][rank::ranks]:
-        yield _to_pair(resized(pairs.read(index), preprocess, load_size, crop_size, training=False, codec=codec), codec)
+        yield _to_pair(
+            resize_pair(pairs.read(index), preprocess, load_size, crop_size, training=False, codec=codec), codec
+        )
 
 
-def _to_pair(raw: RawPair, codec: Codec) -> Pair:
-    return Pair(codec.source.encode_all([raw.source]), codec.target.encode_all([raw.target]), [raw.name])
+def _to_pair(raw: RawPair, codec: PairCodec) -> PairBatch:
+    return PairBatch(codec.source.encode_batch([raw.source]), codec.target.encode_batch([raw.target]), [raw.name])

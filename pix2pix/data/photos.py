@@ -16,14 +16,14 @@ from torch.utils.data import Dataset
 
 from pix2pix.config.style import ContentStyleOptions, PhotoOptions
 from pix2pix.data.arrays import Array, resize
-from pix2pix.data.batch import ContentStyle, Photos
-from pix2pix.data.codec import read_rgb_array, rgb_tensor
-from pix2pix.data.dataset import GENERATED, GENERATED_SEED, held_out
+from pix2pix.data.batch import ContentStyleBatch, PhotoBatch
+from pix2pix.data.codec import read_rgb_array, rgb_to_tensor
+from pix2pix.data.dataset import GENERATED, GENERATED_SEED, select_validation_names
 from pix2pix.data.io import IMAGE_SUFFIXES, find_images
 from pix2pix.data.limits import MAX_PIXELS
-from pix2pix.data.loader import Sample, loaded, samples
-from pix2pix.data.validate import in_order
-from pix2pix.errors import UserError, shown
+from pix2pix.data.loader import Sample, batch_samples, load_items
+from pix2pix.data.validate import map_ordered
+from pix2pix.errors import UserError, format_path
 
 Progress = Callable[[Iterable[str | None], int, str], Iterable[str | None]]  # hands through so many photos of a phase
 
@@ -97,7 +97,7 @@ def open_photo_data(data: PhotoOptions, progress: Progress) -> PhotoData:
     for phase, photos in found.items():
         if not len(photos) or not data.check or photos.side is not None:
             continue
-        told = progress(in_order(photos.fault, len(photos)), len(photos), phase)
+        told = progress(map_ordered(photos.fault, len(photos)), len(photos), phase)
         bad = {name: fault for name, fault in zip(photos.names, told, strict=True) if fault is not None}
         skipped[phase] = list(bad)
         faults += bad.values()
@@ -140,12 +140,13 @@ def _both(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
     inside = [phase for phase in ("train", "val", "test") if (root / phase).is_dir()]
     if inside and "train" not in inside:
         raise UserError(
-            f"--dataroot {shown(root)}: holds {inside[0]}/ without train/: put the photos to learn from into train/"
+            f"--dataroot {format_path(root)}: holds {inside[0]}/ without train/: "
+            "put the photos to learn from into train/"
         )
     train = _tree("--dataroot", root / "train" if inside else root, data.max_pixels)
     if "val" in inside:
         return train, _tree("--dataroot", root / "val", data.max_pixels)
-    kept_out = held_out(train.names, data.val_fraction)
+    kept_out = select_validation_names(train.names, data.val_fraction)
     learnt = train.without(kept_out)
     validated = train.without(learnt.names)
 
@@ -159,11 +160,13 @@ def _both(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
 def _tree(flag: str, folder: Path, max_pixels: int) -> PhotoSet:
     """All photographs below a folder, in natural order of their names."""
     if not folder.is_dir():
-        raise UserError(f"{flag} {shown(folder)} is no folder: a folder tree of photos is needed")
+        raise UserError(f"{flag} {format_path(folder)} is no folder: a folder tree of photos is needed")
     names = tuple(path.relative_to(folder).as_posix() for path in find_images(folder))
     if not names:
-        raise UserError(f"{flag} {shown(folder)}: no photos: files ending in {', '.join(IMAGE_SUFFIXES)} are needed")
-    return PhotoSet(folder, names, f"photos in {shown(folder)}", max_pixels)
+        raise UserError(
+            f"{flag} {format_path(folder)}: no photos: files ending in {', '.join(IMAGE_SUFFIXES)} are needed"
+        )
+    return PhotoSet(folder, names, f"photos in {format_path(folder)}", max_pixels)
 
 
 def _generated(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
@@ -205,7 +208,7 @@ def photo_batches(
     rank: int = 0,
     ranks: int = 1,
     pinned: bool = False,
-) -> Generator[Photos | ContentStyle, None, None]:
+) -> Generator[PhotoBatch | ContentStyleBatch, None, None]:
     """Endless batches from start_step on, with style pictures if there are any; close() ends the workers.
 
     Photographs and style pictures go through permutations of their own, each shown once in an epoch of its kind. Of the
@@ -221,27 +224,27 @@ def photo_batches(
     offset = 0 if shown is None else shown - start_step * whole
 
     def drawn(step: int) -> _Drawn:
-        photos = samples(step, whole, len(found.train), seed, offset)[mine]
+        photos = batch_samples(step, whole, len(found.train), seed, offset)[mine]
         if found.styles is None:
             return photos, []
-        return photos, samples(step, whole, len(found.styles), seed + _OF_STYLES, offset)[mine]
+        return photos, batch_samples(step, whole, len(found.styles), seed + _OF_STYLES, offset)[mine]
 
     made = _Made(found.train, found.styles, data.load_size, data.crop_size, data.flip, seed)
-    batches: Generator[Photos | ContentStyle, None, None]
-    batches = loaded(made, map(drawn, itertools.count(start_step)), data.num_workers, data.loader_timeout)
+    batches: Generator[PhotoBatch | ContentStyleBatch, None, None]
+    batches = load_items(made, map(drawn, itertools.count(start_step)), data.num_workers, data.loader_timeout)
     with closing(batches):
         for batch in batches:
             yield _pinned(batch) if pinned else batch
 
 
-def _pinned(batch: Photos | ContentStyle) -> Photos | ContentStyle:
-    if isinstance(batch, Photos):
-        return Photos(batch.content.pin_memory(), batch.name)
-    return ContentStyle(batch.content.pin_memory(), batch.style.pin_memory(), batch.name)
+def _pinned(batch: PhotoBatch | ContentStyleBatch) -> PhotoBatch | ContentStyleBatch:
+    if isinstance(batch, PhotoBatch):
+        return PhotoBatch(batch.content.pin_memory(), batch.name)
+    return ContentStyleBatch(batch.content.pin_memory(), batch.style.pin_memory(), batch.name)
 
 
 @dataclass(frozen=True)
-class _Made(Dataset[Photos | ContentStyle | UserError]):
+class _Made(Dataset[PhotoBatch | ContentStyleBatch | UserError]):
     """The batches of samples; a user's mistake is returned, not raised: see `loaded`."""
 
     train: PhotoSet
@@ -251,19 +254,19 @@ class _Made(Dataset[Photos | ContentStyle | UserError]):
     flip: bool
     seed: int
 
-    def __getitem__(self, drawn: _Drawn) -> Photos | ContentStyle | UserError:
+    def __getitem__(self, drawn: _Drawn) -> PhotoBatch | ContentStyleBatch | UserError:
         photos, styles = drawn
         names = [self.train.names[sample.pair] for sample in photos]
         try:
             content = self._stacked(self.train, photos, self.seed)
             if self.styles is None:
-                return Photos(content, names)
-            return ContentStyle(content, self._stacked(self.styles, styles, self.seed + _OF_STYLES), names)
+                return PhotoBatch(content, names)
+            return ContentStyleBatch(content, self._stacked(self.styles, styles, self.seed + _OF_STYLES), names)
         except UserError as error:
             return error
 
     def _stacked(self, photos: PhotoSet, batch: Sequence[Sample], seed: int) -> Tensor:
-        return torch.stack([rgb_tensor(self._part(photos.read(one.pair), one, seed)) for one in batch])
+        return torch.stack([rgb_to_tensor(self._part(photos.read(one.pair), one, seed)) for one in batch])
 
     def _part(self, photo: Array, sample: Sample, seed: int) -> Array:
         """Return a random crop of the photo as it is where its shorter side is load_size, mirrored half of the time.
@@ -281,9 +284,9 @@ class _Made(Dataset[Photos | ContentStyle | UserError]):
         return part[:, ::-1] if self.flip and draw.random() < 0.5 else part
 
 
-def evaluation_photos(
+def iterate_photos(
     found: PhotoData, data: PhotoOptions, *, rank: int = 0, ranks: int = 1, limit: int | None = None
-) -> Iterator[Photos | ContentStyle]:
+) -> Iterator[PhotoBatch | ContentStyleBatch]:
     """The first photographs for validation (all, without a limit) in order, as batches of one, never mirrored.
 
     Their shorter side is that of the crop, in their own proportions; so is that of the style picture beside each, the
@@ -296,9 +299,9 @@ def evaluation_photos(
     for index in range(len(found.val))[:limit][rank::ranks]:
         content, name = _whole(found.val.read(index), side), [found.val.names[index]]
         if found.styles is None:
-            yield Photos(content, name)
+            yield PhotoBatch(content, name)
         else:
-            yield ContentStyle(content, _whole(found.styles.read(index % len(found.styles)), side), name)
+            yield ContentStyleBatch(content, _whole(found.styles.read(index % len(found.styles)), side), name)
 
 
 def _whole(photo: Array, side: int) -> Tensor:
@@ -307,4 +310,4 @@ def _whole(photo: Array, side: int) -> Tensor:
     length = [min(pixels, _LONGEST * shorter) for pixels in photo.shape[:2]]
     top, left = ((pixels - kept) // 2 for pixels, kept in zip(photo.shape[:2], length, strict=True))
     middle = photo[top : top + length[0], left : left + length[1]]
-    return rgb_tensor(resize(middle, (round(length[0] * side / shorter), round(length[1] * side / shorter))))[None]
+    return rgb_to_tensor(resize(middle, (round(length[0] * side / shorter), round(length[1] * side / shorter))))[None]

@@ -12,14 +12,14 @@ from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from pix2pix.data.arrays import Array, kept, opaque, upright
+from pix2pix.data.arrays import Array, apply_exif_orientation, opaque_alpha, to_storage_dtype
 from pix2pix.data.limits import check_bytes, check_size
 from pix2pix.errors import ImageError
 
 _HEADER_END = 33  # the signature of 8 bytes and the chunk of 25 that comes first
 
 
-def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
+def add_png_text(png: bytes, texts: Mapping[str, str]) -> bytes:
     """Return the file with texts by keyword (1 to 79 Latin letters) after its header, as iTXt chunks of UTF-8."""
     made = [png[:_HEADER_END]]
     for keyword, text in texts.items():
@@ -44,7 +44,7 @@ _MODES = {("uint8", 1): "L", ("uint8", 3): "RGB", ("uint8", 4): "RGBA"} | {
 }
 
 
-def read_picture(kind: str, file: BinaryIO, max_pixels: int) -> Array:
+def read_jpeg_or_webp(kind: str, file: BinaryIO, max_pixels: int) -> Array:
     """Read a JPEG or WebP file.
 
     Raises:
@@ -56,7 +56,7 @@ def read_picture(kind: str, file: BinaryIO, max_pixels: int) -> Array:
         image.load()
         array, orientation = _array(image), image.getexif().get(_ORIENTATION, 1)
     del image  # its pixels
-    return upright(array, orientation)
+    return apply_exif_orientation(array, orientation)
 
 
 def _opened(kind: str, file: BinaryIO) -> Image.Image:
@@ -92,7 +92,7 @@ def read_png(file: BinaryIO, max_pixels: int) -> Array:
     if array is None:
         array = _decode_png(file)
         array = _keyed(array, key) if array.shape[2] == 1 else array
-    return upright(array, orientation)
+    return apply_exif_orientation(array, orientation)
 
 
 def _ends_black(image: Image.Image) -> bool:
@@ -120,7 +120,7 @@ def _keyed(array: Array, key: object) -> Array:
         return array
     visible = (array != np.array(key)).any(axis=2, keepdims=True)
     colour = np.broadcast_to(array, (*array.shape[:2], 3))
-    return np.dstack([colour, visible * array.dtype.type(opaque(array.dtype))])
+    return np.dstack([colour, visible * array.dtype.type(opaque_alpha(array.dtype))])
 
 
 def from_pil(image: Image.Image) -> Array:
@@ -132,13 +132,13 @@ def from_pil(image: Image.Image) -> Array:
         ImageError: for NaN and infinity.
     """
     image.load()  # which turns a TIFF file, and then it has no orientation any more
-    return upright(_array(image), image.getexif().get(_ORIENTATION, 1))
+    return apply_exif_orientation(_array(image), image.getexif().get(_ORIENTATION, 1))
 
 
 def _array(image: Image.Image) -> Array:
     """Return the pixels of an image that is loaded: a few rows at a time, as Pillow copies what it converts twice."""
     if image.mode[0] in "IF":
-        return _keyed(kept(np.asarray(image))[..., np.newaxis], image.info.get("transparency"))
+        return _keyed(to_storage_dtype(np.asarray(image))[..., np.newaxis], image.info.get("transparency"))
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     array = np.empty((image.height, image.width, len(mode)), np.uint8)
     count = max(1, _PIXELS // max(1, image.width))

@@ -21,10 +21,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
-from pix2pix.data.arrays import Array, kept, kept_as, upright
+from pix2pix.data.arrays import Array, apply_exif_orientation, storage_dtype, to_storage_dtype
 from pix2pix.data.limits import MAX_PIXELS, check_bytes, check_size
 from pix2pix.data.pillow import from_pil
-from pix2pix.errors import ImageError, shown
+from pix2pix.errors import ImageError, format_path
 
 _DEFLATE, _LZMA, _PACKBITS, _ZSTD = (8, 32946, 50013), 34925, 32773, (34926, 50000)
 _PACKBITS_MEMORY = 9  # bytes for each one that tifffile unpacks: it keeps them in a list
@@ -72,7 +72,7 @@ def _decoded_bytes(page: Any, data: bytes, limit: int) -> int:
 
 
 @contextmanager
-def decoding() -> Iterator[None]:
+def name_missing_codec() -> Iterator[None]:
     """Name the package that a compression needs, where decoding fails for want of it."""
     try:
         yield
@@ -103,22 +103,24 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
         ImageError: for more than max_pixels, several images, and values, colours and compressions that are not read.
             Damaged files raise whatever the libraries like.
     """
-    with opened(file) as (image, page):
+    with open_tiff(file) as (image, page):
         if _is_ordinary(page) and image is page:
             return _read_ordinary(file, page.index, max_pixels)
         if page.dtype is None:
             raise ImageError(f"samples of {page.bitspersample} bits, format {page.sampleformat}: convert it to float32")
-        kept_as(page.dtype)
-        check_colours(page)
+        storage_dtype(page.dtype)
+        check_photometric(page)
         height, width = page.imagelength, page.imagewidth
         check_size(height, width, math.prod(image.shape) // max(1, height * width), page.dtype, max_pixels)
         check_compression(page, max_pixels)
         _check_data(file, image, page)
-        return upright(grey_or_colour(kept(_decoded(image)), page), page.tags.valueof(_ORIENTATION, 1))
+        return apply_exif_orientation(
+            convert_photometric(to_storage_dtype(_decoded(image)), page), page.tags.valueof(_ORIENTATION, 1)
+        )
 
 
 @contextmanager
-def opened(file: BinaryIO) -> Iterator[tuple[TiffPage, TiffPage]]:
+def open_tiff(file: BinaryIO) -> Iterator[tuple[TiffPage, TiffPage]]:
     """Parse a file; give its one image, a page or several that are its channels, and the page that describes it."""
     import tifffile
 
@@ -191,7 +193,7 @@ def _read_ordinary(file: BinaryIO, index: int, max_pixels: int) -> Array:
         return from_pil(image)
 
 
-def check_colours(page: TiffPage) -> None:
+def check_photometric(page: TiffPage) -> None:
     """Refuse colours that do not become grey or RGB here."""
     is_plain = page.photometric in (_GREY, _RGB) or (page.photometric == _WHITE_IS_ZERO and page.dtype.kind in "bui")
     if not is_plain and not (page.photometric == _CMYK and page.samplesperpixel == 4 and page.dtype.kind == "u"):
@@ -211,14 +213,14 @@ def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
 
 def _decoded(image: TiffPage) -> Array:
     """The values as (H, W, C)."""
-    with decoding():
+    with name_missing_codec():
         array: Array = image.asarray(maxworkers=1).reshape(image.shape)
     rest = [place for place, axis in enumerate(image.axes) if axis not in "YX"]
     array = np.transpose(array, (image.axes.index("Y"), image.axes.index("X"), *rest))
     return array.reshape(*array.shape[:2], -1)
 
 
-def grey_or_colour(array: Array, page: TiffPage) -> Array:
+def convert_photometric(array: Array, page: TiffPage) -> Array:
     """Bring what the samples mean to grey or RGB, with the other channels after it."""
     if page.photometric == _WHITE_IS_ZERO:
         array = array.copy()
@@ -240,11 +242,11 @@ def write_tiff(file: BinaryIO, array: Array) -> None:
     import tifffile
 
     channels = array.shape[2]
-    layout = laid_out(channels, array.dtype)
+    layout = choose_tiff_layout(channels, array.dtype)
     tifffile.imwrite(file, array[..., 0] if channels == 1 else array, compression="zlib", **layout)
 
 
-def laid_out(channels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+def choose_tiff_layout(channels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     """How tifffile is to store the channels."""
     is_colour = channels in (3, 4) and dtype in (np.uint8, np.uint16)
     extra = ["unassalpha"] * (channels - 3) if is_colour else ["unspecified"] * (channels - 1)
@@ -260,7 +262,7 @@ _CACHE = 2**27  # bytes of decoded strips and tiles: a band of windows across an
 _PREMULTIPLIED = 1  # of ExtraSamples
 
 
-class LargeTiff:
+class TiffReader:
     """The image of a TIFF file, of which `large[rows, columns]`, slices from start to stop, decodes what it needs.
 
     Raises:
@@ -270,7 +272,7 @@ class LargeTiff:
 
     def __init__(self, path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS):
         self.path = Path(path)
-        with _told(self.path), self.path.open("rb") as file, opened(file) as (image, page):
+        with _told(self.path), self.path.open("rb") as file, open_tiff(file) as (image, page):
             self._page, self._contiguous = page, page.is_contiguous and page.fillorder == 1
             is_apart = page.planarconfig != 1 and page.samplesperpixel > 1
             if image is not page or page.dtype is None or page.bitspersample not in (8, 16, 32, 64) or is_apart:
@@ -279,10 +281,10 @@ class LargeTiff:
                 )
             if page.tags.valueof(_ORIENTATION, 1) != 1 or _PREMULTIPLIED in page.extrasamples[:1]:
                 raise ImageError("is too large to be turned or freed of its alpha: store it as it is seen")
-            check_colours(page)
+            check_photometric(page)
             if not self._contiguous:
                 check_compression(page, max_pixels)
-            self.dtype = kept_as(page.dtype)
+            self.dtype = storage_dtype(page.dtype)
             self._decode = page.decode
         self._parts: OrderedDict[int, Array] = OrderedDict()
         self.shape: tuple[int, int, int] = (page.imagelength, page.imagewidth, self[0:1, 0:1].shape[2])
@@ -295,7 +297,7 @@ class LargeTiff:
         """
         with _told(self.path), self.path.open("rb") as file:
             array = self._mapped(window) if self._contiguous else self._joined(file, *window)
-            return grey_or_colour(kept(array), self._page)
+            return convert_photometric(to_storage_dtype(array), self._page)
 
     def _mapped(self, window: tuple[slice, slice]) -> Array:
         """Read from pixels that lie in the file one after the other."""
@@ -329,7 +331,7 @@ class LargeTiff:
             offset, count = page.dataoffsets[number], page.databytecounts[number]
             check_part(file, page, offset, count)
             file.seek(offset)
-            with decoding():
+            with name_missing_codec():
                 decoded, _, _ = self._decode(file.read(count), number)
             self._parts[number] = decoded[0]
             while len(self._parts) > 1 and sum(part.nbytes for part in self._parts.values()) > _CACHE:
@@ -347,10 +349,10 @@ def _told(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # decoders raise several unrelated types for damaged files
         words = error.strerror if isinstance(error, OSError) else f"damaged: make it anew ({error})"
-        raise ImageError(f"{shown(path)}: {error if isinstance(error, ImageError) else words}") from error
+        raise ImageError(f"{format_path(path)}: {error if isinstance(error, ImageError) else words}") from error
 
 
-class NewTiff:
+class TiffWriter:
     """A TIFF file of this shape (H, W, C), uncompressed, that takes `new[rows, columns] = array` in any order.
 
     Raises:
@@ -363,12 +365,12 @@ class NewTiff:
         self.path, self.shape, self.dtype = Path(path), shape, np.dtype(dtype)
         flat = shape if shape[2] > 1 else shape[:2]
         try:
-            layout = laid_out(shape[2], self.dtype)
+            layout = choose_tiff_layout(shape[2], self.dtype)
             place = tifffile.imwrite(self.path, shape=flat, dtype=dtype, returnoffset=True, **layout)
             assert place is not None  # as of compressed pixels
             self._start = place[0]
         except OSError as error:
-            raise ImageError(f"cannot write {shown(path)}: {error.strerror or error}") from error
+            raise ImageError(f"cannot write {format_path(path)}: {error.strerror or error}") from error
 
     def __setitem__(self, window: tuple[slice, slice], array: Array) -> None:
         """Put a window (h, w, C) in its place."""
@@ -380,4 +382,4 @@ class NewTiff:
                     file.seek(self._start + (row * self.shape[1] + columns.start) * pixel)
                     file.write(np.ascontiguousarray(values, self.dtype).tobytes())
         except OSError as error:
-            raise ImageError(f"cannot write {shown(self.path)}: {error.strerror or error}") from error
+            raise ImageError(f"cannot write {format_path(self.path)}: {error.strerror or error}") from error

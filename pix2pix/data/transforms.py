@@ -14,15 +14,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from pix2pix.config.augmentation import Transform
-from pix2pix.config.base import shown as shown_value
+from pix2pix.config.base import format_value as shown_value
 from pix2pix.config.types import did_you_mean
 from pix2pix.data.arrays import Array, resize
 from pix2pix.data.batch import RawPair
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.errors import UserError, shown
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.errors import UserError, format_path
 
 
-class Window(NamedTuple):
+class CropWindow(NamedTuple):
     """The rows and columns of a pair that are shown, and whether from right to left."""
 
     rows: slice
@@ -37,7 +37,7 @@ class Window(NamedTuple):
         return RawPair(source, target, raw.name)
 
 
-def random_crop(raw: RawPair, size: tuple[int, int], draw: Random) -> tuple[slice, slice]:
+def draw_crop(raw: RawPair, size: tuple[int, int], draw: Random) -> tuple[slice, slice]:
     """Draw the rows and columns of a crop of (height, width).
 
     Raises:
@@ -46,7 +46,7 @@ def random_crop(raw: RawPair, size: tuple[int, int], draw: Random) -> tuple[slic
     height, width = raw.source.shape[:2]
     if height < size[0] or width < size[1]:
         raise UserError(
-            f"{shown(raw.name)}: {height}x{width} is too small for --crop_size {size[0]}x{size[1]}: "
+            f"{format_path(raw.name)}: {height}x{width} is too small for --crop_size {size[0]}x{size[1]}: "
             "choose a smaller one, or --preprocess resize_and_crop"
         )
     top = int((height - size[0] + 1) * draw.random())
@@ -68,7 +68,7 @@ Arrays = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class Step:
+class PairTransform:
     """A transform and the sides that it is for, "source", "target" or both: all of them are changed by one draw.
 
     Photos are given to it as uint8 if all are, else as float32 in [0, 1]. Labels are not given to it, but the places
@@ -78,7 +78,7 @@ class Step:
 
     name: str
     transform: Any
-    encodings: Mapping[str, Encoding]
+    encodings: Mapping[str, ImageCodec]
     fill: Any = 0
 
     def applied(self, raw: RawPair, seed: int, always: bool = False) -> RawPair:
@@ -97,7 +97,7 @@ class Step:
             what = " and ".join(map(self._described, before, before.values()))
             cause = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
             raise UserError(
-                f"--augment: {self.name} fails on {shown(raw.name)}, {what}: {cause}; change it or leave it out"
+                f"--augment: {self.name} fails on {format_path(raw.name)}, {what}: {cause}; change it or leave it out"
             ) from error
         return pair
 
@@ -166,7 +166,7 @@ def _from_places(array: Array, places: Array, fill: Any) -> Array:
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Size = tuple[int, int]
 
-_PHOTOS = Codec(Encoding("photo", 3), Encoding("photo", 3))
+_PHOTOS = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
 _NEAREST = (0, 6)  # OpenCV's INTER_NEAREST and INTER_NEAREST_EXACT
 _BOXES = "it needs boxes or masks beside the images"
 _OTHERS = "it needs other images or texts beside the pair"
@@ -184,13 +184,13 @@ _UNFIT: Mapping[str, str] = {
 }
 
 
-def resized(
+def resize_pair(
     raw: RawPair,
     preprocess: Preprocess,
     load_size: Size,
     crop_size: Size,
     training: bool,
-    codec: Codec | None = None,
+    codec: PairCodec | None = None,
 ) -> RawPair:
     """Bring both images to the size that preprocess asks for; sizes are (height, width).
 
@@ -232,7 +232,7 @@ class Augment:
         crop_size: Size,
         flip: bool,
         seed: int,
-        codec: Codec | None = None,
+        codec: PairCodec | None = None,
         transforms: Sequence[Transform] = (),
     ) -> None:
         self.crop_size = crop_size if preprocess.endswith("crop") else None
@@ -253,7 +253,7 @@ class Augment:
             raw = step.applied(raw, int(draw.generate_state(1, np.uint64)[0]))
         return self.window(raw, epoch, index).of(raw)
 
-    def window(self, raw: RawPair, epoch: int, index: int) -> Window:
+    def window(self, raw: RawPair, epoch: int, index: int) -> CropWindow:
         """Draw which part of a pair is shown.
 
         Raises:
@@ -264,8 +264,8 @@ class Augment:
         height, width = raw.source.shape[:2]
         rows, columns = slice(0, height), slice(0, width)
         if self.crop_size:
-            rows, columns = random_crop(raw, self.crop_size, draws.pop(0))
-        return Window(rows, columns, self.flip and draws[0].random() < 0.5)
+            rows, columns = draw_crop(raw, self.crop_size, draws.pop(0))
+        return CropWindow(rows, columns, self.flip and draws[0].random() < 0.5)
 
     def try_on(self, raw: RawPair) -> None:
         """Apply each transform once, whatever its p, to a resized pair, lest a training breaks off at its first.
@@ -276,10 +276,10 @@ class Augment:
         for number, step in enumerate(self.steps):
             raw = step.applied(raw, number, always=True)
         if self.crop_size:
-            random_crop(raw, self.crop_size, Random(0))
+            draw_crop(raw, self.crop_size, Random(0))
 
 
-def _step(asked: Transform, codec: Codec) -> Step:
+def _step(asked: Transform, codec: PairCodec) -> PairTransform:
     """Return the transform for the sides that it is for: geometry moves both, all else is the source's unless said."""
     origin = f"--augment: {asked.name}"
     made, moves = _made(asked, origin)
@@ -293,18 +293,18 @@ def _step(asked: Transform, codec: Codec) -> Step:
         if labels and (blends or asked.name == "Morphological"):
             what = "mask_interpolation and area_for_downscale" if blends else "it"
             raise UserError(f"{origin} mixes the colours of labels, which the {labels[0]} has; leave {what} out")
-        return Step(asked.name, made, sides, _fill_of_labels(made))
+        return PairTransform(asked.name, made, sides, _fill_of_labels(made))
     changed = {side: one for side, one in sides.items() if asked.to == "both" or side == (asked.to or "source")}
     if asked.name in _CUTTING:
         if all(one.is_labels for one in changed.values()) and not any(asked.arguments.get(name) for name in _FILLS):
             raise UserError(f"{origin} leaves labels as they are; give {' or '.join(_FILLS)}, or leave it out")
-        return Step(asked.name, made, changed, _fill_of_labels(made))
+        return PairTransform(asked.name, made, changed, _fill_of_labels(made))
     mixed = [side for side in labels if side in changed]
     if mixed:
         photos = [side for side in sides if side not in labels]
         hint = f"add `to: {photos[0]}` or leave it out" if photos else "leave it out"
         raise UserError(f"{origin} mixes the colours of labels, which the {mixed[0]} has; {hint}")
-    return Step(asked.name, made, changed)
+    return PairTransform(asked.name, made, changed)
 
 
 def _fill_of_labels(made: Any) -> Any:

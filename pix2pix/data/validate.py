@@ -12,18 +12,18 @@ import numpy as np
 
 from pix2pix.config.pix2pix import DataOptions
 from pix2pix.data.arrays import Array
-from pix2pix.data.batch import Pairs
-from pix2pix.data.codec import Codec, Encoding, Kind
-from pix2pix.data.dataset import PhasePairs, open_pairs, refusal
-from pix2pix.data.labels import Look, load_palette, look_at
-from pix2pix.errors import ImageError, UserError, shown
+from pix2pix.data.batch import PairSource
+from pix2pix.data.codec import ImageCodec, Kind, PairCodec
+from pix2pix.data.dataset import PairDataset, format_faults, open_pairs
+from pix2pix.data.labels import PixelSample, load_palette, sample_pixels
+from pix2pix.errors import ImageError, UserError, format_path
 
 Result = TypeVar("Result")
 
 _AHEAD = 16  # results made before they are asked for
 
 
-def in_order(work: Callable[[int], Result], count: int, threads: int = 2) -> Iterator[Result]:
+def map_ordered(work: Callable[[int], Result], count: int, threads: int = 2) -> Iterator[Result]:
     """work(0), work(1) and so on to work(count - 1); what one raises is raised in its turn."""
     executor = ThreadPoolExecutor(threads)
     ahead: deque[Future[Result]] = deque()
@@ -45,7 +45,7 @@ _TOO_MANY = frozenset(
 LARGEST = {"uint8": 255.0, "uint16": 65535.0}  # of photos whose range is known without reading all
 
 
-class Side(NamedTuple):
+class ImageSummary(NamedTuple):
     """One image: its shape (H, W, C), depth, smallest and largest value per channel, and its colours if asked for."""
 
     shape: tuple[int, int, int]
@@ -53,48 +53,50 @@ class Side(NamedTuple):
     low: tuple[float, ...]
     high: tuple[float, ...]
     colours: frozenset[tuple[int, ...]] = frozenset()
-    look: Look | None = None
+    look: PixelSample | None = None
 
 
-class Seen(NamedTuple):
+class PairCheck(NamedTuple):
     """What reading a pair told: the fault, or both of its sides; `places` says in words where each lies."""
 
     name: str
     files: tuple[Path, ...]
     places: tuple[str, ...]
     fault: str | None
-    sides: tuple[Side, ...]
+    sides: tuple[ImageSummary, ...]
 
 
-def survey(pairs: Pairs, *, colours: bool = False, closely: bool = False, threads: int = 2) -> Iterator[Seen]:
+def check_pairs(
+    pairs: PairSource, *, colours: bool = False, closely: bool = False, threads: int = 2
+) -> Iterator[PairCheck]:
     """Read every pair, in order; `colours` collects those of the target, `closely` adds a look at the pixels."""
 
-    def see(index: int) -> Seen:
+    def see(index: int) -> PairCheck:
         name = pairs.names[index]
         files = pairs.files(index)
-        places = tuple(map(shown, files)) or (name, name)
+        places = tuple(map(format_path, files)) or (name, name)
         try:
             raw = pairs.read(index)
         except UserError as error:
-            return Seen(name, files, places, str(error), ())
-        target = describe(raw.target, colours=colours, closely=closely)
-        source = target if raw.source is raw.target else describe(raw.source, closely=closely)
-        return Seen(name, files, places, None, (source, target))
+            return PairCheck(name, files, places, str(error), ())
+        target = describe_image(raw.target, colours=colours, closely=closely)
+        source = target if raw.source is raw.target else describe_image(raw.source, closely=closely)
+        return PairCheck(name, files, places, None, (source, target))
 
-    return in_order(see, len(pairs), threads)
+    return map_ordered(see, len(pairs), threads)
 
 
-def describe(image: Array, *, colours: bool = False, closely: bool = False) -> Side:
+def describe_image(image: Array, *, colours: bool = False, closely: bool = False) -> ImageSummary:
     """Say what an image holds."""
     channels = image.shape[2]
     bands = [image[..., channel] for channel in range(channels)]  # far faster than along an axis of the whole
-    return Side(
+    return ImageSummary(
         image.shape,
         image.dtype.name,
         tuple(float(band.min()) for band in bands),
         tuple(float(band.max()) for band in bands),
         _colours(image.reshape(-1, channels)) if colours else frozenset(),
-        look_at(image) if closely else None,
+        sample_pixels(image) if closely else None,
     )
 
 
@@ -109,8 +111,8 @@ def _colours(flat: Array) -> frozenset[tuple[int, ...]]:
     return _TOO_MANY if len(distinct) > MAX_COLOURS else frozenset(map(tuple, distinct.tolist()))
 
 
-def odd_ones(
-    seen: Sequence[Seen], sides: Sequence[str] = ("source", "target"), *, photos: bool = False
+def find_inconsistent(
+    seen: Sequence[PairCheck], sides: Sequence[str] = ("source", "target"), *, photos: bool = False
 ) -> dict[int, str]:
     """The faults by place in `seen`: those met in reading, and other channels or another depth than most have.
 
@@ -131,18 +133,18 @@ def odd_ones(
     return {index: "; ".join(dict.fromkeys(found)) for index, found in faults.items()}
 
 
-def unlike_train(seen: Sequence[Seen], usual: Sequence[Encoding]) -> dict[int, str]:
+def find_unlike_train(seen: Sequence[PairCheck], usual: Sequence[ImageCodec]) -> dict[int, str]:
     """The faults by place in `seen`: those met in reading, and images that do not become what train has."""
     faults = {index: [one.fault] for index, one in enumerate(seen) if one.fault is not None}
     for place, encoding in enumerate(usual):
         for index, one in enumerate(seen):
-            reason = refused(one.sides[place], encoding) if one.fault is None else None
+            reason = explain_mismatch(one.sides[place], encoding) if one.fault is None else None
             if reason is not None:
                 faults.setdefault(index, []).append(f"{one.places[place]}: {reason}")
     return {index: "; ".join(dict.fromkeys(found)) for index, found in faults.items()}
 
 
-def refused(side: Side, encoding: Encoding) -> str | None:
+def explain_mismatch(side: ImageSummary, encoding: ImageCodec) -> str | None:
     """Why an image is not of the encoding and does not become so; None if it does."""
     try:
         encoding.accept(np.zeros((1, 1, side.shape[2]), side.dtype))
@@ -151,18 +153,18 @@ def refused(side: Side, encoding: Encoding) -> str | None:
     return None
 
 
-def usual_encodings(train: Sequence[Seen], *, photos: bool = False) -> tuple[Encoding, ...]:
+def find_usual_formats(train: Sequence[PairCheck], *, photos: bool = False) -> tuple[ImageCodec, ...]:
     """The channels and the depth that most images of each side have, photos being one side; none without a pair."""
     sound = [one for one in train if one.fault is None]
     if not sound:
         return ()
     if photos:
-        return (Encoding("lightness", 3, Counter(one.sides[0].dtype for one in sound).most_common(1)[0][0]),)
+        return (ImageCodec("lightness", 3, Counter(one.sides[0].dtype for one in sound).most_common(1)[0][0]),)
     usual = [Counter(_kind(one.sides[place], False) for one in sound).most_common(1)[0][0] for place in (0, 1)]
-    return tuple(Encoding("photo", channels, dtype) for channels, dtype in usual)
+    return tuple(ImageCodec("photo", channels, dtype) for channels, dtype in usual)
 
 
-def _kind(side: Side, photos: bool) -> tuple[int, str]:
+def _kind(side: ImageSummary, photos: bool) -> tuple[int, str]:
     """Channels, of which photos to be coloured may have any (0), and depth."""
     return (0 if photos else side.shape[2]), side.dtype
 
@@ -171,7 +173,7 @@ def _in_words(channels: int, dtype: str) -> str:
     return f"{channels} channel{'s' * (channels != 1)} of {dtype}" if channels else f"values of {dtype}"
 
 
-def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Codec:
+def measure_codec(data: DataOptions, pairs: PairDataset, seen: Sequence[PairCheck]) -> PairCodec:
     """How the pairs become tensors: by the options, or else by what was seen of the training pairs.
 
     Raises:
@@ -180,7 +182,7 @@ def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Code
     sources, targets = ([one.sides[place] for one in seen if one.fault is None] for place in (0, 1))
     suffixes = [path.suffix.lower() for path in pairs.files(0)] or [".png", ".png"]
     if data.target_kind == "lab":
-        return Codec(
+        return PairCodec(
             _encoding("lightness", sources, data.source_range, suffixes[0]),
             _encoding("chroma", targets, data.target_range or data.source_range, suffixes[1]),
         )
@@ -191,10 +193,10 @@ def measured(data: DataOptions, pairs: PhasePairs, seen: Sequence[Seen]) -> Code
         source = replace(source, kind="onehot", palette=colours)
     if data.target_kind == "labels":
         target = replace(target, palette=_palette(data, targets))
-    return Codec(source, target)
+    return PairCodec(source, target)
 
 
-def _encoding(kind: Kind, sides: Sequence[Side], wished: tuple[float, float] | None, suffix: str) -> Encoding:
+def _encoding(kind: Kind, sides: Sequence[ImageSummary], wished: tuple[float, float] | None, suffix: str) -> ImageCodec:
     channels, dtype = sides[0].shape[2], sides[0].dtype
     is_lab = kind in ("lightness", "chroma")
     low: tuple[float, ...]
@@ -212,10 +214,10 @@ def _encoding(kind: Kind, sides: Sequence[Side], wished: tuple[float, float] | N
     channels = 3 if is_lab else channels
     if suffix not in (".tif", ".tiff", ".npy"):
         suffix = ".png" if channels in (1, 3, 4) and dtype in LARGEST else ".tif"
-    return Encoding(kind, channels, dtype, low, high, (), suffix)
+    return ImageCodec(kind, channels, dtype, low, high, (), suffix)
 
 
-def _palette(data: DataOptions, targets: Sequence[Side]) -> tuple[tuple[int, ...], ...]:
+def _palette(data: DataOptions, targets: Sequence[ImageSummary]) -> tuple[tuple[int, ...], ...]:
     if data.target_palette is not None:
         return load_palette(data.target_palette).colours
     colours = frozenset[tuple[int, ...]]().union(*(side.colours for side in targets))
@@ -231,7 +233,7 @@ _SAMPLED = 20  # pairs
 _IGNORE = 255  # in all channels: what people give pixels that are of no class
 _MOST, _FEW = 0.5, 0.15  # shares of pixels; compression alone gives up to 0.12
 
-Progress = Callable[[Iterable[Seen], int, str], Iterable[Seen]]  # hands through so many pairs of a phase
+Progress = Callable[[Iterable[PairCheck], int, str], Iterable[PairCheck]]  # hands through so many pairs of a phase
 
 
 class TrainingSet(NamedTuple):
@@ -240,9 +242,9 @@ class TrainingSet(NamedTuple):
     `remarks` are sentences on what a user may not have meant.
     """
 
-    train: PhasePairs
-    val: PhasePairs
-    codec: Codec
+    train: PairDataset
+    val: PairDataset
+    codec: PairCodec
     skipped: Mapping[str, Sequence[str]]
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -260,28 +262,28 @@ def open_training_set(data: DataOptions, progress: Progress) -> TrainingSet:
         reason = (
             f"no pair is left: {train.faults[0]}" if train.faults else "all pairs are kept out: lower --val_fraction"
         )
-        raise UserError(f"--dataroot {shown(data.dataroot)}: there is nothing to train on, {reason}")
+        raise UserError(f"--dataroot {format_path(data.dataroot)}: there is nothing to train on, {reason}")
     if not data.check or (data.dataroot == "generated" and not colours):
         codec = _from_the_first(data, train)
         return TrainingSet(train.of(codec), val.of(codec), codec, {}, train.faults)
-    seen = list(progress(survey(train, colours=colours), len(train), "train"))
-    odd = odd_ones(seen)
+    seen = list(progress(check_pairs(train, colours=colours), len(train), "train"))
+    odd = find_inconsistent(seen)
     sound = [one for index, one in enumerate(seen) if index not in odd]
     if not sound:
         raise UserError(f"no pair of train can be used: {odd[0]}")
-    codec = measured(data, train, sound)
+    codec = measure_codec(data, train, sound)
     val = val.of(codec)
-    unreadable = {one.name: one.fault for one in progress(survey(val), len(val), "val") if one.fault is not None}
+    unreadable = {one.name: one.fault for one in progress(check_pairs(val), len(val), "val") if one.fault is not None}
     faults = (*dict.fromkeys((*train.faults, *val.faults)), *odd.values(), *unreadable.values())
     if faults and not data.skip_bad:
-        raise UserError(refusal(faults, data))
+        raise UserError(format_faults(faults, data))
     skipped = {"train": [seen[index].name for index in odd], "val": list(unreadable)}
     train, val = train.without(skipped["train"]), val.without(skipped["val"])
     train = train.of(codec)
     return TrainingSet(train, val, codec, skipped, faults, (*_out_of_range(codec, sound), *_of_no_class(train)))
 
 
-def reopen_training_set(data: DataOptions, codec: Codec, skipped: Mapping[str, Sequence[str]]) -> TrainingSet:
+def reopen_training_set(data: DataOptions, codec: PairCodec, skipped: Mapping[str, Sequence[str]]) -> TrainingSet:
     """Open the pairs of a run that is resumed: what was measured and left out at its start stays so."""
     train, val = (
         pairs.without(skipped.get(phase, ())).of(codec)
@@ -290,7 +292,7 @@ def reopen_training_set(data: DataOptions, codec: Codec, skipped: Mapping[str, S
     return TrainingSet(train, val, codec, skipped)
 
 
-def _out_of_range(codec: Codec, seen: Sequence[Seen]) -> list[str]:
+def _out_of_range(codec: PairCodec, seen: Sequence[PairCheck]) -> list[str]:
     """Sentences on values that a range, given or known, would clip.
 
     Raises:
@@ -308,7 +310,7 @@ def _out_of_range(codec: Codec, seen: Sequence[Seen]) -> list[str]:
     return remarks
 
 
-def _of_no_class(train: PhasePairs) -> list[str]:
+def _of_no_class(train: PairDataset) -> list[str]:
     """Sentences on label maps with pixels that the palette has no class for, by a sample of the pairs.
 
     Raises:
@@ -336,22 +338,22 @@ def _of_no_class(train: PhasePairs) -> list[str]:
     return remarks
 
 
-def _open_both(data: DataOptions) -> tuple[PhasePairs, PhasePairs]:
+def _open_both(data: DataOptions) -> tuple[PairDataset, PairDataset]:
     return open_pairs(data, "train").first(data.max_dataset_size), open_pairs(data, "val")
 
 
-def _from_the_first(data: DataOptions, train: PhasePairs) -> Codec:
+def _from_the_first(data: DataOptions, train: PairDataset) -> PairCodec:
     """How pairs become tensors, where the first one is all that may be read."""
-    (seen,) = survey(train.first(1))
+    (seen,) = check_pairs(train.first(1))
     if seen.fault is not None:
         raise UserError(seen.fault)
     needed = _unknown(data, *seen.sides)
     if needed:
         raise UserError(f"--check false reads the first pair alone: give {' and '.join(needed)}, or leave it out")
-    return measured(data, train, [seen])
+    return measure_codec(data, train, [seen])
 
 
-def _unknown(data: DataOptions, source: Side, target: Side) -> list[str]:
+def _unknown(data: DataOptions, source: ImageSummary, target: ImageSummary) -> list[str]:
     """The options that have to say what only reading every pair tells."""
     if data.target_kind == "lab":
         return [] if data.source_range or source.dtype in LARGEST else ["--source_range LO,HI"]
@@ -365,7 +367,7 @@ def _unknown(data: DataOptions, source: Side, target: Side) -> list[str]:
     return [flag for flag, is_unknown in unknown.items() if is_unknown]
 
 
-def _is_measured(side: Side, has_classes: bool, has_palette: bool) -> bool:
+def _is_measured(side: ImageSummary, has_classes: bool, has_palette: bool) -> bool:
     """Whether the range of a side follows from its values: that of deep images, and of class numbers."""
     if side.shape[2] == 1 and has_palette:
         return False

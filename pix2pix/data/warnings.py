@@ -6,10 +6,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from pix2pix.checkpoint import sha256_of
-from pix2pix.data.io import find_images, find_others, jpeg_quality
-from pix2pix.data.validate import Seen, refused, usual_encodings
-from pix2pix.errors import shown
+from pix2pix.checkpoint import hash_file
+from pix2pix.data.io import estimate_jpeg_quality, find_images, find_other_files
+from pix2pix.data.validate import PairCheck, explain_mismatch, find_usual_formats
+from pix2pix.errors import format_path
 
 PLAIN = 0.95  # share of one colour from which a picture shows nothing
 LEADING = 0.5  # share of one colour that is odd where that colour hardly ever leads
@@ -26,14 +26,14 @@ _MEANT = {"train": "train", "training": "train", "val": "val", "valid": "val", "
     "testing": "test",
 }
 
-Phases = Mapping[str, Sequence[Seen]]
+Phases = Mapping[str, Sequence[PairCheck]]
 
 
-class Oddity(NamedTuple):
+class DatasetWarning(NamedTuple):
     """A sentence, and the pairs that it is about if these are single ones."""
 
     sentence: str
-    pairs: tuple[Seen, ...] = ()
+    pairs: tuple[PairCheck, ...] = ()
 
 
 class _Jpeg(NamedTuple):
@@ -44,10 +44,10 @@ class _Jpeg(NamedTuple):
 class _File(NamedTuple):
     path: Path
     phase: str
-    pair: Seen
+    pair: PairCheck
 
 
-def oddities(phases: Phases, *, photos: bool = False) -> list[Oddity]:
+def find_warnings(phases: Phases, *, photos: bool = False) -> list[DatasetWarning]:
     """What a user may want to know of sound pairs; of photos, which are both sides of their pairs, once."""
     sides = {1: "the photo"} if photos else {0: "A", 1: "B"}
     sound = {phase: [one for one in seen if one.fault is None] for phase, seen in phases.items()}
@@ -63,7 +63,7 @@ def oddities(phases: Phases, *, photos: bool = False) -> list[Oddity]:
     return found
 
 
-def unread(root: Path, folders: Collection[Path], layouts: Mapping[str, str]) -> list[Oddity]:
+def find_unread_files(root: Path, folders: Collection[Path], layouts: Mapping[str, str]) -> list[DatasetWarning]:
     """What lies in a data set outside the `folders` of its phases, and files of other kinds.
 
     `layouts` are phrases saying where the phases are read from.
@@ -80,16 +80,17 @@ def unread(root: Path, folders: Collection[Path], layouts: Mapping[str, str]) ->
         if place is not None:
             outside[place] += paths
     found = [
-        Oddity(
-            f"{_count(paths, 'image')} in {shown(place)}, such as {shown(paths[0])}: not read{_meant(place, layouts)}"
+        DatasetWarning(
+            f"{_count(paths, 'image')} in {format_path(place)}, such as {format_path(paths[0])}: "
+            f"not read{_meant(place, layouts)}"
         )
         for place, paths in outside.items()
     ]
     kinds: dict[str, list[Path]] = defaultdict(list)
-    for path in find_others(root):
+    for path in find_other_files(root):
         kinds[path.suffix.lower() or "no suffix"].append(path)
     return found + [
-        Oddity(f"{_count(paths, 'file')} of {shown(kind)}, such as {shown(paths[0])}: not read")
+        DatasetWarning(f"{_count(paths, 'file')} of {format_path(kind)}, such as {format_path(paths[0])}: not read")
         for kind, paths in kinds.items()
     ]
 
@@ -120,7 +121,7 @@ def _count(things: Sequence[object], word: str) -> str:
     return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
-def _plain(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
+def _plain(pairs: Sequence[PairCheck], place: int, side: str) -> list[DatasetWarning]:
     """Images of one colour, or mostly of one that leads in hardly any other."""
     looks = [(one, look) for one in pairs if (look := one.sides[place].look)]
     leads = Counter(look.colour for _, look in looks)
@@ -129,11 +130,11 @@ def _plain(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
     for one, look in looks:
         stands_out = look.share >= LEADING and leads[look.colour] <= SELDOM * len(looks)
         if stands_out or (look.share >= PLAIN and not is_usual):
-            found.append(Oddity(f"{one.places[place]}: {look.share:.0%} of {side} is one colour", (one,)))
+            found.append(DatasetWarning(f"{one.places[place]}: {look.share:.0%} of {side} is one colour", (one,)))
     return found
 
 
-def _channels_first(pairs: Sequence[Seen], place: int) -> list[Oddity]:
+def _channels_first(pairs: Sequence[PairCheck], place: int) -> list[DatasetWarning]:
     """Images that are hardly anything but channels."""
     deep = [one for one in pairs if one.sides[place].shape[0] <= _LOW and one.sides[place].shape[2] > _MANY]
     if not deep:
@@ -141,23 +142,24 @@ def _channels_first(pairs: Sequence[Seen], place: int) -> list[Oddity]:
     height, width, channels = deep[0].sides[place].shape
     more = f" (and {len(deep) - 1} more)" if len(deep) > 1 else ""
     what = f"{channels} channels of a {height}x{width} image"
-    return [Oddity(f"{deep[0].places[place]}{more}: {what}: are channels first? put them last", tuple(deep))]
+    return [DatasetWarning(f"{deep[0].places[place]}{more}: {what}: are channels first? put them last", tuple(deep))]
 
 
-def _other_channels(phases: Phases) -> list[Oddity]:
+def _other_channels(phases: Phases) -> list[DatasetWarning]:
     """Images of val and test that are converted to the channels of train."""
-    usual = usual_encodings(phases.get("train", ()))
+    usual = find_usual_formats(phases.get("train", ()))
     found = []
     for phase, seen in phases.items():
         for place, encoding in enumerate(usual if phase != "train" else ()):
             others = [
                 one
                 for one in seen
-                if one.sides[place].shape[2] != encoding.channels and refused(one.sides[place], encoding) is None
+                if one.sides[place].shape[2] != encoding.channels
+                and explain_mismatch(one.sides[place], encoding) is None
             ]
             if others:
                 found.append(
-                    Oddity(
+                    DatasetWarning(
                         f"{phase}: {len(others)} of {len(seen)} {'AB'[place]} have other channels than train, such as "
                         f"{others[0].places[place]} with {others[0].sides[place].shape[2]} for {encoding.channels}: "
                         "photos are converted, label maps refused",
@@ -167,7 +169,7 @@ def _other_channels(phases: Phases) -> list[Oddity]:
     return found
 
 
-def _twice(phases: Phases) -> list[Oddity]:
+def _twice(phases: Phases) -> list[DatasetWarning]:
     """Files of equal content: between phases, scores flatter; inside one, a pair just counts more."""
     alike: dict[object, list[_File]] = defaultdict(list)  # what equal files have in common, known without reading
     for phase, seen in phases.items():
@@ -179,20 +181,20 @@ def _twice(phases: Phases) -> list[Oddity]:
     for candidates in alike.values():
         same: dict[str, list[_File]] = defaultdict(list)
         for file in candidates if len(candidates) > 1 else ():
-            same[sha256_of(file.path)].append(file)
+            same[hash_file(file.path)].append(file)
         found += [_copies(files) for files in same.values() if len(files) > 1]
     return found
 
 
-def _copies(files: Sequence[_File]) -> Oddity:
-    named = [shown(file.path) for file in files[:_NAMED]]
+def _copies(files: Sequence[_File]) -> DatasetWarning:
+    named = [format_path(file.path) for file in files[:_NAMED]]
     more = [f"{len(files) - _NAMED} more"] if len(files) > _NAMED else []
     phases = list(dict.fromkeys(file.phase for file in files))
     leak = f", in {' and '.join(phases)}: scores will flatter" if len(phases) > 1 else ""
-    return Oddity(f"{' and '.join(named + more)} are the same file{leak}", tuple(file.pair for file in files))
+    return DatasetWarning(f"{' and '.join(named + more)} are the same file{leak}", tuple(file.pair for file in files))
 
 
-def _labels(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
+def _labels(pairs: Sequence[PairCheck], place: int, side: str) -> list[DatasetWarning]:
     """A side that looks like label maps, which options treat as such, above all where colours are mixed."""
     looks = [look for one in pairs if (look := one.sides[place].look)]
     if not looks:
@@ -201,18 +203,22 @@ def _labels(pairs: Sequence[Seen], place: int, side: str) -> list[Oddity]:
     palette, count = Counter(look.palette for look in looks).most_common(1)[0]
     if palette is not None and count >= len(looks) / 2 and distinct > FEW:
         return [
-            Oddity(
+            DatasetWarning(
                 f"{side} looks like label maps in the colours of `{palette}`, mixed by JPEG or resizing: as the source "
                 f"--source_onehot {palette}, as the target --target_kind labels --target_palette {palette} clean them"
             )
         ]
     if distinct <= FEW:
         what = f"the colours of `{palette}`" if palette else f"few colours (about {distinct:.0f}), as label maps have"
-        return [Oddity(f"{side} has {what}: --source_kind labels or --target_kind labels keep them from being mixed")]
+        return [
+            DatasetWarning(
+                f"{side} has {what}: --source_kind labels or --target_kind labels keep them from being mixed"
+            )
+        ]
     return []
 
 
-def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> list[Oddity]:
+def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> list[DatasetWarning]:
     """Phases whose JPEG files were saved at another quality, or hold far fewer bytes a pixel: compressed twice?"""
     jpegs = {phase: found for phase, found in phases.items() if found}
     if not jpegs:
@@ -220,11 +226,11 @@ def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> l
     qualities = {phase: median(jpeg.quality for jpeg in found) for phase, found in jpegs.items()}
     if max(qualities.values()) - min(qualities.values()) >= _QUALITIES_APART:
         said = ", ".join(f"{phase} about {quality:.0f}" for phase, quality in qualities.items())
-        return [Oddity(f"the JPEG quality of {side} differs between phases: {said}")]
+        return [DatasetWarning(f"the JPEG quality of {side} differs between phases: {said}")]
     sizes = {phase: median(jpeg.size for jpeg in found) for phase, found in jpegs.items()}
     most = max(sizes, key=lambda phase: sizes[phase])
     return [
-        Oddity(
+        DatasetWarning(
             f"{phase}: the JPEG files of {side} hold {1 - sizes[phase] / sizes[most]:.0%} fewer bytes a pixel than "
             f"those of {most}, at the same quality: plainer pictures, or compressed twice"
         )
@@ -233,13 +239,13 @@ def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> l
     ]
 
 
-def _jpegs(seen: Sequence[Seen], places: tuple[int, ...]) -> list[_Jpeg]:
+def _jpegs(seen: Sequence[PairCheck], places: tuple[int, ...]) -> list[_Jpeg]:
     """Some of the JPEG files that hold just these sides of their pairs."""
     of_them = [one for one in seen if one.files and len(set(one.files)) == 3 - len(places)]
     found = []
     for one in of_them[:: max(len(of_them) // _JPEGS, 1)]:
         path = one.files[places[0]]
-        quality = jpeg_quality(path)
+        quality = estimate_jpeg_quality(path)
         if quality is not None:
             pixels = sum(one.sides[place].shape[0] * one.sides[place].shape[1] for place in places)
             found.append(_Jpeg(quality, path.stat().st_size / pixels))

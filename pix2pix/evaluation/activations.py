@@ -31,7 +31,7 @@ def maximum(values: Tensor) -> Tensor:
     return values.flatten(1).amax(dim=1)
 
 
-def normalised_entropy(values: Tensor) -> Tensor:
+def normalized_entropy(values: Tensor) -> Tensor:
     """Entropy of each item's values as a distribution: (N, ...) to (N,) float64 in [0, 1].
 
     With p = softmax over all values of an item, -sum p log p, divided by the logarithm of their count, which is the
@@ -87,7 +87,7 @@ class Profile(NamedTuple):
     stages: tuple[Stage, ...]
 
 
-def extractor_of(backbone: str, options: ActivationsOptions) -> FeatureExtractor:
+def build_extractor(backbone: str, options: ActivationsOptions) -> FeatureExtractor:
     """Build the extractor of a backbone's stages, or of the layers that were asked for.
 
     Raises:
@@ -104,7 +104,7 @@ def extractor_of(backbone: str, options: ActivationsOptions) -> FeatureExtractor
     )
 
 
-def measure(
+def measure_activations(
     extractor: FeatureExtractor, images: Iterable[Tensor], runtime: Runtime, temperature: float = 1.0
 ) -> Profile:
     """Measure each of the extractor's layers on images (1, 3, H, W) in [-1, 1], of any sizes.
@@ -127,7 +127,7 @@ def measure(
 def _of_image(extractor: FeatureExtractor, image: Tensor, runtime: Runtime, temperature: float) -> Iterator[Tensor]:
     """Yield the statistics (2, 4) of one image, plain and smoothed, layer by layer."""
     with runtime.autocast():
-        features = extractor(runtime.place(image))
+        features = extractor(runtime.to_device(image))
     for layer, activations in features.items():
         wide = activations.cpu().double()  # not every accelerator has float64
         if not wide.isfinite().all():
@@ -141,10 +141,10 @@ def _of_image(extractor: FeatureExtractor, image: Tensor, runtime: Runtime, temp
 def _statistics(activations: Tensor) -> Tensor:
     """The numbers of `Statistics`, (4,), of activations (1, C, H, W)."""
     both = (activations, gram(activations))
-    return torch.cat([measured(values) for values in both for measured in (maximum, normalised_entropy)])
+    return torch.cat([measured(values) for values in both for measured in (maximum, normalized_entropy)])
 
 
-def draw(profiles: Sequence[Profile], files: Iterable[Path], title: str) -> None:
+def plot_activations(profiles: Sequence[Profile], files: Iterable[Path], title: str) -> None:
     """Draw the statistics of all backbones side by side: a line for each, dashed where smoothed.
 
     What a file becomes, PNG or SVG, is known by its suffix.

@@ -123,7 +123,7 @@ RANGES = {"L": (0, 100), "a": (-110, 110), "b": (-110, 110)}  # no sRGB colour l
 BINS = 101  # odd, so that all greys, whose a and b are hardly 0, lie in one bin, not around the border of two
 
 
-def lab_histograms(images: Tensor, bins: int = BINS) -> Tensor:
+def count_lab_histograms(images: Tensor, bins: int = BINS) -> Tensor:
     """Count the pixels of each image by L, by a and by b in equal bins over `RANGES`: (N, 3, bins) int64.
 
     Images are (N, 3, H, W) or grey (N, 1, H, W) in [-1, 1]; what lies outside a range is in the bin at that end.
@@ -135,7 +135,7 @@ def lab_histograms(images: Tensor, bins: int = BINS) -> Tensor:
     return torch.bincount((rows * bins + places).flatten(), minlength=len(images) * 3 * bins).view(-1, 3, bins)
 
 
-def intersection(p: Tensor, q: Tensor) -> Tensor:
+def intersect_histograms(p: Tensor, q: Tensor) -> Tensor:
     """Return what two histograms of counts (..., bins) have in common: (...) float64, 1 if their shares are equal.
 
     Each is divided by its sum, and the smaller shares are added up; an empty one has nothing in common with any.

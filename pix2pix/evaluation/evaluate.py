@@ -7,15 +7,23 @@ import torch
 from torch import Tensor
 
 from pix2pix.config.tools import SegmentationOptions
-from pix2pix.data.codec import Codec
-from pix2pix.data.labels import load_palette, palette_of
+from pix2pix.data.codec import PairCodec
+from pix2pix.data.labels import infer_palette, load_palette
 from pix2pix.data.limits import MAX_PIXELS
 from pix2pix.errors import UserError
-from pix2pix.evaluation.distances import RANGES, frechet_distance, intersection, kernel_distance
-from pix2pix.evaluation.metric_networks import Absent, Instruments
-from pix2pix.evaluation.protocol import protocol
-from pix2pix.evaluation.score import HISTOGRAMS, Confusions, Measured, Picture, Scorer, interval, mean_interval
-from pix2pix.evaluation.segmentation import Classes, SegmentationScores, counted, scores
+from pix2pix.evaluation.distances import RANGES, frechet_distance, intersect_histograms, kernel_distance
+from pix2pix.evaluation.metric_networks import MetricNetworks, Unavailable
+from pix2pix.evaluation.protocol import describe_protocol
+from pix2pix.evaluation.score import (
+    HISTOGRAMS,
+    ConfusionCounts,
+    ImageScores,
+    Scorer,
+    TranslationFiles,
+    bootstrap_interval,
+    bootstrap_mean_interval,
+)
+from pix2pix.evaluation.segmentation import ClassSet, SegmentationScores, exclude_classes, score_confusion
 
 Metric = dict[str, Any]
 _ARE_LABELS = "the outputs are label maps, not photos"
@@ -35,12 +43,12 @@ class Summary(NamedTuple):
     histograms: dict[str, Any] | None
 
 
-def absent(why: str) -> Metric:
+def mark_unavailable(why: str) -> Metric:
     """Return what stands for a metric that was not computed."""
     return {"not_computed": why}
 
 
-def summarise(measured: Sequence[Measured], scorer: Scorer, segmentation_lacks: str) -> Summary:
+def summarize(measured: Sequence[ImageScores], scorer: Scorer, segmentation_lacks: str) -> Summary:
     """Average and pool what was measured; `segmentation_lacks` says why classes are not, where they are not."""
     metrics = {name: _mean(measured, name) for name in ("L1", "PSNR", "SSIM")}
     metrics |= _lpips(measured, scorer) | _distances(measured, scorer) | _colours(measured, scorer)
@@ -49,9 +57,9 @@ def summarise(measured: Sequence[Measured], scorer: Scorer, segmentation_lacks: 
     return Summary(metrics, _classes(confusions, scorer), _histograms(measured))
 
 
-def _mean(measured: Sequence[Measured], name: str) -> Metric:
+def _mean(measured: Sequence[ImageScores], name: str) -> Metric:
     values = torch.tensor([one.scores[name] for one in measured], dtype=torch.float64)
-    return {"value": values.mean().item(), "interval": list(mean_interval(values))}
+    return {"value": values.mean().item(), "interval": list(bootstrap_mean_interval(values))}
 
 
 def _blind(scorer: Scorer) -> str | None:
@@ -59,28 +67,28 @@ def _blind(scorer: Scorer) -> str | None:
     return None if scorer.are_visible else _ARE_LABELS if scorer.are_labels else INVISIBLE
 
 
-def _lpips(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
+def _lpips(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
     network = scorer.instruments.lpips
-    name = "LPIPS" if isinstance(network, Absent) else network.name
-    if why := _blind(scorer) or (network.why if isinstance(network, Absent) else None):
-        return {name: absent(why)}
+    name = "LPIPS" if isinstance(network, Unavailable) else network.name
+    if why := _blind(scorer) or (network.why if isinstance(network, Unavailable) else None):
+        return {name: mark_unavailable(why)}
     return {name: _mean(measured, name)}
 
 
-def _distances(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
+def _distances(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
     """Compare the outputs' features with the truths', all together: by Inception's, and by another network's."""
     found: dict[str, Metric] = {}
     inception, distance = scorer.instruments.inception, scorer.instruments.distance
-    by = "" if isinstance(distance, Absent) else f" ({distance.name})"
+    by = "" if isinstance(distance, Unavailable) else f" ({distance.name})"
     for network, names in (
         (inception, ("FID", "KID")),
         (distance, (f"Frechet distance{by}", f"kernel distance{by}")),
     ):
-        why = _blind(scorer) or (network.why if isinstance(network, Absent) else None)
+        why = _blind(scorer) or (network.why if isinstance(network, Unavailable) else None)
         if why is None and len(measured) < 2:
             why = "a distance of sets needs 2 images at least"
-        if why is not None or isinstance(network, Absent):
-            found |= {name: absent(str(why)) for name in names}
+        if why is not None or isinstance(network, Unavailable):
+            found |= {name: mark_unavailable(str(why)) for name in names}
             continue
         outputs, truths = torch.stack([one.features[network.name] for one in measured]).unbind(dim=1)
         mean, deviation = kernel_distance(outputs, truths)
@@ -89,48 +97,48 @@ def _distances(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric
     return found
 
 
-def _colours(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Metric]:
+def _colours(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
     """Intersect the histograms of all outputs together with those of all truths."""
     if why := _blind(scorer):
-        return {name: absent(why) for name in HISTOGRAMS}
+        return {name: mark_unavailable(why) for name in HISTOGRAMS}
     counts = torch.stack([one.histograms for one in measured if one.histograms is not None]).double()
     found = {}
     for channel, name in enumerate(HISTOGRAMS):
         outputs, truths = counts[:, 0, channel], counts[:, 1, channel]
 
         def shared(drawn: Tensor, outputs: Tensor = outputs, truths: Tensor = truths) -> Tensor:
-            return intersection(drawn @ outputs, drawn @ truths)
+            return intersect_histograms(drawn @ outputs, drawn @ truths)
 
         everything = shared(torch.ones(1, len(counts), dtype=torch.float64))
-        found[name] = {"value": everything.item(), "interval": list(interval(shared, len(counts)))}
+        found[name] = {"value": everything.item(), "interval": list(bootstrap_interval(shared, len(counts)))}
     return found
 
 
-def _segmentation(confusions: Sequence[Confusions], lacks: str) -> dict[str, Metric]:
+def _segmentation(confusions: Sequence[ConfusionCounts], lacks: str) -> dict[str, Metric]:
     """Score the classes of all pixels together; `of_truth` are the scores of the true photos."""
     if sum(int(one.output.sum()) for one in confusions) == 0:
-        return {name: absent(lacks) for name in _CLASS_SCORES}
+        return {name: mark_unavailable(lacks) for name in _CLASS_SCORES}
     matrices = torch.stack([one.output for one in confusions]).double()
     photos = [one.truth for one in confusions if one.truth is not None]
     found = {}
     for name, chosen in _CLASS_SCORES.items():
 
         def score(drawn: Tensor, chosen: Callable[[SegmentationScores], Tensor] = chosen) -> Tensor:
-            return chosen(scores((drawn @ matrices.flatten(1)).reshape(-1, *matrices.shape[1:])))
+            return chosen(score_confusion((drawn @ matrices.flatten(1)).reshape(-1, *matrices.shape[1:])))
 
         found[name] = {
-            "value": chosen(scores(matrices.sum(dim=0))).item(),
-            "interval": list(interval(score, len(matrices))),
+            "value": chosen(score_confusion(matrices.sum(dim=0))).item(),
+            "interval": list(bootstrap_interval(score, len(matrices))),
         }
         if photos:
-            found[name]["of_truth"] = chosen(scores(torch.stack(photos).sum(dim=0))).item()
+            found[name]["of_truth"] = chosen(score_confusion(torch.stack(photos).sum(dim=0))).item()
     return found
 
 
-def _classes(confusions: Sequence[Confusions], scorer: Scorer) -> dict[str, dict[str, float]] | None:
+def _classes(confusions: Sequence[ConfusionCounts], scorer: Scorer) -> dict[str, dict[str, float]] | None:
     if not confusions or scorer.classes is None:
         return None
-    found = scores(torch.stack([one.output for one in confusions]).sum(dim=0))
+    found = score_confusion(torch.stack([one.output for one in confusions]).sum(dim=0))
     columns = found.accuracies.tolist(), found.ious.tolist(), found.pixels.tolist()
     return {
         name: {"accuracy": accuracy, "IoU": iou, "pixels": int(pixels)}
@@ -138,7 +146,7 @@ def _classes(confusions: Sequence[Confusions], scorer: Scorer) -> dict[str, dict
     }
 
 
-def _histograms(measured: Sequence[Measured]) -> dict[str, Any] | None:
+def _histograms(measured: Sequence[ImageScores]) -> dict[str, Any] | None:
     """The counts of all pixels, by channel: what Figure 7 of the paper shows."""
     counts = [one.histograms for one in measured if one.histograms is not None]
     if not counts:
@@ -158,17 +166,17 @@ class Evaluation(NamedTuple):
     """What was measured: of all images, of each, and how."""
 
     summary: Summary
-    measured: Sequence[Measured]
+    measured: Sequence[ImageScores]
     protocol: dict[str, Any]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the parts of metrics.json that are about images."""
         images = {one.name: dict(one.scores) for one in self.measured}
         return {**self.summary._asdict(), "images": images, "protocol": self.protocol}
 
 
-def scorer_of(
-    options: SegmentationOptions, codec: Codec | None, instruments: Instruments, max_pixels: int | None = None
+def build_scorer(
+    options: SegmentationOptions, codec: PairCodec | None, instruments: MetricNetworks, max_pixels: int | None = None
 ) -> Scorer:
     """Choose how images are measured: as photos, or as label maps by their colours.
 
@@ -182,19 +190,21 @@ def scorer_of(
 
 
 def evaluate(
-    pictures: Sequence[Picture],
+    pictures: Sequence[TranslationFiles],
     scorer: Scorer,
-    progress: Callable[[Sequence[Picture]], Iterable[Picture]] = iter,
+    progress: Callable[[Sequence[TranslationFiles]], Iterable[TranslationFiles]] = iter,
 ) -> Evaluation:
     """Measure pictures one by one, so that none influences another, and sum up; `progress` may show how far it is.
 
     Raises:
         UserError: a file cannot be used, sizes differ, or there are no label maps for a segmenter.
     """
-    if not isinstance(scorer.instruments.segmenter, Absent) and any(picture.labels is None for picture in pictures):
+    if not isinstance(scorer.instruments.segmenter, Unavailable) and any(
+        picture.labels is None for picture in pictures
+    ):
         raise UserError("--segmenter is scored against label maps: give their folder by --labels")
     measured = [scorer.measure(picture) for picture in progress(pictures)]
-    return Evaluation(summarise(measured, scorer, _lacks(scorer)), measured, protocol(measured, scorer))
+    return Evaluation(summarize(measured, scorer, _lacks(scorer)), measured, describe_protocol(measured, scorer))
 
 
 def _lacks(scorer: Scorer) -> str:
@@ -202,21 +212,23 @@ def _lacks(scorer: Scorer) -> str:
     segmenter = scorer.instruments.segmenter
     if scorer.are_labels:
         return _NO_PALETTE if scorer.classes is None else _NO_PIXEL
-    if isinstance(segmenter, Absent):
+    if isinstance(segmenter, Unavailable):
         return segmenter.why
     return _NO_PIXEL if scorer.are_visible else INVISIBLE
 
 
-def _select_classes(options: SegmentationOptions, codec: Codec | None, instruments: Instruments) -> Classes | None:
+def _select_classes(
+    options: SegmentationOptions, codec: PairCodec | None, instruments: MetricNetworks
+) -> ClassSet | None:
     """Return the classes that are counted; None: there is nothing that tells classes."""
     ignore, segmenter = options.ignore or (), instruments.segmenter
     are_labels = codec is not None and codec.target.is_labels
     if options.segmenter is not None:
         if are_labels:
             raise UserError("--segmenter looks at photos, and these outputs are label maps: leave it out")
-        return None if isinstance(segmenter, Absent) else counted(segmenter.palette, ignore)
+        return None if isinstance(segmenter, Unavailable) else exclude_classes(segmenter.palette, ignore)
     if options.palette is not None:
-        return counted(load_palette(options.palette), ignore)
+        return exclude_classes(load_palette(options.palette), ignore)
     if are_labels and codec is not None and codec.target.palette:
-        return counted(palette_of(codec.target.palette), ignore)
+        return exclude_classes(infer_palette(codec.target.palette), ignore)
     return None

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pix2pix import checkpoint
-from pix2pix.checkpoint import sha256_of
-from pix2pix.config.base import OptionError, as_dict, build, leaves, one_line, values
-from pix2pix.config.experiment import Changes, Experiment
-from pix2pix.config.losses import FeatureOptions, readers
-from pix2pix.config.parse import Asked, stored_options
+from pix2pix.checkpoint import hash_file
+from pix2pix.config.base import OptionError, build_options, escape_line, get_values, list_options, to_dict
+from pix2pix.config.experiment import Experiment, Overrides
+from pix2pix.config.losses import FeatureOptions, find_reading_losses
+from pix2pix.config.parse import ExperimentArguments, load_stored_options
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.tools import EvaluateOptions
 from pix2pix.config.yaml import load_yaml
 from pix2pix.errors import UserError
-from pix2pix.evaluation.metric_networks import Absent, Instruments
-from pix2pix.evaluation.protocol import networks_of
-from pix2pix.evaluation.score import Picture, find_pictures, folders
+from pix2pix.evaluation.metric_networks import MetricNetworks, Unavailable
+from pix2pix.evaluation.protocol import describe_networks
+from pix2pix.evaluation.score import TranslationFiles, find_folders, find_translations
 
 
 class Cell(NamedTuple):
@@ -56,7 +56,7 @@ class Result(NamedTuple):
 _SWITCHES = ("statistics", "dropout")  # of both: recorded by the training, chosen anew when evaluating
 
 
-def cells(experiment: Experiment, scale: Mapping[str, Any], asked: Asked) -> list[Cell]:
+def expand_grid(experiment: Experiment, scale: Mapping[str, Any], asked: ExperimentArguments) -> list[Cell]:
     """Return the cells, seed by seed; `scale` holds the options of the scale that is asked for.
 
     Defaults < base < scale < what all change < command line, which may not name what choices differ in < choices.
@@ -78,14 +78,14 @@ def cells(experiment: Experiment, scale: Mapping[str, Any], asked: Asked) -> lis
 def _cell(
     experiment: Experiment,
     begun: Mapping[str, Any],
-    point: Sequence[tuple[str, Changes]],
+    point: Sequence[tuple[str, Overrides]],
     seed: int,
-    asked: Asked,
+    asked: ExperimentArguments,
 ) -> Cell:
     labels = tuple(label for label, _ in point)
-    where = f"{one_line(experiment.file)}: {' '.join(labels)}"
+    where = f"{escape_line(experiment.file)}: {' '.join(labels)}"
     name = f"{experiment.name}_{' '.join(labels)}_{seed}"
-    leaves(Pix2PixOptions)["name"].check(name, where)
+    list_options(Pix2PixOptions)["name"].check(name, where)
     given = dict(begun)
     evaluate = dict(experiment.changes.evaluate)
     for _, choice in point:
@@ -96,7 +96,7 @@ def _cell(
     }
     evaluate |= asked.evaluation
     try:
-        options = build(Pix2PixOptions, given | {"name": name, "seed": seed})
+        options = build_options(Pix2PixOptions, given | {"name": name, "seed": seed})
         _check_evaluation(options, evaluate)
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from None
@@ -109,25 +109,25 @@ def _check_evaluation(options: Pix2PixOptions, evaluate: Mapping[str, Any]) -> N
     Raises:
         OptionError: it cannot.
     """
-    build(EvaluateOptions, {"name": options.run.name, **evaluate})
+    build_options(EvaluateOptions, {"name": options.run.name, **evaluate})
     switches = {name: value for name, value in evaluate.items() if name in _SWITCHES and value is not None}
-    build(Pix2PixOptions, values(options) | switches)
+    build_options(Pix2PixOptions, get_values(options) | switches)
     if evaluate.get("segmenter") is not None and options.data.target_kind == "labels":
         raise OptionError("--segmenter looks at photos, and these outputs are label maps: leave it out")
 
 
 def _is_read(option: str, given: Mapping[str, Any]) -> bool:
     """Tell whether a run reads an option: those of features are for the runs whose losses compare features."""
-    return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in readers(option))
+    return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in find_reading_losses(option))
 
 
-def _check_varied(experiment: Experiment, asked: Asked) -> None:
+def _check_varied(experiment: Experiment, asked: ExperimentArguments) -> None:
     """See that the command line leaves alone what tells the choices apart, or their labels would not be true."""
     for axis, choices in experiment.axes.items():
         varied = {name for choice in choices.values() for name in (*choice.at(asked.options.scale), *choice.evaluate)}
         if both := [option for option in (*asked.training, *asked.evaluation) if option in varied]:
             raise OptionError(
-                f"--{both[0]}: it is what choices of {one_line(axis)} differ in, and cannot be given for all; "
+                f"--{both[0]}: it is what choices of {escape_line(axis)} differ in, and cannot be given for all; "
                 "leave it out, or write an experiment of your own"
             )
 
@@ -139,7 +139,7 @@ def _check_names(found: Sequence[Cell], experiment: Experiment) -> None:
         other = names.setdefault(cell.options.run.name.casefold(), cell)
         if other is not cell:
             raise OptionError(
-                f"{one_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} "
+                f"{escape_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} "
                 f"would have one folder, {cell.name}; choose other labels"
             )
 
@@ -151,7 +151,7 @@ def _check_read(found: Sequence[Cell], given: Mapping[str, Any]) -> None:
 
 
 def _compares(options: Pix2PixOptions, option: str) -> bool:
-    return any(getattr(options.loss, weight) for weight in readers(option))
+    return any(getattr(options.loss, weight) for weight in find_reading_losses(option))
 
 
 FREE = frozenset(
@@ -184,12 +184,12 @@ class Run(NamedTuple):
         return re.fullmatch(re.escape(name) + r"(_\d+)?", self.name) is not None
 
 
-def identity(options: Pix2PixOptions) -> dict[str, Any]:
+def get_learned_options(options: Pix2PixOptions) -> dict[str, Any]:
     """Return the options that say what is learnt, by name, but for the number of steps."""
-    return {name: value for name, value in values(options).items() if name not in FREE and name != "steps"}
+    return {name: value for name, value in get_values(options).items() if name not in FREE and name != "steps"}
 
 
-def find(wanted: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
+def find_run(wanted: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
     """Return the run in a folder of runs that learns, or learnt, exactly what is wanted.
 
     A finished one comes before one to resume, and one of the wanted name before others.
@@ -197,7 +197,8 @@ def find(wanted: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
     alike = [
         (name, options)
         for name, options in _stored(checkpoints_dir)
-        if identity(options) == identity(wanted) and wanted.train.steps in (None, options.train.steps)
+        if get_learned_options(options) == get_learned_options(wanted)
+        and wanted.train.steps in (None, options.train.steps)
     ]
     opened = [run for name, options in alike if (run := _opened(checkpoints_dir / name, options))]
     usable = [run for run in opened if _is_as_long(wanted, run) and (run.is_finished or not run.networks_only)]
@@ -205,7 +206,7 @@ def find(wanted: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
     return order[0] if order else None
 
 
-def free_name(name: str, checkpoints_dir: Path) -> str:
+def find_free_name(name: str, checkpoints_dir: Path) -> str:
     """Return the name for a new run: this one, or it and a number where its folder has the steps of another run."""
     number = 1
     while _has_steps(checkpoints_dir / (tried := name if number == 1 else f"{name}_{number}")):
@@ -214,7 +215,7 @@ def free_name(name: str, checkpoints_dir: Path) -> str:
 
 
 def _has_steps(folder: Path) -> bool:
-    return folder.is_dir() and bool(checkpoint.steps(folder))
+    return folder.is_dir() and bool(checkpoint.list_steps(folder))
 
 
 def _stored(checkpoints_dir: Path) -> Sequence[tuple[str, Pix2PixOptions]]:
@@ -222,7 +223,7 @@ def _stored(checkpoints_dir: Path) -> Sequence[tuple[str, Pix2PixOptions]]:
     found = []
     for file in sorted(checkpoints_dir.glob("*/options.yaml")):
         try:
-            options = stored_options(load_yaml(file), str(file))
+            options = load_stored_options(load_yaml(file), str(file))
         except OptionError:
             continue
         if isinstance(options, Pix2PixOptions):
@@ -232,7 +233,7 @@ def _stored(checkpoints_dir: Path) -> Sequence[tuple[str, Pix2PixOptions]]:
 
 def _opened(folder: Path, options: Pix2PixOptions) -> Run | None:
     """Return a run as far as it came; None where no step is kept."""
-    content, _ = checkpoint.newest_sound(folder)
+    content, _ = checkpoint.load_newest_valid(folder)
     if content is None:
         return None
     pairs = content["description"].get("pairs", 0)
@@ -246,13 +247,16 @@ def _is_as_long(wanted: Pix2PixOptions, run: Run) -> bool:
     return run.options.train.steps == (train.steps or math.ceil(epochs * run.pairs / train.batch_size))
 
 
-def networks(instruments: Instruments) -> dict[str, Any]:
+def describe_metric_networks(instruments: MetricNetworks) -> dict[str, Any]:
     """Return what tells the networks that measure from others, as plain values."""
     segmenter = instruments.segmenter
-    return {"segmenter": None if isinstance(segmenter, Absent) else segmenter.sha256, **networks_of(instruments)}
+    return {
+        "segmenter": None if isinstance(segmenter, Unavailable) else segmenter.sha256,
+        **describe_networks(instruments),
+    }
 
 
-def evaluated_before(
+def load_finished_evaluation(
     folder: Path, options: EvaluateOptions, run: Path, by: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     """Return the content of the folder's metrics.json if it answers these options for the run as it is now.
@@ -262,22 +266,22 @@ def evaluated_before(
     try:
         content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         asked, translator = content["asked"], content["translator"]
-        same = asked == as_dict(options)
-        same &= translator["sha256"] == sha256_of(checkpoint.resolve(run, str(options.epoch)))
+        same = asked == to_dict(options)
+        same &= translator["sha256"] == hash_file(checkpoint.resolve(run, str(options.epoch)))
         same &= _networks_of(content["protocol"]) == by
-        same &= {picture.name for picture in pictures_of(folder) if picture.labels} == set(content["images"])
+        same &= {picture.name for picture in find_cell_images(folder) if picture.labels} == set(content["images"])
     except (OSError, ValueError, LookupError, TypeError, UserError):
         return None
     return content if same else None
 
 
-def pictures_of(folder: Path) -> list[Picture]:
+def find_cell_images(folder: Path) -> list[TranslationFiles]:
     """Bring the images of a cell's folder together; their labels are the sources.
 
     Raises:
         UserError: some are not there.
     """
-    return find_pictures(folders(folder, None, None))
+    return find_translations(find_folders(folder, None, None))
 
 
 def _networks_of(protocol: Mapping[str, Any]) -> dict[str, Any]:

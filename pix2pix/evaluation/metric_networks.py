@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from pix2pix.config.tools import EvaluateOptions
 from pix2pix.errors import UserError
 from pix2pix.evaluation.distances import lpips
-from pix2pix.networks.backbone_weights import WeightsFile, imagenet_place, read_weights
+from pix2pix.networks.backbone_weights import WeightsFile, get_imagenet_path, read_weights
 from pix2pix.networks.feature_extractor import FeatureExtractor
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Lpips(NamedTuple):
         return lpips(of_x, of_y, self.heads)
 
 
-def inception_2015(path: Path | str, device: torch.device | str) -> FeatureNetwork:
+def load_inception(path: Path | str, device: torch.device | str) -> FeatureNetwork:
     """Open the Inception network of FID and KID, with weights of a .pth or .safetensors file: 2,048 features.
 
     Images are taken as of 8 bits and resized as clean-fid does it: Parmar, Zhang, Zhu: On aliased resizing and
@@ -90,7 +90,7 @@ def inception_2015(path: Path | str, device: torch.device | str) -> FeatureNetwo
     )
 
 
-def backbone_features(
+def load_backbone_features(
     backbone: str, layer: str, weights: str, flavour: str | None, device: torch.device | str, seed: int = 0
 ) -> FeatureNetwork:
     """Open a backbone whose features are the means over all positions of a layer, for distances other than FID.
@@ -118,7 +118,7 @@ def backbone_features(
     return FeatureNetwork(name, extractor.sha256, words, lambda images: means(images) / unit)
 
 
-def lpips_network(
+def load_lpips(
     backbone: Literal["vgg16", "squeezenet1_1"], weights: str, flavour: str | None, device: torch.device | str
 ) -> Lpips:
     """Open LPIPS by a backbone, whose `weights` are "imagenet", "random" or the path of a file.
@@ -219,41 +219,41 @@ _NO_SEGMENTER = (
 )
 
 
-class Absent(NamedTuple):
+class Unavailable(NamedTuple):
     """Why there is no such network."""
 
     why: str
 
 
-class Instruments(NamedTuple):
+class MetricNetworks(NamedTuple):
     """What measures beside pure functions."""
 
-    segmenter: "Segmenter | Absent"
-    inception: "FeatureNetwork | Absent"
-    distance: "FeatureNetwork | Absent"
-    lpips: "Lpips | Absent"
+    segmenter: "Segmenter | Unavailable"
+    inception: "FeatureNetwork | Unavailable"
+    distance: "FeatureNetwork | Unavailable"
+    lpips: "Lpips | Unavailable"
 
     @property
     def feature_networks(self) -> "list[FeatureNetwork]":
         """The networks at hand whose features are compared as sets."""
-        return [network for network in (self.inception, self.distance) if not isinstance(network, Absent)]
+        return [network for network in (self.inception, self.distance) if not isinstance(network, Unavailable)]
 
 
-def open_instruments(options: EvaluateOptions, device: torch.device) -> Instruments:
+def open_metric_networks(options: EvaluateOptions, device: torch.device) -> MetricNetworks:
     """Open what there is of the networks that the options name.
 
     Raises:
         UserError: a file that was named cannot be used.
     """
-    return Instruments(
+    return MetricNetworks(
         _segmenter(options), _open_inception(options, device), _distance(options, device), _lpips(options, device)
     )
 
 
-def _segmenter(options: EvaluateOptions) -> "Segmenter | Absent":
+def _segmenter(options: EvaluateOptions) -> "Segmenter | Unavailable":
     given = options.segmentation
     if given.segmenter is None:
-        return Absent(_NO_SEGMENTER)
+        return Unavailable(_NO_SEGMENTER)
     if given.segmenter.lower().endswith(".onnx") and (lacking := _not_installed("onnxruntime")):
         return lacking
     from pix2pix.evaluation.segmentation import open_segmenter
@@ -267,62 +267,62 @@ def _segmenter(options: EvaluateOptions) -> "Segmenter | Absent":
     )
 
 
-def _open_inception(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork | Absent":
+def _open_inception(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork | Unavailable":
     if options.measures.inception is None:
-        return Absent("no weights of the 2015 Inception network: give --inception FILE")
+        return Unavailable("no weights of the 2015 Inception network: give --inception FILE")
     if lacking := _not_installed("torch_fidelity"):
         return lacking
 
-    return inception_2015(options.measures.inception, device)
+    return load_inception(options.measures.inception, device)
 
 
-def _distance(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork | Absent":
+def _distance(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork | Unavailable":
     given = options.measures
     weights = _at_hand(given.distance_backbone, given.distance_weights, "distance_weights")
-    if isinstance(weights, Absent):
+    if isinstance(weights, Unavailable):
         return weights
 
     try:
-        return backbone_features(
+        return load_backbone_features(
             given.distance_backbone, given.distance_layer, weights, given.distance_flavour, device, _SEED
         )
     except UserError as error:
         return _unless_named(error, given.distance_weights)
 
 
-def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Absent":
+def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Unavailable":
     given = options.measures
     if lacking := _not_installed("torchmetrics"):  # which has the weights of its layers
         return lacking
     weights = _at_hand(given.lpips_backbone, given.lpips_weights, "lpips_weights")
-    if isinstance(weights, Absent):
+    if isinstance(weights, Unavailable):
         return weights
 
     try:
-        return lpips_network(given.lpips_backbone, weights, given.lpips_flavour, device)
+        return load_lpips(given.lpips_backbone, weights, given.lpips_flavour, device)
     except UserError as error:
         return _unless_named(error, given.lpips_weights)
 
 
-def _not_installed(package: str) -> Absent | None:
+def _not_installed(package: str) -> Unavailable | None:
     if find_spec(package) is not None:
         return None
-    return Absent(f'{package.replace("_", "-")} is not installed: pip install -e ".[evaluate]"')
+    return Unavailable(f'{package.replace("_", "-")} is not installed: pip install -e ".[evaluate]"')
 
 
-def _at_hand(backbone: str, weights: str | None, option: str) -> str | Absent:
+def _at_hand(backbone: str, weights: str | None, option: str) -> str | Unavailable:
     """Return the weights that were given; without any, torchvision's where they were downloaded before."""
     if weights is not None:
         return weights
     why = f"no weights of {backbone} at hand: give --{option} imagenet (torchvision's download), random or FILE"
     try:
-        return "imagenet" if imagenet_place(backbone).is_file() else Absent(why)
+        return "imagenet" if get_imagenet_path(backbone).is_file() else Unavailable(why)
     except UserError:  # nobody publishes any
-        return Absent(why)
+        return Unavailable(why)
 
 
-def _unless_named(error: UserError, weights: str | None) -> Absent:
+def _unless_named(error: UserError, weights: str | None) -> Unavailable:
     """Tell why there is no network, unless the user named the file that cannot be used."""
     if weights not in (None, "imagenet"):
         raise error
-    return Absent(str(error))
+    return Unavailable(str(error))

@@ -10,15 +10,15 @@ from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 from pix2pix import __version__, checkpoint
-from pix2pix.checkpoint import sha256_of
+from pix2pix.checkpoint import hash_file
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.errors import UserError, shown
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.errors import UserError, format_path
 from pix2pix.evaluation.distances import BINS, RANGES
-from pix2pix.evaluation.metric_networks import Absent, Instruments
-from pix2pix.evaluation.score import LEVEL, SAMPLES, Measured, Scorer
+from pix2pix.evaluation.metric_networks import MetricNetworks, Unavailable
+from pix2pix.evaluation.score import LEVEL, SAMPLES, ImageScores, Scorer
 from pix2pix.inference.translator import LoadedTranslator
-from pix2pix.runtime.environment import version_of
+from pix2pix.runtime.environment import get_version
 
 TRANSLATION_FILE = "translation.json"
 
@@ -27,10 +27,10 @@ class Translation(NamedTuple):
     """Who made the results, as plain values, and how their files become tensors."""
 
     translator: dict[str, Any]
-    codec: Codec
+    codec: PairCodec
 
 
-def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> Translation:
+def describe_translation(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> Translation:
     """Describe the translations, by the checkpoint of a run's folder, of a phase's pairs that are sized so."""
     options: Any = translator.options  # of runs on pairs
     switches: dict[str, str | None] = {"statistics": None, "dropout": None}
@@ -40,7 +40,7 @@ def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size:
         "name": run.name,
         "model": options.model,
         "step": translator.step,
-        "sha256": sha256_of(checkpoint.path_of(run, translator.step)),
+        "sha256": hash_file(checkpoint.checkpoint_path(run, translator.step)),
         "direction": options.data.direction,
         **switches,
         "seed": options.run.seed,
@@ -52,7 +52,7 @@ def translation_by(translator: LoadedTranslator, run: Path, *, phase: str, size:
 
 def write_translation(folder: Path, translation: Translation) -> None:
     """Write folder/translation.json."""
-    codec = {side: encoding.as_dict() for side, encoding in translation.codec._asdict().items()}
+    codec = {side: encoding.to_dict() for side, encoding in translation.codec._asdict().items()}
     content = {"translator": translation.translator, "codec": codec}
     (folder / TRANSLATION_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -66,12 +66,12 @@ def read_translation(folder: Path) -> Translation | None:
     path = folder / TRANSLATION_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        codec = Codec(**{side: Encoding.from_dict(stored) for side, stored in content["codec"].items()})
+        codec = PairCodec(**{side: ImageCodec.from_dict(stored) for side, stored in content["codec"].items()})
         return Translation(dict(content["translator"]), codec)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{shown(path)} is not as test.py wrote it: make the results anew by test.py") from error
+        raise UserError(f"{format_path(path)} is not as test.py wrote it: make the results anew by test.py") from error
 
 
 METRICS_FILE, FORMAT = "metrics.json", 1
@@ -82,7 +82,7 @@ _ABSENT_RULE = (
 )
 
 
-def protocol(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any]:
+def describe_protocol(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Any]:
     """Say how it was measured, as plain values."""
     sizes = Counter(f"{height}x{width}" for height, width in (one.size for one in measured))
     return {
@@ -97,7 +97,7 @@ def protocol(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any]:
             "ranges": {name: list(ends) for name, ends in RANGES.items()},
             "of": "CIE Lab under D65, sRGB decoded; the pixels of all images together; the smaller shares added up",
         },
-        "networks": networks_of(scorer.instruments),
+        "networks": describe_networks(scorer.instruments),
         "segmentation": _segmentation(measured, scorer),
         "bootstrap": {
             "samples": SAMPLES,
@@ -106,22 +106,22 @@ def protocol(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any]:
             "of": "images, drawn with replacement; percentiles",
             "without": "FID and Frechet distances grow by repeated images; KID and kernel distances tell a deviation",
         },
-        "versions": {"pix2pix": __version__} | {name: version_of(name) for name in _PACKAGES},
+        "versions": {"pix2pix": __version__} | {name: get_version(name) for name in _PACKAGES},
     }
 
 
-def networks_of(instruments: Instruments) -> dict[str, Any]:
+def describe_networks(instruments: MetricNetworks) -> dict[str, Any]:
     """Return, as plain values, the networks whose features are compared, by what is computed with them."""
     found: dict[str, Any] = {}
     for use, network in (("FID, KID", instruments.inception), ("distances", instruments.distance)):
-        if not isinstance(network, Absent):
+        if not isinstance(network, Unavailable):
             found[use] = {"name": network.name, "sha256": network.sha256, "resize": network.resize}
-    if not isinstance(lpips := instruments.lpips, Absent):
+    if not isinstance(lpips := instruments.lpips, Unavailable):
         found["LPIPS"] = {"name": lpips.name, "sha256": lpips.sha256, "heads_sha256": lpips.heads_sha256}
     return found
 
 
-def _segmentation(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any] | None:
+def _segmentation(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Any] | None:
     if scorer.classes is None:
         return None
     segmenter, names = scorer.instruments.segmenter, scorer.classes.names
@@ -129,7 +129,7 @@ def _segmentation(measured: Sequence[Measured], scorer: Scorer) -> dict[str, Any
     pixels = [sum(column) for column in zip(*rows, strict=True)] or [0] * len(names)
     return {
         "seen_by": "nearest colour of the palette"
-        if isinstance(segmenter, Absent)
+        if isinstance(segmenter, Unavailable)
         else {"name": segmenter.name, "sha256": segmenter.sha256, **segmenter.described},
         "truth": "label maps, by the nearest colour of the palette; pixels far from every colour are left out",
         "classes": names,
@@ -175,4 +175,6 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{shown(path)} cannot be written: {error.strerror or error}; choose another --out") from error
+        raise UserError(
+            f"{format_path(path)} cannot be written: {error.strerror or error}; choose another --out"
+        ) from error

@@ -13,19 +13,19 @@ from torch import Tensor
 
 from pix2pix import metrics
 from pix2pix.data.arrays import Array
-from pix2pix.data.codec import Codec, Encoding, as_rgb, rgb_encoding
-from pix2pix.data.io import find_images, read
+from pix2pix.data.codec import ImageCodec, PairCodec, rgb_codec, to_rgb_array
+from pix2pix.data.io import find_images, read_image
 from pix2pix.data.limits import MAX_PIXELS
-from pix2pix.errors import ImageError, UserError, shown
-from pix2pix.evaluation.distances import RANGES, intersection, lab_histograms
-from pix2pix.evaluation.metric_networks import Absent, Instruments
-from pix2pix.evaluation.segmentation import Classes, confusion, scores
+from pix2pix.errors import ImageError, UserError, format_path
+from pix2pix.evaluation.distances import RANGES, count_lab_histograms, intersect_histograms
+from pix2pix.evaluation.metric_networks import MetricNetworks, Unavailable
+from pix2pix.evaluation.segmentation import ClassSet, count_confusion, score_confusion
 
 SAMPLES, LEVEL = 1000, 0.95
 _AT_ONCE = 100  # samples, so that those of large sets need little memory
 
 
-def interval(
+def bootstrap_interval(
     statistic: Callable[[Tensor], Tensor], count: int, *, samples: int = SAMPLES, level: float = LEVEL, seed: int = 0
 ) -> tuple[float, float]:
     """Return the ends of the interval that holds the share `level` of what a statistic is on resampled items.
@@ -45,12 +45,14 @@ def interval(
     return low, high
 
 
-def mean_interval(
+def bootstrap_mean_interval(
     values: Tensor, *, samples: int = SAMPLES, level: float = LEVEL, seed: int = 0
 ) -> tuple[float, float]:
     """Return the interval of the mean of values (N,), one for each image."""
     column = values.cpu().double()
-    return interval(lambda drawn: drawn @ column / len(column), len(column), samples=samples, level=level, seed=seed)
+    return bootstrap_interval(
+        lambda drawn: drawn @ column / len(column), len(column), samples=samples, level=level, seed=seed
+    )
 
 
 class Folders(NamedTuple):
@@ -61,7 +63,7 @@ class Folders(NamedTuple):
     labels: Path | None
 
 
-class Picture(NamedTuple):
+class TranslationFiles(NamedTuple):
     """The files of one translation; its name is the path in the folder without the suffix."""
 
     name: str
@@ -70,39 +72,39 @@ class Picture(NamedTuple):
     labels: Path | None
 
 
-def is_of_test(folder: Path) -> bool:
+def is_test_folder(folder: Path) -> bool:
     """Tell whether test.py made the folder, with one output for each image."""
     return (folder / "output").is_dir()
 
 
-def folders(results: Path, truth: Path | None, labels: Path | None) -> Folders:
+def find_folders(results: Path, truth: Path | None, labels: Path | None) -> Folders:
     """Say where what is compared lies, for results by test.py and for any others.
 
     Raises:
         UserError: there are none, or it has to be told where the truth is.
     """
     if not results.is_dir():
-        raise UserError(f"--results {shown(results)} is no folder; a folder of translations is needed")
-    if is_of_test(results):
+        raise UserError(f"--results {format_path(results)} is no folder; a folder of translations is needed")
+    if is_test_folder(results):
         sources = results / "source"
         found = Folders(
             results / "output", truth or results / "target", labels or (sources if sources.is_dir() else None)
         )
         if not found.truth.is_dir() and truth is None:
-            raise UserError(f"--results {shown(results)} has no targets: give the true images by --truth FOLDER")
+            raise UserError(f"--results {format_path(results)} has no targets: give the true images by --truth FOLDER")
     elif truth is None:
         several = sorted(path.name for path in results.glob("output_*") if path.is_dir())
-        way = f"one of its folders, such as --results {shown(results / several[0])}, with " if several else ""
-        raise UserError(f"--results {shown(results)} has no folder `output` by test.py: give {way}--truth FOLDER")
+        way = f"one of its folders, such as --results {format_path(results / several[0])}, with " if several else ""
+        raise UserError(f"--results {format_path(results)} has no folder `output` by test.py: give {way}--truth FOLDER")
     else:
         found = Folders(results, truth, labels)
     for option, folder in (("truth", found.truth), ("labels", found.labels)):
         if folder is not None and not folder.is_dir():
-            raise UserError(f"--{option} {shown(folder)} is no folder; a folder of images is needed")
+            raise UserError(f"--{option} {format_path(folder)} is no folder; a folder of images is needed")
     return found
 
 
-def find_pictures(where: Folders) -> list[Picture]:
+def find_translations(where: Folders) -> list[TranslationFiles]:
     """Bring the files of the folders together, in natural order of their names.
 
     Raises:
@@ -110,17 +112,17 @@ def find_pictures(where: Folders) -> list[Picture]:
     """
     outputs, truths = _by_name(where.output), _by_name(where.truth)
     if not outputs:
-        raise UserError(f"{shown(where.output)} holds no images; a folder of translations is needed")
+        raise UserError(f"{format_path(where.output)} holds no images; a folder of translations is needed")
     _check_partners(outputs, truths, where.output, where.truth)
     _check_partners(truths, outputs, where.truth, where.output)
     if where.labels is None:
-        return [Picture(name, path, truths[name], None) for name, path in outputs.items()]
+        return [TranslationFiles(name, path, truths[name], None) for name, path in outputs.items()]
     labels = _by_name(where.labels)
     _check_partners(outputs, labels, where.output, where.labels)
-    return [Picture(name, path, truths[name], labels[name]) for name, path in outputs.items()]
+    return [TranslationFiles(name, path, truths[name], labels[name]) for name, path in outputs.items()]
 
 
-def check_sizes(picture: Picture, sizes: Sequence[tuple[int, int]]) -> None:
+def check_sizes(picture: TranslationFiles, sizes: Sequence[tuple[int, int]]) -> None:
     """See that the images of a picture have one size (height, width).
 
     Raises:
@@ -128,7 +130,9 @@ def check_sizes(picture: Picture, sizes: Sequence[tuple[int, int]]) -> None:
     """
     if len(set(sizes)) > 1:
         said = " and ".join(f"{height}x{width}" for height, width in sizes)
-        raise UserError(f"{shown(picture.output)} and its partners are {said} (height x width); one size is needed")
+        raise UserError(
+            f"{format_path(picture.output)} and its partners are {said} (height x width); one size is needed"
+        )
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -136,7 +140,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
     for path in find_images(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
-            raise UserError(f"{shown(found[name])} and {shown(path)} have one name; take one of them away")
+            raise UserError(f"{format_path(found[name])} and {format_path(path)} have one name; take one of them away")
         found[name] = path
     return found
 
@@ -145,22 +149,24 @@ def _check_partners(these: dict[str, Path], those: dict[str, Path], here: Path, 
     alone = [name for name in these if name not in those]
     if alone:
         others = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-        name = shown(alone[0])
-        raise UserError(f"{name}{others} of {shown(here)} has no partner in {shown(there)}; equal names are needed")
+        name = format_path(alone[0])
+        raise UserError(
+            f"{name}{others} of {format_path(here)} has no partner in {format_path(there)}; equal names are needed"
+        )
 
 
 PIXEL_ACCURACY = "pixel accuracy"
 HISTOGRAMS = tuple(f"histogram {channel}" for channel in RANGES)
 
 
-class Confusions(NamedTuple):
+class ConfusionCounts(NamedTuple):
     """Counts (K, K + 1) of true classes by those seen in the output, and in the true photo where photos are seen."""
 
     output: Tensor
     truth: Tensor | None
 
 
-class Measured(NamedTuple):
+class ImageScores(NamedTuple):
     """One image: scores by the metric's name, and what is pooled over images."""
 
     name: str
@@ -168,17 +174,17 @@ class Measured(NamedTuple):
     scores: Mapping[str, float]
     histograms: Tensor | None
     """(2, 3, bins): of the output and the truth, for L, a and b."""
-    confusions: Confusions | None
+    confusions: ConfusionCounts | None
     features: Mapping[str, Tensor]
     """(2, D) by the network's name: of the output and the truth."""
 
 
-def as_compared(encoding: Encoding) -> Encoding:
+def get_comparison_codec(encoding: ImageCodec) -> ImageCodec:
     """Return how outputs and targets are compared: colours of photos in RGB."""
     return replace(encoding, kind="photo") if encoding.kind == "chroma" else encoding
 
 
-def compared(output: Tensor, target: Tensor) -> dict[str, float]:
+def prepare_comparison(output: Tensor, target: Tensor) -> dict[str, float]:
     """Compare an output (1, C, H, W) in [-1, 1] with its target."""
     return {
         "L1": metrics.l1(output, target).item(),
@@ -191,23 +197,23 @@ def compared(output: Tensor, target: Tensor) -> dict[str, float]:
 class Scorer:
     """How images are measured. Without a codec they are pictures of any depth, compared in RGB."""
 
-    codec: Codec | None
-    instruments: Instruments
-    classes: Classes | None
+    codec: PairCodec | None
+    instruments: MetricNetworks
+    classes: ClassSet | None
     max_pixels: int = MAX_PIXELS
 
     @property
     def are_labels(self) -> bool:
         """Whether outputs and truths are label maps, whose colours are names and no more."""
-        is_decoded = self.classes is not None and isinstance(self.instruments.segmenter, Absent)
+        is_decoded = self.classes is not None and isinstance(self.instruments.segmenter, Unavailable)
         return is_decoded or (self.codec is not None and self.codec.target.is_labels)
 
     @property
     def are_visible(self) -> bool:
         """Whether outputs are grey or RGB photos."""
-        return not self.are_labels and (self.codec is None or as_compared(self.codec.target).nc in (1, 3, 4))
+        return not self.are_labels and (self.codec is None or get_comparison_codec(self.codec.target).nc in (1, 3, 4))
 
-    def measure(self, picture: Picture) -> Measured:
+    def measure(self, picture: TranslationFiles) -> ImageScores:
         """Read and measure one image; no other plays a part.
 
         Raises:
@@ -215,49 +221,53 @@ class Scorer:
         """
         (output, x), (truth, y) = self._read(picture.output), self._read(picture.truth)
         segmenter = self.instruments.segmenter
-        is_seen = picture.labels is not None and not isinstance(segmenter, Absent)
-        labels = read(picture.labels, self.max_pixels) if picture.labels and is_seen else None
+        is_seen = picture.labels is not None and not isinstance(segmenter, Unavailable)
+        labels = read_image(picture.labels, self.max_pixels) if picture.labels and is_seen else None
         present = [array for array in (output, truth, labels) if array is not None]
         check_sizes(picture, [(array.shape[0], array.shape[1]) for array in present])
-        found, histograms, features = compared(x, y), None, {}
+        found, histograms, features = prepare_comparison(x, y), None, {}
         if self.are_visible:
             x, y = _rgb(x), _rgb(y)
-            if not isinstance(lpips := self.instruments.lpips, Absent):
+            if not isinstance(lpips := self.instruments.lpips, Unavailable):
                 found[lpips.name] = lpips(x, y).item()
-            histograms = torch.cat([lab_histograms(x), lab_histograms(y)])
-            found |= dict(zip(HISTOGRAMS, intersection(*histograms).tolist(), strict=True))
+            histograms = torch.cat([count_lab_histograms(x), count_lab_histograms(y)])
+            found |= dict(zip(HISTOGRAMS, intersect_histograms(*histograms).tolist(), strict=True))
             features = {
                 network.name: torch.cat([network.features(x), network.features(y)]).cpu()
                 for network in self.instruments.feature_networks
             }
         confusions = self._confusions(output, truth, x, y, labels)
         if confusions is not None:
-            found[PIXEL_ACCURACY] = scores(confusions.output).pixel_accuracy.item()
-        return Measured(picture.name, (output.shape[0], output.shape[1]), found, histograms, confusions, features)
+            found[PIXEL_ACCURACY] = score_confusion(confusions.output).pixel_accuracy.item()
+        return ImageScores(picture.name, (output.shape[0], output.shape[1]), found, histograms, confusions, features)
 
-    def _confusions(self, output: Array, truth: Array, x: Tensor, y: Tensor, labels: Array | None) -> Confusions | None:
+    def _confusions(
+        self, output: Array, truth: Array, x: Tensor, y: Tensor, labels: Array | None
+    ) -> ConfusionCounts | None:
         """Compare label maps with each other, or the classes that photos show with their label map."""
         if self.classes is None:
             return None
         count = len(self.classes.names)
         if self.are_labels:
-            return Confusions(confusion(self.classes.decoded(output), self.classes.truth(truth), count), None)
+            return ConfusionCounts(
+                count_confusion(self.classes.decoded(output), self.classes.truth(truth), count), None
+            )
         segmenter = self.instruments.segmenter
-        if labels is None or isinstance(segmenter, Absent) or not self.are_visible:
+        if labels is None or isinstance(segmenter, Unavailable) or not self.are_visible:
             return None
         true = self.classes.truth(labels)
         seen = [self.classes.seen(segmenter.classes(photo)[0].cpu()) for photo in (x, y)]
-        return Confusions(*(confusion(places, true, count) for places in seen))
+        return ConfusionCounts(*(count_confusion(places, true, count) for places in seen))
 
     def _read(self, path: Path) -> tuple[Array, Tensor]:
         """Read an output or a truth: as classes are told by, and (1, C, H, W) in [-1, 1], as test.py compares it."""
-        array = read(path, self.max_pixels)
-        encoding = None if self.codec is None else as_compared(self.codec.target)
+        array = read_image(path, self.max_pixels)
+        encoding = None if self.codec is None else get_comparison_codec(self.codec.target)
         try:
-            accepted = as_rgb(array) if encoding is None else encoding.accept(array)
+            accepted = to_rgb_array(array) if encoding is None else encoding.accept(array)
         except ImageError as error:
-            raise ImageError(f"{shown(path)}: {error}") from error
-        tensor = (encoding or rgb_encoding(accepted.dtype.name)).encode(accepted)[None]
+            raise ImageError(f"{format_path(path)}: {error}") from error
+        tensor = (encoding or rgb_codec(accepted.dtype.name)).encode(accepted)[None]
         return array if encoding is None else accepted, tensor  # not in RGB, in which class numbers would be colours
 
 

@@ -15,12 +15,12 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pix2pix import checkpoint
-from pix2pix.checkpoint import sha256_of
+from pix2pix.checkpoint import hash_file
 from pix2pix.config.segmenter import SegmenterOptions
 from pix2pix.config.types import did_you_mean
 from pix2pix.data.arrays import Array
-from pix2pix.data.labels import Palette, far_from, known_class, load_palette, nearest_class
-from pix2pix.errors import UserError, shown
+from pix2pix.data.labels import Palette, find_nearest_class, is_far_from_palette, load_palette, mark_unknown_classes
+from pix2pix.errors import UserError, format_path
 from pix2pix.inference.translator import load
 from pix2pix.methods.segmenter import Segmenter as Trained
 
@@ -36,7 +36,7 @@ class SegmentationScores(NamedTuple):
     pixels: Tensor  # which each class truly has
 
 
-def confusion(predicted: Tensor, truth: Tensor, count: int) -> Tensor:
+def count_confusion(predicted: Tensor, truth: Tensor, count: int) -> Tensor:
     """Count the pixels by true class (rows) and predicted class (columns): (count, count + 1) int64.
 
     Both are integers of one shape. Pixels whose truth is not in 0..count - 1 are left out; predictions outside are
@@ -48,7 +48,7 @@ def confusion(predicted: Tensor, truth: Tensor, count: int) -> Tensor:
     return torch.bincount(true * (count + 1) + said, minlength=count * (count + 1)).view(count, count + 1)
 
 
-def scores(confusion: Tensor) -> SegmentationScores:
+def score_confusion(confusion: Tensor) -> SegmentationScores:
     """Return the scores of matrices (..., K, K + 1) as `confusion` counts them; sums of such are scored as one image.
 
     A class without true pixels has an accuracy of 0, and without predicted ones too an intersection over union of 0: a
@@ -70,7 +70,7 @@ _NONE = -1  # a pixel of the truth that is not counted
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassSet:
     """The classes that are counted, numbered from 0 in the order of the palette without those that are ignored."""
 
     palette: Palette
@@ -93,18 +93,18 @@ class Classes:
         """
         count, depth = len(self.palette.names), len(self.palette.colours[0])
         if labels.shape[2] < depth:
-            return self._numbered(_NONE)[torch.from_numpy(known_class(labels, count))]
+            return self._numbered(_NONE)[torch.from_numpy(mark_unknown_classes(labels, count))]
         colours = labels[..., :depth]
-        places = nearest_class(colours, self.palette.colours)
-        far = torch.from_numpy(far_from(colours, self.palette.colours, places))
+        places = find_nearest_class(colours, self.palette.colours)
+        far = torch.from_numpy(is_far_from_palette(colours, self.palette.colours, places))
         return self._numbered(_NONE)[torch.from_numpy(places).masked_fill(far, count)]
 
     def decoded(self, image: Array) -> Tensor:
         """Return the classes (H, W) of the colours nearest to an image's (H, W, C), as of a translation."""
         depth = len(self.palette.colours[0])
         if image.shape[2] < depth:
-            return self.seen(torch.from_numpy(known_class(image, len(self.palette.names))))
-        return self.seen(torch.from_numpy(nearest_class(image[..., :depth], self.palette.colours)))
+            return self.seen(torch.from_numpy(mark_unknown_classes(image, len(self.palette.names))))
+        return self.seen(torch.from_numpy(find_nearest_class(image[..., :depth], self.palette.colours)))
 
     def seen(self, places: Tensor) -> Tensor:
         """Return predicted places in the palette (H, W) as classes, one past the last for what is not counted."""
@@ -123,7 +123,7 @@ class Classes:
         return table
 
 
-def counted(palette: Palette, ignore: Collection[str]) -> Classes:
+def exclude_classes(palette: Palette, ignore: Collection[str]) -> ClassSet:
     """Leave out the classes of these names, beside those that the palette itself ignores.
 
     Raises:
@@ -136,7 +136,7 @@ def counted(palette: Palette, ignore: Collection[str]) -> Classes:
     ignored = tuple(name for name in palette.names if name in ignore or name in palette.ignored)
     if len(ignored) == len(palette.names):
         raise UserError("--ignore: no class is left; name fewer")
-    return Classes(palette, ignored)
+    return ClassSet(palette, ignored)
 
 
 Inputs = Literal["imagenet", "unit", "signed"]
@@ -185,7 +185,10 @@ class RunSegmenter:
     """A run of `train.py --model segmenter`."""
 
     def __init__(self, folder: Path, palette: str | None, device: str):
-        called, epoch = f"--segmenter {shown(folder)}", "best" if checkpoint.pointed(folder, "best") else "latest"
+        called, epoch = (
+            f"--segmenter {format_path(folder)}",
+            "best" if checkpoint.read_pointer(folder, "best") else "latest",
+        )
         try:
             file = checkpoint.resolve(folder, epoch)
         except UserError as error:
@@ -198,8 +201,10 @@ class RunSegmenter:
             raise UserError(f"{called} was trained on photos of {channels} channels; one of 3 is needed")
         self.palette = method.palette
         if palette is not None and load_palette(palette).colours != self.palette.colours:
-            raise UserError(f"--palette {shown(palette)} has other colours than the classes of {called}: leave it out")
-        self.name, self.sha256 = folder.resolve().name, sha256_of(file)
+            raise UserError(
+                f"--palette {format_path(palette)} has other colours than the classes of {called}: leave it out"
+            )
+        self.name, self.sha256 = folder.resolve().name, hash_file(file)
         self.described: dict[str, Any] = {
             "kind": "run of segmenter",
             "network": f"{options.network.generator}, ngf {options.network.ngf}",
@@ -216,7 +221,7 @@ class OnnxSegmenter:
     """A network from photos (N, 3, h, w) to logits (N, K, h', w') or classes (N, h', w'), its first output."""
 
     def __init__(self, file: Path, palette: str | None, inputs: Inputs):
-        self._called, self._inputs = f"--segmenter {shown(file)}", inputs
+        self._called, self._inputs = f"--segmenter {format_path(file)}", inputs
         if palette is None:
             raise UserError(f"{self._called} does not tell what its classes are: add --palette")
         self._session = _session(file, self._called)
@@ -228,7 +233,7 @@ class OnnxSegmenter:
             raise UserError(f"{self._called} takes {found or 'nothing'}; one tensor (1, 3, h, w) of floats is needed")
         self._input, self._dtype = given[0].name, _DTYPES[given[0].type]
         self._sides = [side if isinstance(side, int) else None for side in shape[2:]]
-        self.name, self.sha256 = file.name, sha256_of(file)
+        self.name, self.sha256 = file.name, hash_file(file)
         known = load_palette(palette)
         count = self._count(len(known.names))
         unknown = (name for name in known.names[count:] if name not in known.ignored)

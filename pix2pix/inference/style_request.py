@@ -12,21 +12,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pix2pix.config.test import check_used
+from pix2pix.config.test import check_applicable
 from pix2pix.config.types import did_you_mean
-from pix2pix.data.arrays import Array, convert_channels, fitted, kept, resize
-from pix2pix.data.codec import as_rgb, read_rgb_array, rgb_tensor
-from pix2pix.data.color import keep_colours, match_colours
+from pix2pix.data.arrays import Array, convert_channels, fit_size, resize, to_storage_dtype
+from pix2pix.data.codec import read_rgb_array, rgb_to_tensor, to_rgb_array
+from pix2pix.data.color import keep_colors, match_colors
 from pix2pix.data.limits import MAX_PIXELS
 from pix2pix.data.pillow import from_pil
-from pix2pix.errors import ImageError, UserError, shown
+from pix2pix.errors import ImageError, UserError, format_path
 from pix2pix.methods.base import Styles
 from pix2pix.networks.canvas import Canvas
 
 Picture: TypeAlias = Image.Image | npt.NDArray[Any] | Tensor | str | Path
 
 
-def style_picture(picture: Picture, longest: int) -> Tensor:
+def load_style(picture: Picture, longest: int) -> Tensor:
     """Return a style picture as (1, 3, H, W) in [-1, 1], its longer side as wished.
 
     An array is (H, W) or (H, W, C) of 8 or 16 bits, or floats from 0 to 1; a tensor ([1,] C, H, W) is in [-1, 1].
@@ -35,10 +35,10 @@ def style_picture(picture: Picture, longest: int) -> Tensor:
         UserError: it cannot be used.
     """
     array = _array(picture, "style", images_of=(-1.0, 1.0))
-    return rgb_tensor(resize(array, fitted(array.shape[:2], longest)))[None]
+    return rgb_to_tensor(resize(array, fit_size(array.shape[:2], longest)))[None]
 
 
-def mask(picture: Picture, size: tuple[int, int]) -> Tensor:
+def load_mask(picture: Picture, size: tuple[int, int]) -> Tensor:
     """Return a mask as (1, 1, H, W) in [0, 1]: an array as of a style picture, or bool; a tensor is in [0, 1].
 
     Raises:
@@ -51,7 +51,7 @@ def mask(picture: Picture, size: tuple[int, int]) -> Tensor:
             f"masks: {_called(picture)} is {height}x{width} and the content {content_height}x{content_width}; "
             "both need one size"
         )
-    grey = (rgb_tensor(convert_channels(array, 1))[None] + 1) / 2
+    grey = (rgb_to_tensor(convert_channels(array, 1))[None] + 1) / 2
     if not grey.any():
         raise UserError(f"masks: {_called(picture)} is black everywhere; white is where its style is painted")
     return grey
@@ -79,7 +79,7 @@ def _array(picture: Picture, role: str, images_of: tuple[float, float], max_pixe
             "tensor ([1,] C, H, W) is needed"
         )
     try:
-        return as_rgb(kept(array))
+        return to_rgb_array(to_storage_dtype(array))
     except ImageError as error:
         raise UserError(f"{role}: {error}") from error
 
@@ -90,24 +90,24 @@ def _is_picture(tensor: Tensor) -> bool:
 
 
 def _called(picture: Picture) -> str:
-    return shown(picture) if isinstance(picture, str | Path) else "one of them"
+    return format_path(picture) if isinstance(picture, str | Path) else "one of them"
 
 
-KeepColours = Literal["none", "luminance", "coral"]
+KeepColors = Literal["none", "luminance", "coral"]
 STYLE_SIZE = 512  # Huang and Belongie's, at test time too
 _LONGEST = 65535  # pixels of a style picture, as of the option
 _ROWS = 256  # whose colours are kept at a time
 
 
 @dataclass(frozen=True)
-class Manner:
+class StyleRequest:
     """What `LoadedTranslator.translate` takes beside the image, under the same names."""
 
     style: Any = None
     style_weights: Sequence[float] | None = None
     masks: Sequence[Picture] | None = None
     alpha: float | None = None
-    keep_colours: KeepColours = "none"
+    keep_colours: KeepColors = "none"
     style_size: int | None = None
 
     @property
@@ -136,8 +136,8 @@ class Manner:
         return list(masks) if is_several else [masks]
 
 
-def styles_of(
-    manner: Manner, model: str, names: Sequence[str], size: tuple[int, int], content: Callable[[], Tensor]
+def resolve_styles(
+    manner: StyleRequest, model: str, names: Sequence[str], size: tuple[int, int], content: Callable[[], Tensor]
 ) -> Styles | None:
     """Return what a method is told to paint a content of this height and width; None: it is told nothing.
 
@@ -146,7 +146,7 @@ def styles_of(
     Raises:
         UserError: the method has no use for something, or needs more; numbers or sizes do not fit each other.
     """
-    check_used(model, manner.given, prefix="")
+    check_applicable(model, manner.given, prefix="")
     _check_colours(manner.keep_colours, model)
     if model not in ("conditional", "adain"):
         return None
@@ -159,15 +159,15 @@ def styles_of(
         raise UserError(f"alpha: got {alpha!r}; a number from 0 to 1 is needed")
     told = Styles(weights=weights, masks=_masks(manner, model, size), alpha=float(alpha))
     if model == "conditional":
-        return told._replace(numbers=[style_number(style, names) for style in manner.chosen])
-    pictures = [style_picture(each, _style_size(manner.style_size)) for each in manner.chosen]
+        return told._replace(numbers=[find_style_number(style, names) for style in manner.chosen])
+    pictures = [load_style(each, _style_size(manner.style_size)) for each in manner.chosen]
     if manner.keep_colours == "coral":
         colours = content().cpu()
-        pictures = [match_colours(picture, colours).clamp(-1, 1) for picture in pictures]
+        pictures = [match_colors(picture, colours).clamp(-1, 1) for picture in pictures]
     return told._replace(pictures=pictures)
 
 
-def style_number(style: object, names: Sequence[str]) -> int:
+def find_style_number(style: object, names: Sequence[str]) -> int:
     """Return the place, from 0, of a style that is told by its name or its number from 1.
 
     Raises:
@@ -198,7 +198,7 @@ def _weights(weights: Sequence[float] | None, styles: int) -> Sequence[float] | 
     return numbers
 
 
-def _masks(manner: Manner, model: str, size: tuple[int, int]) -> list[Tensor]:
+def _masks(manner: StyleRequest, model: str, size: tuple[int, int]) -> list[Tensor]:
     """Read the masks of a content of this height and width.
 
     Raises:
@@ -208,7 +208,7 @@ def _masks(manner: Manner, model: str, size: tuple[int, int]) -> list[Tensor]:
         return []
     if len(manner.regions) != len(manner.chosen):
         raise UserError(_unequal("masks", len(manner.regions), len(manner.chosen)))
-    masks = [mask(each, size) for each in manner.regions]
+    masks = [load_mask(each, size) for each in manner.regions]
     if model == "conditional" and len(masks) == 1:
         raise UserError("masks: a run of conditional paints all of the content, so one style needs none; leave it out")
     if model == "adain" and manner.style_weights is not None:
@@ -237,7 +237,7 @@ def _check_colours(wished: str, model: str) -> None:
         )
 
 
-class KeptColours:
+class ColorPreservingCanvas:
     """A canvas whose translation gets the colours of its source: its lightness alone is painted."""
 
     def __init__(self, canvas: Canvas):
@@ -268,4 +268,4 @@ class KeptColours:
             band = slice(top, min(top + _ROWS, rows.stop))
             painted = image[..., band.start - rows.start : band.stop - rows.start, :]
             source = self.canvas.read(band, columns).to(painted.device)
-            self.canvas.write(band, columns, keep_colours(painted.to(torch.float32), source))
+            self.canvas.write(band, columns, keep_colors(painted.to(torch.float32), source))

@@ -11,22 +11,22 @@ from PIL import Image
 from torch import Tensor
 
 from pix2pix import checkpoint
-from pix2pix.config.base import leaves
-from pix2pix.config.parse import Trained, TrainedOnPhotos, stored_options
+from pix2pix.config.base import list_options
+from pix2pix.config.parse import PhotoTrainingOptions, TrainingOptions, load_stored_options
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.segmenter import SegmenterOptions
 from pix2pix.config.style import JohnsonOptions
-from pix2pix.config.test import check_used
-from pix2pix.config.types import speedups
+from pix2pix.config.test import check_applicable
+from pix2pix.config.types import parse_speedups
 from pix2pix.data.arrays import Array, to_array
-from pix2pix.data.codec import Codec, as_rgb, rgb_encoding, rgb_tensor
+from pix2pix.data.codec import PairCodec, rgb_codec, rgb_to_tensor, to_rgb_array
 from pix2pix.data.pillow import from_pil, to_pil
 from pix2pix.errors import UserError
-from pix2pix.inference.style_request import KeepColours, KeptColours, Manner, Picture, styles_of
+from pix2pix.inference.style_request import ColorPreservingCanvas, KeepColors, Picture, StyleRequest, resolve_styles
 from pix2pix.methods import METHODS
-from pix2pix.methods.base import Method, codec_of
-from pix2pix.networks.canvas import ArrayCanvas, Canvas, Maker, Pixels, TensorCanvas
-from pix2pix.networks.norm import fold_norms, switched
+from pix2pix.methods.base import Method, load_codec
+from pix2pix.networks.canvas import ArrayCanvas, Canvas, ImageReader, TensorCanvas, WriterFactory
+from pix2pix.networks.norm import eval_mode, fold_norms
 from pix2pix.runtime.device import Precision, Runtime
 
 AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
@@ -35,21 +35,21 @@ AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
 class LoadedTranslator:
     """A trained translator: its weights, the options of its training, and what the checkpoint says of it."""
 
-    def __init__(self, content: dict[str, Any], options: Trained, runtime: Runtime):
+    def __init__(self, content: dict[str, Any], options: TrainingOptions, runtime: Runtime):
         self.options = options
         self.step: int = content["step"]
         self.description: dict[str, Any] = content["description"]
-        self.is_stylising = isinstance(options, TrainedOnPhotos)
-        photo = rgb_encoding("uint8")
-        self.codec = Codec(photo, photo) if self.is_stylising else codec_of(self.description)
+        self.is_stylising = isinstance(options, PhotoTrainingOptions)
+        photo = rgb_codec("uint8")
+        self.codec = PairCodec(photo, photo) if self.is_stylising else load_codec(self.description)
         method: Any = METHODS[options.model]
-        self.method: Method[Any] = method.restored(options, self.description, runtime)
+        self.method: Method[Any] = method.restore(options, self.description, runtime)
         self._device = runtime.device
         averaged = {"G": content["ema"]} if content["ema"] else {}
         for name, network in self.method.networks.items():
-            checkpoint.restore(network, averaged.get(name) or content["networks"][name], name)
+            checkpoint.load_weights(network, averaged.get(name) or content["networks"][name], name)
         statistics = _statistics(options)
-        with switched(self.method.generator, statistics=statistics, dropout=False):
+        with eval_mode(self.method.generator, statistics=statistics, dropout=False):
             pass  # statistics that the network does not keep are refused here, not at the first image
         if statistics == "running" and "fold" in runtime.fast:
             fold_norms(self.method.generator)
@@ -67,7 +67,7 @@ class LoadedTranslator:
         style_weights: Sequence[float] | None = None,
         masks: Sequence[Picture] | None = None,
         alpha: float | None = None,
-        keep_colours: KeepColours = "none",
+        keep_colours: KeepColors = "none",
         style_size: int | None = None,
         name: str = "",
         sample: int = 0,
@@ -89,13 +89,13 @@ class LoadedTranslator:
             UserError: the image has another number of channels or dimensions, another depth, or no pixels; or the
                 method has no use for one of the others, or needs it.
         """
-        manner = Manner(style, style_weights, masks, alpha, keep_colours, style_size)
+        manner = StyleRequest(style, style_weights, masks, alpha, keep_colours, style_size)
         if isinstance(image, Image.Image):
             if image.width * image.height == 0:
                 raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
             array = self.accept(from_pil(image))
             if self.is_stylising and array.dtype != np.uint8:
-                array = to_array(rgb_tensor(array))
+                array = to_array(rgb_to_tensor(array))
             return to_pil(self._translate_array(array, manner, name, sample))
         if isinstance(image, np.ndarray):
             return self._translate_array(self._checked_array(image), manner, name, sample)
@@ -117,21 +117,21 @@ class LoadedTranslator:
         Raises:
             UserError: that cannot be done, or its depth is another.
         """
-        return as_rgb(array) if self.is_stylising else self.codec.source.accept(array)
+        return to_rgb_array(array) if self.is_stylising else self.codec.source.accept(array)
 
-    def codec_for(self, array: Array) -> Codec:
+    def codec_for(self, array: Array) -> PairCodec:
         """Return how arrays of this dtype become tensors, and translations of them arrays."""
         if not self.is_stylising:
             return self.codec
-        encoding = rgb_encoding(array.dtype.name)
-        return Codec(encoding, encoding)
+        encoding = rgb_codec(array.dtype.name)
+        return PairCodec(encoding, encoding)
 
     def translate_pixels(
         self,
-        source: Pixels,
-        make: Maker,
+        source: ImageReader,
+        make: WriterFactory,
         *,
-        manner: Manner = Manner(),  # noqa: B008 (it is frozen)
+        manner: StyleRequest = StyleRequest(),  # noqa: B008 (it is frozen)
         name: str = "",
         sample: int = 0,
     ) -> None:
@@ -151,7 +151,7 @@ class LoadedTranslator:
             raise UserError(f"{asked}: the content is too large to be in memory as a whole; make it smaller")
         self._paint(canvas, manner, name, sample)
 
-    def _translate_array(self, array: Array, manner: Manner, name: str, sample: int) -> Array:
+    def _translate_array(self, array: Array, manner: StyleRequest, name: str, sample: int) -> Array:
         made: list[Array] = []
 
         def make(shape: tuple[int, int, int], dtype: str) -> Array:
@@ -161,22 +161,24 @@ class LoadedTranslator:
         self.translate_pixels(array, make, manner=manner, name=name, sample=sample)
         return made[0]
 
-    def _translate_tensor(self, batch: Tensor, manner: Manner, name: str, sample: int) -> Tensor:
+    def _translate_tensor(self, batch: Tensor, manner: StyleRequest, name: str, sample: int) -> Tensor:
         canvas = TensorCanvas(batch.to(self._device), self.codec.target.nc)
         with torch.inference_mode():
             self._paint(canvas, manner, name, sample)
         return canvas.output
 
-    def _paint(self, canvas: Canvas, manner: Manner, name: str, sample: int) -> None:
+    def _paint(self, canvas: Canvas, manner: StyleRequest, name: str, sample: int) -> None:
         """Let the method translate a canvas in this manner."""
         rows, columns = (slice(0, side) for side in canvas.size)
-        styles = styles_of(manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns))
-        kept = KeptColours(canvas) if manner.keep_colours == "luminance" else canvas
+        styles = resolve_styles(
+            manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)
+        )
+        kept = ColorPreservingCanvas(canvas) if manner.keep_colours == "luminance" else canvas
         self.method.translate_canvas(kept, styles=styles, name=name, sample=sample)
 
     def _checked_array(self, array: Array) -> Array:
         if self.is_stylising and array.ndim in (2, 3) and array.size > 0:
-            return as_rgb(array if array.ndim == 3 else array[..., np.newaxis])
+            return to_rgb_array(array if array.ndim == 3 else array[..., np.newaxis])
         source = self.codec.source
         if array.dtype != source.dtype or array.ndim != 3 or array.shape[2] != source.channels or array.size == 0:
             raise UserError(
@@ -198,7 +200,7 @@ class LoadedTranslator:
         return batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch[:, :3]
 
 
-def _statistics(options: Trained) -> Any:
+def _statistics(options: TrainingOptions) -> Any:
     """By what the norms of a generator normalise when it translates."""
     if isinstance(options, Pix2PixOptions):
         return options.test.statistics
@@ -231,19 +233,19 @@ def load(
         CheckpointError: there is no such run or checkpoint, or it is damaged.
         OptionError: one of the other arguments is not allowed, or the method has no use for it.
     """
-    content = checkpoint.read(checkpoint.resolve(Path(run), str(epoch)))
-    options = stored_options(content["options"])
+    content = checkpoint.load_file(checkpoint.resolve(Path(run), str(epoch)))
+    options = load_stored_options(content["options"])
     of_run = {"device": device, "precision": precision, "fast": fast, "compile": compile, "seed": seed}
     asked = of_run | {"statistics": statistics, "dropout": dropout, "tile": tile}
     given = {
-        name: leaves(Pix2PixOptions)[name].check(value, f"load: {name}")
+        name: list_options(Pix2PixOptions)[name].check(value, f"load: {name}")
         for name, value in asked.items()
         if value is not None
     }
-    check_used(options.model, [name for name in ("statistics", "dropout", "seed") if name in given])
+    check_applicable(options.model, [name for name in ("statistics", "dropout", "seed") if name in given])
     of_test = {name: value for name, value in given.items() if name not in of_run}
     test = options.test.model_copy(update=of_test)
     here = options.run.model_copy(update={name: value for name, value in given.items() if name in of_run})
     options = options.model_copy(update={"test": test, "run": here})
-    runtime = Runtime(here.device, here.precision, speedups(here.fast), compiled=here.compile)
+    runtime = Runtime(here.device, here.precision, parse_speedups(here.fast), compiled=here.compile)
     return LoadedTranslator(content, options, runtime)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from pix2pix.losses.precision import widened
+from pix2pix.losses.precision import to_float32
 
 AdversarialMode = Literal["vanilla", "lsgan", "hinge"]
 
@@ -18,7 +18,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, mode: Adversari
 
     Source: pix2pix, section 3.3: the objective is divided by 2 while optimising D.
     """
-    real, fake = widened(real_logits), widened(fake_logits)
+    real, fake = to_float32(real_logits), to_float32(fake_logits)
     if mode == "vanilla":  # cross-entropy with logits: -log sigmoid(x) = softplus(-x)
         return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
     if mode == "lsgan":
@@ -28,7 +28,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, mode: Adversari
 
 def generator_loss(fake_logits: Tensor, mode: AdversarialMode) -> Tensor:
     """Loss of G, which wants the logits of its outputs high."""
-    fake = widened(fake_logits)
+    fake = to_float32(fake_logits)
     if mode == "vanilla":
         return F.softplus(-fake).mean()
     if mode == "lsgan":

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from pix2pix.losses.precision import widened
+from pix2pix.losses.precision import to_float32
 
 
 def feature_reconstruction(features: Tensor, target: Tensor) -> Tensor:
@@ -10,4 +10,4 @@ def feature_reconstruction(features: Tensor, target: Tensor) -> Tensor:
 
     Source: Johnson et al., equation 2. Gatys et al., equation 1, have half the sum, C H W / 2 times this for an image.
     """
-    return (widened(features) - widened(target)).square().mean()
+    return (to_float32(features) - to_float32(target)).square().mean()

@@ -3,17 +3,17 @@
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from pix2pix.losses.precision import full_precision, widened
+from pix2pix.losses.precision import full_precision, to_float32
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of two tensors of one shape. Source: pix2pix, equation 3."""
-    return (widened(output) - widened(target)).abs().mean()
+    return (to_float32(output) - to_float32(target)).abs().mean()
 
 
 def l2(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference of two tensors of one shape."""
-    return (widened(output) - widened(target)).square().mean()
+    return (to_float32(output) - to_float32(target)).square().mean()
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def total_variation(image: Tensor) -> Tensor:
 
     Source: Johnson et al. 2016, section 3.2, and Mahendran and Vedaldi 2015 with beta = 2: there a sum.
     """
-    x = widened(image)
+    x = to_float32(image)
     across, down = x.diff(dim=-1).square(), x.diff(dim=-2).square()
     return across.sum() / max(across.numel(), 1) + down.sum() / max(down.numel(), 1)
 

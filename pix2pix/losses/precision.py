@@ -11,7 +11,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def widened(x: Tensor) -> Tensor:
+def to_float32(x: Tensor) -> Tensor:
     """Return half-precision tensors as float32 and wider ones as they are (float64 stays, for gradient checks)."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
@@ -26,7 +26,7 @@ def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
     def wide(*args: P.args, **kwargs: P.kwargs) -> R:
         first = args[0]
         assert isinstance(first, Tensor)
-        tensors = (widened(arg) if isinstance(arg, Tensor) else arg for arg in args)
+        tensors = (to_float32(arg) if isinstance(arg, Tensor) else arg for arg in args)
         with torch.autocast(first.device.type, enabled=False):
             return loss(*tensors, **kwargs)  # type: ignore[arg-type]
 

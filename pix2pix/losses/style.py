@@ -45,7 +45,7 @@ class StyleLoss(NamedTuple):
     distance: Callable[[Tensor, Statistics, Tensor | None], Tensor]
 
 
-def flat(features: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def flatten_positions(features: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Return features as (N, C, M) and the weights (N or 1, 1, M) of the positions, which sum to 1, or None."""
     if mask is None:
         return features.flatten(2), None
@@ -54,7 +54,7 @@ def flat(features: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
     return features.flatten(2), weights / total.clamp(min=torch.finfo(features.dtype).tiny)
 
 
-def mean(x: Tensor, weights: Tensor | None) -> Tensor:
+def weighted_mean(x: Tensor, weights: Tensor | None) -> Tensor:
     """Return the means (N, C, 1) of x (N, C, M)."""
     return x.mean(dim=-1, keepdim=True) if weights is None else (x * weights).sum(dim=-1, keepdim=True)
 
@@ -75,22 +75,22 @@ def gram(features: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Source: Gatys et al. 2016, equation 3, there not divided by M.
     """
-    return second_moments(*flat(features, mask))
+    return second_moments(*flatten_positions(features, mask))
 
 
 @full_precision
 def covariance(features: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return the covariance (N, C, C) of the channels, divided by the number of positions."""
-    x, weights = flat(features, mask)
-    return second_moments(x - mean(x, weights), weights)
+    x, weights = flatten_positions(features, mask)
+    return second_moments(x - weighted_mean(x, weights), weights)
 
 
 @full_precision
 def mean_std(features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return each channel's mean and standard deviation, sqrt(variance + 1e-6), as (N, C, 1)."""
-    x, weights = flat(features, mask)
-    centre = mean(x, weights)
-    return centre, (mean((x - centre).square(), weights) + _EPS).sqrt()
+    x, weights = flatten_positions(features, mask)
+    centre = weighted_mean(x, weights)
+    return centre, (weighted_mean((x - centre).square(), weights) + _EPS).sqrt()
 
 
 def _gram_statistics(features: Tensor, mask: Tensor | None) -> Statistics:
@@ -127,7 +127,7 @@ _CONSTANT = 1.0  # without it, the polynomial kernel's loss is Gram's, 4 times o
 
 @full_precision
 def _means(features: Tensor, mask: Tensor | None) -> Statistics:
-    return (mean(*flat(features, mask)),)
+    return (weighted_mean(*flatten_positions(features, mask)),)
 
 
 def _linear(features: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
@@ -154,8 +154,8 @@ def _spectrum(features: Tensor, mask: Tensor | None) -> Statistics:
     The bandwidth is the root of the mean squared distance of two of the style's positions, which is twice the sum of
     the channels' variances.
     """
-    x, weights = flat(features, mask)
-    variances = mean((x - mean(x, weights)).square(), weights)
+    x, weights = flatten_positions(features, mask)
+    variances = weighted_mean((x - weighted_mean(x, weights)).square(), weights)
     bandwidth = (2 * variances.sum(dim=1, keepdim=True)).clamp(min=torch.finfo(x.dtype).eps).sqrt()
     frequencies = _frequencies(x.shape[1], x.dtype, x.device)
     return bandwidth, frequencies, _waves(x, weights, bandwidth, frequencies)
@@ -177,13 +177,13 @@ def _rbf(features: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
     Source: Rahimi and Recht, *Random Features for Large-Scale Kernel Machines*, 2007, section 3.
     """
     bandwidth, frequencies, waves = style
-    difference = _waves(*flat(features, mask), bandwidth, frequencies) - waves
+    difference = _waves(*flatten_positions(features, mask), bandwidth, frequencies) - waves
     return 2 * difference.square().mean()  # the mean of cos^2 + sin^2 over frequencies
 
 
 def _waves(x: Tensor, weights: Tensor | None, bandwidth: Tensor, frequencies: Tensor) -> Tensor:
     phase = (frequencies / bandwidth) @ x
-    return torch.cat([mean(phase.cos(), weights), mean(phase.sin(), weights)], dim=1)
+    return torch.cat([weighted_mean(phase.cos(), weights), weighted_mean(phase.sin(), weights)], dim=1)
 
 
 MMD = {
@@ -204,8 +204,8 @@ def _sorted_values(features: Tensor, mask: Tensor | None) -> Statistics:
 @full_precision
 def _histogram_distance(features: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
     """Mean over channels and positions of the squared distance to the matched value, to which no gradient flows."""
-    x, weights = flat(features, mask)
-    return mean((x - _matched(x.detach(), style, mask)).square(), weights).mean()
+    x, weights = flatten_positions(features, mask)
+    return weighted_mean((x - _matched(x.detach(), style, mask)).square(), weights).mean()
 
 
 @torch.no_grad()
@@ -245,8 +245,8 @@ HISTOGRAM = StyleLoss(_sorted_values, _histogram_distance)
 
 
 _SIDE = 3
-PRODUCTS = 2**22  # of an image's positions with the style's that are held at a time: what a cache may hold
-ROWS = 6  # of the image's patches that are compared at a time, at least: each time, two more rows are computed
+MAX_PRODUCTS = 2**22  # of an image's positions with the style's that are held at a time: what a cache may hold
+MIN_ROWS = 6  # of the image's patches that are compared at a time, at least: each time, two more rows are computed
 
 
 @full_precision
@@ -283,7 +283,7 @@ def _to_most_similar(features: Tensor, style: Tensor, allowed: Tensor, weights: 
     that to their mean and, without gradient, their variance: so no patch need be kept for the way back.
     """
     with torch.no_grad():
-        chosen = most_similar(features, style, allowed).reshape(weights.shape)
+        chosen = find_most_similar(features, style, allowed).reshape(weights.shape)
         wanted, total, variance = _votes(style.movedim(0, -1).contiguous(), chosen, weights)
     differences = (features.movedim(0, -1) - wanted).square().mean(dim=-1)
     return ((differences * total).sum() + variance) / _SIDE**2
@@ -312,7 +312,7 @@ def _votes(style: Tensor, chosen: Tensor, weights: Tensor) -> tuple[Tensor, Tens
     return mean, total, variance
 
 
-def most_similar(x: Tensor, style: Tensor, allowed: Tensor) -> Tensor:
+def find_most_similar(x: Tensor, style: Tensor, allowed: Tensor) -> Tensor:
     """Return for each patch of x (C, H, W) the index of the allowed patch of the style with the highest correlation.
 
     Correlation is the cosine of two patches. Their scalar product is a sum over 9 shifts of the products of positions,
@@ -322,7 +322,7 @@ def most_similar(x: Tensor, style: Tensor, allowed: Tensor) -> Tensor:
     lengths = F.avg_pool2d(style.square().sum(dim=0)[None], _SIDE, stride=1).flatten()
     scale = lengths.clamp(min=torch.finfo(x.dtype).tiny).rsqrt()
     barred = torch.zeros_like(scale).masked_fill(~allowed.flatten(), -torch.inf)
-    rows = max(PRODUCTS // (width * style_height * style_width) + 1 - _SIDE, ROWS)
+    rows = max(MAX_PRODUCTS // (width * style_height * style_width) + 1 - _SIDE, MIN_ROWS)
     chosen = []
     for top in range(0, height + 1 - _SIDE, rows):
         band = x[:, top : top + rows + _SIDE - 1]
@@ -364,6 +364,6 @@ STYLE_LOSSES = {
 }
 
 
-def style_loss(name: str, kernel: str = "polynomial") -> StyleLoss:
+def get_style_loss(name: str, kernel: str = "polynomial") -> StyleLoss:
     """Return the loss of that name; the kernel is that of mmd."""
     return MMD[kernel] if name == "mmd" else STYLE_LOSSES[name]

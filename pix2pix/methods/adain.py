@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pix2pix.config.style import AdainOptions
-from pix2pix.data.arrays import of_height, reflect_to_multiple
-from pix2pix.data.batch import ContentStyle
+from pix2pix.data.arrays import pad_to_multiple, resize_to_height
+from pix2pix.data.batch import ContentStyleBatch
 from pix2pix.errors import UserError
-from pix2pix.losses.precision import widened
-from pix2pix.methods.base import Report, Scalars, Styles, paint_regions
-from pix2pix.methods.feature_loss import Objective, Style, first_pictures, general_units
-from pix2pix.methods.perceptual_loss import weighted
+from pix2pix.losses.precision import to_float32
+from pix2pix.methods.base import Scalars, Styles, ValidationReport, translate_regions
+from pix2pix.methods.feature_loss import FeatureLoss, StyleTarget, load_first_images, measure_general_units
+from pix2pix.methods.perceptual_loss import sum_weighted_losses
 from pix2pix.networks.adain_net import Decoder, Encoder
 from pix2pix.networks.canvas import Canvas, TensorCanvas
-from pix2pix.networks.init import initialise
+from pix2pix.networks.init import initialize_weights
 from pix2pix.networks.norm import AdaIN, adain_regions, channel_statistics
-from pix2pix.networks.tiled import translate as translate_canvas
+from pix2pix.networks.tiled import translate_tiled as translate_canvas
 from pix2pix.runtime.device import Runtime
 
 _DEEPEST = "relu4_1"
@@ -52,7 +52,7 @@ class Adain:
         self.description: dict[str, Any] = dict(description or {})
         decoder, encoder = Decoder(), Encoder()
         if training:
-            self.objective = Objective(options.features, runtime, options.run.seed)
+            self.objective = FeatureLoss(options.features, runtime, options.run.seed)
             crop = options.data.crop_size
             self.objective.check_crop(crop)
             self.description |= {"method": "adain", "features": self.objective.description}
@@ -62,7 +62,7 @@ class Adain:
                 for units in self.description["units"]
             )
             encoder = Encoder.of(self.objective.extractor)
-            initialise(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))
+            initialize_weights(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))
         self.multiple: int = encoder.multiple
         self.encoder = runtime.prepare(encoder, trained=not training)
         self.generator = runtime.prepare(decoder, trained=not training)
@@ -71,10 +71,10 @@ class Adain:
         if training:
             train = options.train
             self.optimizers["G"] = runtime.adam(decoder, train.lr, (train.beta1, train.beta2))
-            self._step = runtime.recorded(self._update)
+            self._step = runtime.record(self._update)
 
     @classmethod
-    def restored(cls, options: AdainOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+    def restore(cls, options: AdainOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
         return cls(options, runtime, description, training=False)
 
@@ -84,12 +84,12 @@ class Adain:
         Generated pictures are too much alike to say how far paintings are from photographs.
         """
         crop = self.options.data.crop_size
-        units = general_units(self.objective, crop, first_pictures(self.options.data.styles, crop))
+        units = measure_general_units(self.objective, crop, load_first_images(self.options.data.styles, crop))
         return [{layer: unit.item() for layer, unit in each.items()} for each in units]
 
-    def training_step(self, batch: ContentStyle) -> Scalars:
+    def training_step(self, batch: ContentStyleBatch) -> Scalars:
         """Update g on one batch."""
-        return self._step(self.runtime.place(batch.content), self.runtime.place(batch.style))
+        return self._step(self.runtime.to_device(batch.content), self.runtime.to_device(batch.style))
 
     def _update(self, content: Tensor, style: Tensor) -> Scalars:
         """Update g; it never waits for the device, so that it can be recorded."""
@@ -102,28 +102,28 @@ class Adain:
         return scalars
 
     @torch.no_grad()
-    def validation_step(self, batch: ContentStyle) -> Report:
+    def validation_step(self, batch: ContentStyleBatch) -> ValidationReport:
         """Paint a photograph in a style as test time does, and tell its losses."""
-        content, style = self.runtime.place(batch.content), self.runtime.place(batch.style)
+        content, style = self.runtime.to_device(batch.content), self.runtime.to_device(batch.style)
         output = self.translate(content, styles=Styles([style]))
         loss, parts = self._loss(output, *self._aims(content, style))
         scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
-        row = [content, output, of_height(style, content.shape[-2])]
-        return Report(scalars, {"val/content | output | style": row})
+        row = [content, output, resize_to_height(style, content.shape[-2])]
+        return ValidationReport(scalars, {"val/content | output | style": row})
 
     @torch.no_grad()
-    def _aims(self, content: Tensor, style: Tensor) -> tuple[Tensor, Style]:
+    def _aims(self, content: Tensor, style: Tensor) -> tuple[Tensor, StyleTarget]:
         """Return t of contents and styles (N, 3, H, W), and what the style loss compares with."""
         of_style = self.objective.features(style)
         t: Tensor = AdaIN(*channel_statistics(of_style[_DEEPEST]))(self.objective.features(content)[_DEEPEST])
-        return t, Style(self.objective.statistics(of_style), self.style_units)
+        return t, StyleTarget(self.objective.statistics(of_style), self.style_units)
 
-    def _loss(self, output: Tensor, t: Tensor, aim: Style) -> tuple[Tensor, Scalars]:
+    def _loss(self, output: Tensor, t: Tensor, aim: StyleTarget) -> tuple[Tensor, Scalars]:
         """Return L_c + lambda L_s of what g made (N, 3, H, W), and its parts."""
-        features = self.objective.features(widened(output))
+        features = self.objective.features(to_float32(output))
         content_loss = self.objective.content_loss(features, {_DEEPEST: t}, self.content_units)
         style_loss = self.objective.style_loss(features, [aim])
-        return weighted(self.options, content_loss, style_loss, output)
+        return sum_weighted_losses(self.options, content_loss, style_loss, output)
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
@@ -148,7 +148,7 @@ class Adain:
             means, stds = self._statistics(styles)
             if styles.masks:
                 paint = partial(self._by_region, means=means, stds=stds, alpha=styles.alpha)
-                paint_regions(paint, canvas, styles, self.multiple, self.runtime)
+                translate_regions(paint, canvas, styles, self.multiple, self.runtime)
                 return
             shares = torch.tensor(styles.shares(), device=device)
             blend = AdaIN(shares[None] @ means, shares[None] @ stds, styles.alpha)
@@ -168,7 +168,7 @@ class Adain:
         return torch.cat([mean for mean, _ in found]), torch.cat([std for _, std in found])
 
     def _seen(self, picture: Tensor) -> Tensor:
-        return reflect_to_multiple(self.runtime.place(picture), self.multiple)[0]
+        return pad_to_multiple(self.runtime.to_device(picture), self.multiple)[0]
 
     def _by_region(self, image: Tensor, masks: Tensor, *, means: Tensor, stds: Tensor, alpha: float) -> Tensor:
         features = self.encoder(image)

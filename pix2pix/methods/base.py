@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pix2pix.data.arrays import reflect_to_multiple
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.arrays import pad_to_multiple
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.errors import UserError
 from pix2pix.networks.canvas import Canvas
 from pix2pix.runtime.device import Runtime
@@ -18,7 +18,7 @@ Scalars = dict[str, Tensor]  # detached scalars by their TensorBoard name, for e
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
 
 
-class Report(NamedTuple):
+class ValidationReport(NamedTuple):
     """What validating a batch gives, by TensorBoard names: measures, and images (N, C, H, W) in [-1, 1] in a row."""
 
     scalars: Scalars
@@ -47,7 +47,7 @@ class Styles(NamedTuple):
         return [part / sum(parts) for part in parts]
 
 
-def refuse_styles(method: str, styles: Styles | None) -> None:
+def check_no_styles(method: str, styles: Styles | None) -> None:
     """Refuse styles for a translator that has none to choose from.
 
     Raises:
@@ -57,11 +57,11 @@ def refuse_styles(method: str, styles: Styles | None) -> None:
         raise UserError(f"{method} translates in the one way that it was trained for: leave the style out")
 
 
-def codec_of(description: Mapping[str, Any]) -> Codec:
+def load_codec(description: Mapping[str, Any]) -> PairCodec:
     """How the images of a run become tensors; the first checkpoints did not say, and knew 8-bit photos alone."""
     if "source" not in description:
-        return Codec(Encoding("photo", description["input_nc"]), Encoding("photo", description["output_nc"]))
-    return Codec(Encoding.from_dict(description["source"]), Encoding.from_dict(description["target"]))
+        return PairCodec(ImageCodec("photo", description["input_nc"]), ImageCodec("photo", description["output_nc"]))
+    return PairCodec(ImageCodec.from_dict(description["source"]), ImageCodec.from_dict(description["target"]))
 
 
 class Translator(Protocol):
@@ -87,7 +87,7 @@ class Method(Translator, Protocol[Batch_contra]):
     description: dict[str, Any]  # plain facts that building it again needs, kept in the checkpoint
 
     @classmethod
-    def restored(cls, options: Any, description: Mapping[str, Any], runtime: Any) -> Self:
+    def restore(cls, options: Any, description: Mapping[str, Any], runtime: Any) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
         ...
 
@@ -95,7 +95,7 @@ class Method(Translator, Protocol[Batch_contra]):
         """Make one update from a batch: forward, backward, optimisers."""
         ...
 
-    def validation_step(self, batch: Batch_contra) -> Report:
+    def validation_step(self, batch: Batch_contra) -> ValidationReport:
         """Translate a batch as test time would, and compare."""
         ...
 
@@ -104,7 +104,7 @@ class Method(Translator, Protocol[Batch_contra]):
         ...
 
 
-def paint_regions(
+def translate_regions(
     paint: Callable[[Tensor, Tensor], Tensor], canvas: Canvas, styles: Styles, multiple: int, runtime: Runtime
 ) -> None:
     """Let `paint` make a painting of images (N, 3, H, W) and masks (K, 1, H, W), both mirrored to a multiple.
@@ -123,6 +123,6 @@ def paint_regions(
             )
     masks = torch.cat([mask.to(runtime.device) for mask in styles.masks])
     everything = slice(0, height), slice(0, width)
-    image, inside = reflect_to_multiple(runtime.place(canvas.read(*everything)), multiple)
-    painting = paint(image, reflect_to_multiple(masks, multiple)[0])
+    image, inside = pad_to_multiple(runtime.to_device(canvas.read(*everything)), multiple)
+    painting = paint(image, pad_to_multiple(masks, multiple)[0])
     canvas.write(*everything, painting[(..., *inside)])

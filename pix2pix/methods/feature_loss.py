@@ -19,9 +19,9 @@ from pix2pix.data.arrays import to_tensor
 from pix2pix.data.codec import read_rgb
 from pix2pix.data.generated import SMALLEST, generate
 from pix2pix.data.io import find_images
-from pix2pix.errors import ImageError, UserError, shown
+from pix2pix.errors import ImageError, UserError, format_path
 from pix2pix.losses.perceptual import feature_reconstruction
-from pix2pix.losses.style import Statistics, style_loss
+from pix2pix.losses.style import Statistics, get_style_loss
 from pix2pix.losses.swag import softmax_smoothing
 from pix2pix.networks.feature_extractor import FeatureExtractor
 from pix2pix.runtime.device import Runtime
@@ -33,7 +33,7 @@ _EXAMPLES = 4  # generated pictures that rescaling and units are measured on whe
 EXAMPLE_SIDE = 256
 
 
-class Style(NamedTuple):
+class StyleTarget(NamedTuple):
     """A style to be met: its statistics and units by layer, its weight among others, and the region that it is for."""
 
     statistics: Mapping[str, Statistics]
@@ -42,17 +42,17 @@ class Style(NamedTuple):
     region: Tensor | None = None  # (1, 1, H, W) in [0, 1], of the image that is to have the style
 
 
-class Objective:
+class FeatureLoss:
     """The content and style losses of some layers of a backbone; layers () turn one off, None takes the usual."""
 
     def __init__(self, options: FeatureOptions, runtime: Runtime, seed: int = 0):
         self.options, self.runtime = options, runtime
         given = options.content_layers
         self.content_layers = default_content_layers(options.backbone) if given is None else given
-        style_layers = style_layers_of(options)
+        style_layers = get_style_layers(options)
         weights = options.style_layer_weights or (1.0,) * len(style_layers)
         self.style_layers = dict(zip(style_layers, weights, strict=True))
-        self._loss = style_loss(options.style_loss, options.mmd_kernel)
+        self._loss = get_style_loss(options.style_loss, options.mmd_kernel)
         layers = tuple(dict.fromkeys([*self.content_layers, *self.style_layers]))
         extractor = FeatureExtractor(
             options.backbone,
@@ -99,7 +99,7 @@ class Objective:
         losses = {layer: feature_reconstruction(features[layer], target[layer]) for layer in self.content_layers}
         return _mean({layer: loss / units[layer] if units else loss for layer, loss in losses.items()})
 
-    def style_loss(self, features: Features, styles: Sequence[Style]) -> Tensor:
+    def style_loss(self, features: Features, styles: Sequence[StyleTarget]) -> Tensor:
         """Return the weighted mean over layers of the losses to all styles, each by its own weight."""
         losses = []
         for style in styles:
@@ -124,7 +124,7 @@ class Objective:
         weight: float = 1.0,
         mask: Tensor | None = None,
         region: Tensor | None = None,
-    ) -> Style:
+    ) -> StyleTarget:
         """Return the style of these features, in units of the loss that `others`, of any other picture, have to it.
 
         `mask` (1, 1, H, W) in [0, 1] tells the part of its picture that shows the style, `region` that of an image
@@ -132,7 +132,7 @@ class Objective:
         """
         statistics = self.statistics(features, mask)
         units = self._distances(others, statistics, region) if self.options.units else {}
-        return Style(statistics, {layer: _unit(unit) for layer, unit in units.items()}, weight, region)
+        return StyleTarget(statistics, {layer: _unit(unit) for layer, unit in units.items()}, weight, region)
 
     def statistics(self, features: Features, mask: Tensor | None = None) -> dict[str, Statistics]:
         """Return what the style loss remembers of these features, by layer."""
@@ -149,7 +149,7 @@ class Objective:
         }
 
 
-def style_layers_of(options: FeatureOptions) -> tuple[str, ...]:
+def get_style_layers(options: FeatureOptions) -> tuple[str, ...]:
     """Return the style layers given, or else the backbone's; patches are compared where they show parts of things."""
     if options.style_layers is not None:
         return options.style_layers
@@ -158,8 +158,8 @@ def style_layers_of(options: FeatureOptions) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def general_units(
-    objective: Objective, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE_SIDE), pictures: Tensor | None = None
+def measure_general_units(
+    objective: FeatureLoss, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE_SIDE), pictures: Tensor | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the units of content and style for images yet unknown: means over pairs of pictures (N, 3, H, W).
 
@@ -168,20 +168,22 @@ def general_units(
     if not objective.options.units:
         return {}, {}
     if pictures is None:
-        features = example_features(objective, size)
+        features = compute_example_features(objective, size)
     else:
-        features = objective.features(objective.runtime.place(pictures))
-    others = of_another(features)
+        features = objective.features(objective.runtime.to_device(pictures))
+    others = roll_batch(features)
     return objective.content_units(features, others), dict(objective.style(features, others).units)
 
 
 @torch.no_grad()
-def example_features(objective: Objective, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE_SIDE)) -> dict[str, Tensor]:
+def compute_example_features(
+    objective: FeatureLoss, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE_SIDE)
+) -> dict[str, Tensor]:
     """Return the features of a few generated pictures, of `size` at most: what is trained on crops needs no larger."""
-    return objective.features(objective.runtime.place(_examples(None, size)))
+    return objective.features(objective.runtime.to_device(_examples(None, size)))
 
 
-def first_pictures(folder: str, size: tuple[int, int]) -> Tensor | None:
+def load_first_images(folder: str, size: tuple[int, int]) -> Tensor | None:
     """Return the first pictures of a folder that can be read, squeezed to one size; None if there are not two."""
     sound: list[Tensor] = []
     for file in find_images(folder) if Path(folder).is_dir() else ():
@@ -194,7 +196,7 @@ def first_pictures(folder: str, size: tuple[int, int]) -> Tensor | None:
     return torch.cat(sound).clamp(-1, 1) if len(sound) > 1 else None
 
 
-def of_another(features: Features) -> dict[str, Tensor]:
+def roll_batch(features: Features) -> dict[str, Tensor]:
     """Return the features (N, C, H, W) with those of another picture in the place of each."""
     return {layer: x.roll(1, dims=0) for layer, x in features.items()}
 
@@ -206,7 +208,7 @@ def _examples(folder: str | None, size: tuple[int, int] = (EXAMPLE_SIDE, EXAMPLE
         return torch.stack([to_tensor(generate(0, index, (height, width))[0]) for index in range(_EXAMPLES)])
     files = find_images(Path(folder))[: 4 * _EXAMPLES]
     if not files:
-        raise UserError(f"--rescale_on {shown(Path(folder))}: no images there; a folder of pictures is needed")
+        raise UserError(f"--rescale_on {format_path(Path(folder))}: no images there; a folder of pictures is needed")
     pictures = [read_rgb(file)[None] for file in files]
     return torch.cat([F.interpolate(x, (EXAMPLE_SIDE, EXAMPLE_SIDE), mode="bicubic", antialias=True) for x in pictures])
 

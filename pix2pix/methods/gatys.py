@@ -15,17 +15,17 @@ from torch import Tensor
 
 from pix2pix.config.gatys import GatysOptions
 from pix2pix.config.losses import FeatureOptions
-from pix2pix.data.color import keep_colours, luminance, match_colours
+from pix2pix.data.color import keep_colors, luminance, match_colors
 from pix2pix.losses.pixel import total_variation
-from pix2pix.methods.feature_loss import Objective, Style, style_layers_of
-from pix2pix.methods.image_optimizer import HISTORY, Descent
+from pix2pix.methods.feature_loss import FeatureLoss, StyleTarget, get_style_layers
+from pix2pix.methods.image_optimizer import HISTORY, ImageOptimizer
 from pix2pix.networks.tiled import free_memory
 
 _SPARE = 1.5  # over what the backbone keeps: targets, gradients, and what convolutions need while they work
 _NOISE = 0.25  # deviation of white noise
 
 
-class Step(NamedTuple):
+class OptimizationStep(NamedTuple):
     """What an iteration tells: its number from 1 on, of how many, its losses, and the image (1, 3, H, W) as it is."""
 
     number: int
@@ -34,7 +34,7 @@ class Step(NamedTuple):
     image: Callable[[], Tensor]
 
 
-class Pictures(NamedTuple):
+class ContentAndStyles(NamedTuple):
     """The content (1, 3, H, W) and the styles, each (1, 3, H', W'), in [-1, 1].
 
     Masks (1, 1, H, W) in [0, 1], one per style or none, tell which part of the content takes which style, and which
@@ -47,11 +47,11 @@ class Pictures(NamedTuple):
     style_masks: Sequence[Tensor] = ()
 
 
-def stylise(
-    pictures: Pictures,
-    objective: Objective,
+def optimize_image(
+    pictures: ContentAndStyles,
+    objective: FeatureLoss,
     options: GatysOptions,
-    on_step: Callable[[Step], None] = lambda step: None,
+    on_step: Callable[[OptimizationStep], None] = lambda step: None,
 ) -> Tensor:
     """Return the content (1, 3, H, W) painted in the manner of the styles, in [-1, 1].
 
@@ -61,25 +61,25 @@ def stylise(
     content = pictures.content
     colours = options.data.keep_colours
     if colours == "coral":
-        pictures = pictures._replace(styles=[match_colours(style, content).clamp(-1, 1) for style in pictures.styles])
+        pictures = pictures._replace(styles=[match_colors(style, content).clamp(-1, 1) for style in pictures.styles])
     elif colours == "luminance":
         light = luminance(content)
-        styles = [match_colours(luminance(style), light) for style in pictures.styles]
+        styles = [match_colors(luminance(style), light) for style in pictures.styles]
         pictures = pictures._replace(content=_grey(light), styles=[_grey(style) for style in styles])
     image: Tensor | None = None
     for scale in reversed(range(options.optimise.scales)):
         image = _optimised(_at_scale(pictures, 0.5**scale), image, objective, options, on_step, scale)
     assert image is not None
-    return finished(image, content, options)
+    return to_output_image(image, content, options)
 
 
-def finished(image: Tensor, content: Tensor, options: GatysOptions) -> Tensor:
+def to_output_image(image: Tensor, content: Tensor, options: GatysOptions) -> Tensor:
     """Return the image that iterations have reached as the painting to show: of the content's size, maybe its colours.
 
     Both are (1, 3, H, W) in [-1, 1]; the image may be that of a coarser scale, and go beyond that range.
     """
     image = _resized(image.clamp(-1, 1), content.shape[-2:])
-    return keep_colours(image, content.to(image.device)) if options.data.keep_colours == "luminance" else image
+    return keep_colors(image, content.to(image.device)) if options.data.keep_colours == "luminance" else image
 
 
 def _grey(light: Tensor) -> Tensor:
@@ -87,33 +87,33 @@ def _grey(light: Tensor) -> Tensor:
 
 
 def _optimised(
-    pictures: Pictures,
+    pictures: ContentAndStyles,
     start: Tensor | None,
-    objective: Objective,
+    objective: FeatureLoss,
     options: GatysOptions,
-    on_step: Callable[[Step], None],
+    on_step: Callable[[OptimizationStep], None],
     scale: int,
 ) -> Tensor:
     """Minimise equation 7 at one scale, from the image of the coarser one or the initial one."""
     size = pictures.content.shape[-2:]
     image = _initial(pictures, options) if start is None else _resized(start, size)
-    image = objective.runtime.place(image)
+    image = objective.runtime.to_device(image)
     objective.extractor.checkpointed = _is_checkpointed(image, objective, options)
     total, scales = options.optimise.iterations, options.optimise.scales
     ends = [total * done // scales for done in range(scales + 1)]
 
-    descent = Descent(image, equation_7(pictures, objective, options), options.optimise)
+    descent = ImageOptimizer(image, build_loss(pictures, objective, options), options.optimise)
     for number in range(ends[-2 - scale] + 1, ends[-1 - scale] + 1):
         scalars, seen = descent.step()
-        on_step(Step(number, total, scalars, partial(torch.clamp, seen, -1, 1)))
+        on_step(OptimizationStep(number, total, scalars, partial(torch.clamp, seen, -1, 1)))
     return descent.best
 
 
-def equation_7(
-    pictures: Pictures, objective: Objective, options: GatysOptions
+def build_loss(
+    pictures: ContentAndStyles, objective: FeatureLoss, options: GatysOptions
 ) -> Callable[[Tensor], dict[str, Tensor]]:
     """Return the losses as a function of the image; what does not change is computed now."""
-    place, weight = objective.runtime.place, options.loss
+    place, weight = objective.runtime.to_device, options.loss
     with torch.no_grad(), objective.runtime.autocast():
         content = objective.features(place(pictures.content))
         others = [objective.features(place(style)) for style in pictures.styles]
@@ -139,16 +139,16 @@ def equation_7(
 
 
 def _styles(
-    objective: Objective,
+    objective: FeatureLoss,
     content: dict[str, Tensor],
     others: Sequence[dict[str, Tensor]],
-    pictures: Pictures,
+    pictures: ContentAndStyles,
     options: GatysOptions,
-) -> list[Style]:
+) -> list[StyleTarget]:
     """Return what each style picture asks of the image, in units of how far the content is from it."""
     count = len(others)
     weights = options.data.style_weights or (1.0,) * count
-    place = objective.runtime.place
+    place = objective.runtime.to_device
     with torch.no_grad():
         return [
             objective.style(
@@ -162,7 +162,7 @@ def _styles(
         ]
 
 
-def _initial(pictures: Pictures, options: GatysOptions) -> Tensor:
+def _initial(pictures: ContentAndStyles, options: GatysOptions) -> Tensor:
     """Return the image to begin with, of the content's size."""
     content = pictures.content
     if options.optimise.init == "noise":
@@ -171,7 +171,7 @@ def _initial(pictures: Pictures, options: GatysOptions) -> Tensor:
     return content if options.optimise.init == "content" else _resized(pictures.styles[0], content.shape[-2:])
 
 
-def _is_checkpointed(image: Tensor, objective: Objective, options: GatysOptions) -> bool:
+def _is_checkpointed(image: Tensor, objective: FeatureLoss, options: GatysOptions) -> bool:
     """Say whether features are computed twice, as wished, or because memory would run out."""
     wished = options.optimise.checkpointing
     if wished != "auto":
@@ -181,14 +181,14 @@ def _is_checkpointed(image: Tensor, objective: Objective, options: GatysOptions)
     return needed > free_memory(image.device)
 
 
-def _at_scale(pictures: Pictures, factor: float) -> Pictures:
+def _at_scale(pictures: ContentAndStyles, factor: float) -> ContentAndStyles:
     """Return the pictures and masks at a part of their size."""
 
     def scaled(images: Sequence[Tensor]) -> list[Tensor]:
         return [_resized(x, tuple(max(1, round(side * factor)) for side in x.shape[-2:])) for x in images]
 
     content, styles, content_masks, style_masks = pictures
-    return Pictures(scaled([content])[0], scaled(styles), scaled(content_masks), scaled(style_masks))
+    return ContentAndStyles(scaled([content])[0], scaled(styles), scaled(content_masks), scaled(style_masks))
 
 
 def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
@@ -199,7 +199,7 @@ def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
     return resized.clamp(image.min(), image.max())
 
 
-class Panel(NamedTuple):
+class Reconstruction(NamedTuple):
     """One reconstruction: the layers it was made from, in the figure's row, and the image (1, 3, H, W)."""
 
     row: str
@@ -207,14 +207,14 @@ class Panel(NamedTuple):
     image: Tensor
 
 
-def reconstructions(
-    pictures: Pictures,
+def reconstruct_layers(
+    pictures: ContentAndStyles,
     options: GatysOptions,
-    objective_of: Callable[[FeatureOptions], Objective],
-    on_step: Callable[[Step], None] = lambda step: None,
-) -> Iterator[Panel]:
+    objective_of: Callable[[FeatureOptions], FeatureLoss],
+    on_step: Callable[[OptimizationStep], None] = lambda step: None,
+) -> Iterator[Reconstruction]:
     """Yield, for each style layer, the content made from that layer alone, and the style from all layers up to it."""
-    layers = style_layers_of(options.features)
+    layers = get_style_layers(options.features)
     for number, layer in enumerate(layers, start=1):
         for row, content, style in (("content", (layer,), ()), ("style", (), layers[:number])):
             features = options.features.model_copy(
@@ -227,5 +227,5 @@ def reconstructions(
                     "loss": options.loss.model_copy(update={"content_weight": 1.0, "style_weight": 1.0}),
                 }
             )
-            image = stylise(pictures, objective_of(features), alone, on_step)
-            yield Panel(row, f"{layers[0]} .. {layer}" if len(style) > 1 else layer, image)
+            image = optimize_image(pictures, objective_of(features), alone, on_step)
+            yield Reconstruction(row, f"{layers[0]} .. {layer}" if len(style) > 1 else layer, image)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS, Adam, Optimizer
 
-from pix2pix.config.gatys import PaintingOptions
+from pix2pix.config.gatys import OptimizationOptions
 from pix2pix.runtime.device import NonFiniteError
 
 HISTORY = 20  # of L-BFGS: each entry is two images
@@ -17,7 +17,7 @@ _RUNAWAY = 1000  # times the least loss: from less L-BFGS finds back by itself
 _ATTEMPTS = 5
 
 
-class Descent:
+class ImageOptimizer:
     """An image on its way to the least loss, and the best image met so far.
 
     `losses` maps the image to its losses by name; "loss/total" is minimised. A loss that runs away, as that of L-BFGS
@@ -25,7 +25,7 @@ class Descent:
     until they have proved themselves.
     """
 
-    def __init__(self, image: Tensor, losses: Callable[[Tensor], Mapping[str, Tensor]], options: PaintingOptions):
+    def __init__(self, image: Tensor, losses: Callable[[Tensor], Mapping[str, Tensor]], options: OptimizationOptions):
         # L-BFGS views it as one vector, which no image with its channels innermost is
         self.image = image.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
         self.best, self.least = self.image.detach().clone(), math.inf

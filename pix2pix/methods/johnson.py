@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pix2pix.config.style import JohnsonOptions
-from pix2pix.data.batch import Photos
-from pix2pix.methods.base import Report, Scalars, Styles, refuse_styles
-from pix2pix.methods.perceptual_loss import DEVIATION, FeedForwardLoss, read_paintings
+from pix2pix.data.batch import PhotoBatch
+from pix2pix.methods.base import Scalars, Styles, ValidationReport, check_no_styles
+from pix2pix.methods.perceptual_loss import DEVIATION, StyleNetworkLoss, load_style_images
 from pix2pix.networks.canvas import Canvas, TensorCanvas
-from pix2pix.networks.init import initialise
-from pix2pix.networks.norm import switched
-from pix2pix.networks.tiled import translate as translate_canvas
-from pix2pix.networks.transformer_net import Stylizer
+from pix2pix.networks.init import initialize_weights
+from pix2pix.networks.norm import eval_mode
+from pix2pix.networks.tiled import translate_tiled as translate_canvas
+from pix2pix.networks.transformer_net import TransformerNet
 from pix2pix.runtime.device import Runtime
 
 
@@ -43,12 +43,12 @@ class Johnson:
         training: bool = True,
     ):
         network = options.network
-        generator = Stylizer(ngf=network.ngf, blocks=network.blocks, norm=network.norm, output=network.output)
+        generator = TransformerNet(ngf=network.ngf, blocks=network.blocks, norm=network.norm, output=network.output)
         self.options, self.runtime = options, runtime
         self.multiple: int = generator.multiple
         self._stages = generator.stages  # called when translating: norms may have been folded since
         if training:
-            initialise(generator, "normal", DEVIATION, torch.Generator().manual_seed(options.run.seed))
+            initialize_weights(generator, "normal", DEVIATION, torch.Generator().manual_seed(options.run.seed))
         self.generator: nn.Module = runtime.prepare(generator, trained=not training)
         self.networks: dict[str, nn.Module] = {"G": self.generator}
         self.optimizers: dict[str, Optimizer] = {}
@@ -57,7 +57,7 @@ class Johnson:
             self._begin()
 
     @classmethod
-    def restored(cls, options: JohnsonOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+    def restore(cls, options: JohnsonOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
         return cls(options, runtime, description, training=False)
 
@@ -65,10 +65,10 @@ class Johnson:
         """Make what training needs."""
         options, runtime, given, train = self.options, self.runtime, self.options.loss, self.options.train
         longest = given.style_size or max(options.data.crop_size)
-        (painting,) = read_paintings([Path(given.style_image)], longest, options.data.max_pixels, "style_image")
-        self.loss = FeedForwardLoss(options, runtime, [painting])
+        (painting,) = load_style_images([Path(given.style_image)], longest, options.data.max_pixels, "style_image")
+        self.loss = StyleNetworkLoss(options, runtime, [painting])
         self.optimizers["G"] = runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
-        self._step = runtime.recorded(self._update)
+        self._step = runtime.record(self._update)
         self.description |= {
             "method": "johnson",
             "styles": [painting.name],
@@ -76,9 +76,9 @@ class Johnson:
             "features": self.loss.description | {"style_image_sha256": painting.sha256},
         }
 
-    def training_step(self, batch: Photos) -> Scalars:
+    def training_step(self, batch: PhotoBatch) -> Scalars:
         """Update f_W on one batch."""
-        return self._step(self.runtime.place(batch.content))
+        return self._step(self.runtime.to_device(batch.content))
 
     def _update(self, x: Tensor) -> Scalars:
         """Update f_W; it never waits for the device, so that it can be recorded."""
@@ -90,13 +90,13 @@ class Johnson:
         return scalars
 
     @torch.no_grad()
-    def validation_step(self, batch: Photos) -> Report:
+    def validation_step(self, batch: PhotoBatch) -> ValidationReport:
         """Paint a photograph as test time does, and tell its losses."""
-        x = self.runtime.place(batch.content)
+        x = self.runtime.to_device(batch.content)
         y = self.translate(x, name=batch.name[0])
         loss, parts = self.loss(y, x, [0] * len(x))
         scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
-        return Report(scalars, {"val/content | output": [x, y]})
+        return ValidationReport(scalars, {"val/content | output": [x, y]})
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
@@ -110,10 +110,10 @@ class Johnson:
         self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
     ) -> None:
         """Do the same with an image that is read, and its painting that is written, by windows."""
-        refuse_styles("johnson", styles)
+        check_no_styles("johnson", styles)
         test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
         statistics = test.statistics_of(self.options.network.norm)
-        with switched(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
+        with eval_mode(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
             translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device, layout)
 
     def learning_rate(self, step: int, total_steps: int) -> float:

@@ -16,22 +16,22 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pix2pix import checkpoint
-from pix2pix.config.parse import stored_options
-from pix2pix.config.style import ConditionalOptions
-from pix2pix.data.batch import Photos
+from pix2pix.config.parse import load_stored_options
+from pix2pix.config.style import MultiStyleOptions
+from pix2pix.data.batch import PhotoBatch
 from pix2pix.data.io import find_images
-from pix2pix.errors import UserError, shown
-from pix2pix.methods.base import Report, Scalars, Styles, paint_regions
-from pix2pix.methods.perceptual_loss import DEVIATION, FeedForwardLoss, Painting, read_paintings
+from pix2pix.errors import UserError, format_path
+from pix2pix.methods.base import Scalars, Styles, ValidationReport, translate_regions
+from pix2pix.methods.perceptual_loss import DEVIATION, StyleImage, StyleNetworkLoss, load_style_images
 from pix2pix.networks.canvas import Canvas, TensorCanvas
-from pix2pix.networks.init import initialise
-from pix2pix.networks.tiled import translate as translate_canvas
-from pix2pix.networks.transformer_net import Stylizer, only_newest_style, with_one_more_style
+from pix2pix.networks.init import initialize_weights
+from pix2pix.networks.tiled import translate_tiled as translate_canvas
+from pix2pix.networks.transformer_net import TransformerNet, add_style, freeze_all_but_newest_style
 from pix2pix.runtime.device import Runtime
-from pix2pix.seeds import name_seed
+from pix2pix.seeds import image_seed
 
 
-class Conditional:
+class MultiStyle:
     """The network T, its loss, its optimiser and its update; without `training` the network alone.
 
     `description` is that of a checkpoint that is about to be loaded.
@@ -42,7 +42,7 @@ class Conditional:
 
     def __init__(
         self,
-        options: ConditionalOptions,
+        options: MultiStyleOptions,
         runtime: Runtime,
         description: Mapping[str, Any] | None = None,
         *,
@@ -54,15 +54,15 @@ class Conditional:
         self.description: dict[str, Any] = dict(description or _described(paintings, former))
         self.count = len(self.description["styles"])
         network = options.network
-        stylizer = Stylizer(ngf=network.ngf, blocks=network.blocks, styles=self.count, output=network.output)
+        stylizer = TransformerNet(ngf=network.ngf, blocks=network.blocks, styles=self.count, output=network.output)
         self.multiple: int = stylizer.multiple
         self._stages = stylizer.stages
         if training:
-            initialise(stylizer, "normal", DEVIATION, torch.Generator().manual_seed(options.run.seed))
+            initialize_weights(stylizer, "normal", DEVIATION, torch.Generator().manual_seed(options.run.seed))
         if former:
-            checkpoint.restore(stylizer, with_one_more_style(former["ema"] or former["networks"]["G"]), "G")
+            checkpoint.load_weights(stylizer, add_style(former["ema"] or former["networks"]["G"]), "G")
         if options.loss.init_from:
-            only_newest_style(stylizer)
+            freeze_all_but_newest_style(stylizer)
         self.generator: nn.Module = runtime.prepare(stylizer, trained=not training)
         self.networks: dict[str, nn.Module] = {"G": self.generator}
         self.optimizers: dict[str, Optimizer] = {}
@@ -70,23 +70,23 @@ class Conditional:
             self._begin(paintings)
 
     @classmethod
-    def restored(cls, options: ConditionalOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+    def restore(cls, options: MultiStyleOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
         return cls(options, runtime, description, training=False)
 
-    def _begin(self, paintings: Sequence[Painting]) -> None:
+    def _begin(self, paintings: Sequence[StyleImage]) -> None:
         """Make what training needs."""
         train = self.options.train
-        self.loss = FeedForwardLoss(self.options, self.runtime, paintings)
+        self.loss = StyleNetworkLoss(self.options, self.runtime, paintings)
         self.optimizers["G"] = self.runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
         self.learnt = range(self.count - len(paintings), self.count)  # the numbers of the paintings' styles
         sha256 = hashlib.sha256("".join(painting.sha256 for painting in paintings).encode()).hexdigest()
         option = "add_style" if self.options.loss.init_from else "styles"
         self.description["features"] = self.loss.description | {f"{option}_sha256": sha256}
 
-    def training_step(self, batch: Photos) -> Scalars:
+    def training_step(self, batch: PhotoBatch) -> Scalars:
         """Update T, or the newest style's gamma and beta, on one batch, with a style drawn for each photograph."""
-        x = self.runtime.place(batch.content)
+        x = self.runtime.to_device(batch.content)
         drawn = torch.randint(len(self.learnt), (len(x),)).tolist()
         with self.runtime.autocast():
             y = self.generator(x, self._one_hot([self.learnt[style] for style in drawn]))
@@ -96,14 +96,14 @@ class Conditional:
         return scalars
 
     @torch.no_grad()
-    def validation_step(self, batch: Photos) -> Report:
+    def validation_step(self, batch: PhotoBatch) -> ValidationReport:
         """Paint a photograph in a style chosen by its name, as test time does, and tell its losses."""
-        x = self.runtime.place(batch.content)
-        style = name_seed(0, batch.name[0], 0) % len(self.learnt)
+        x = self.runtime.to_device(batch.content)
+        style = image_seed(0, batch.name[0], 0) % len(self.learnt)
         y = self.translate(x, styles=Styles(numbers=[self.learnt[style]]))
         loss, parts = self.loss(y, x, [style] * len(x))
         scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
-        return Report(scalars, {"val/content | output | style": [x, y, self.loss.shown(style, x)]})
+        return ValidationReport(scalars, {"val/content | output | style": [x, y, self.loss.shown(style, x)]})
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
@@ -126,7 +126,7 @@ class Conditional:
         with self.runtime.autocast():
             if styles is not None and styles.masks:
                 by_region = partial(self._by_region, numbers=styles.numbers, elsewhere=shares)
-                paint_regions(by_region, canvas, styles, self.multiple, self.runtime)
+                translate_regions(by_region, canvas, styles, self.multiple, self.runtime)
                 return
             generator = partial(self.generator, shares=shares)
             translate_canvas(generator, self._stages(shares), self.multiple, canvas, test.tile, device, layout)
@@ -156,22 +156,24 @@ class Conditional:
         return output
 
 
-def _paintings(options: ConditionalOptions) -> list[Painting]:
+def _paintings(options: MultiStyleOptions) -> list[StyleImage]:
     loss, longest = options.loss, options.loss.style_size or max(options.data.crop_size)
     if loss.add_style is not None:
-        return read_paintings([Path(loss.add_style)], longest, options.data.max_pixels, "add_style")
+        return load_style_images([Path(loss.add_style)], longest, options.data.max_pixels, "add_style")
     folder = Path(str(loss.styles))
     files = find_images(folder)
     if not files:
-        raise UserError(f"--styles {shown(folder)}: no images there; a folder of pictures is needed")
-    paintings = read_paintings(files, longest, options.data.max_pixels, "styles")
+        raise UserError(f"--styles {format_path(folder)}: no images there; a folder of pictures is needed")
+    paintings = load_style_images(files, longest, options.data.max_pixels, "styles")
     names = [painting.name for painting in paintings]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"--styles: two pictures are named {shown(twice)}, and styles go by their names: rename one")
+        raise UserError(
+            f"--styles: two pictures are named {format_path(twice)}, and styles go by their names: rename one"
+        )
     return paintings
 
 
-def _former(options: ConditionalOptions) -> dict[str, Any]:
+def _former(options: MultiStyleOptions) -> dict[str, Any]:
     """Read the run that is to get one more style.
 
     Raises:
@@ -179,25 +181,27 @@ def _former(options: ConditionalOptions) -> dict[str, Any]:
     """
     folder, run = Path(str(options.loss.init_from)), options.run
     if folder.resolve() == Path(run.checkpoints_dir, run.name).resolve():
-        raise UserError(f"--init_from {shown(folder)} is the run itself: choose another --name")
+        raise UserError(f"--init_from {format_path(folder)} is the run itself: choose another --name")
     if not folder.is_dir():
-        raise UserError(f"--init_from {shown(folder)}: no such folder; a run is needed: checkpoints/NAME")
-    content = checkpoint.read(checkpoint.resolve(folder, "latest"))
-    stored = stored_options(content["options"], "the checkpoint's options")
-    if not isinstance(stored, ConditionalOptions):
-        raise UserError(f"--init_from {shown(folder)}: a run of --model conditional is needed, not of {stored.model}")
+        raise UserError(f"--init_from {format_path(folder)}: no such folder; a run is needed: checkpoints/NAME")
+    content = checkpoint.load_file(checkpoint.resolve(folder, "latest"))
+    stored = load_stored_options(content["options"], "the checkpoint's options")
+    if not isinstance(stored, MultiStyleOptions):
+        raise UserError(
+            f"--init_from {format_path(folder)}: a run of --model conditional is needed, not of {stored.model}"
+        )
     if stored.network != options.network:
         then = ", ".join(f"--{name} {value}" for name, value in stored.network.model_dump().items())
-        raise UserError(f"--init_from {shown(folder)}: its network has {then}: give the same")
+        raise UserError(f"--init_from {format_path(folder)}: its network has {then}: give the same")
     return content
 
 
-def _described(paintings: Sequence[Painting], former: Mapping[str, Any] | None) -> dict[str, Any]:
+def _described(paintings: Sequence[StyleImage], former: Mapping[str, Any] | None) -> dict[str, Any]:
     styles = [painting.name for painting in paintings]
     pictures = [painting.preview() for painting in paintings]
     if former:
         before = former["description"]
         if styles[0] in before["styles"]:
-            raise UserError(f"--add_style: there is a style {shown(styles[0])} already: rename the picture")
+            raise UserError(f"--add_style: there is a style {format_path(styles[0])} already: rename the picture")
         styles, pictures = [*before["styles"], *styles], [*before["style_pictures"], *pictures]
     return {"method": "conditional", "styles": styles, "style_pictures": pictures}

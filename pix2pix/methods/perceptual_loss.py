@@ -16,21 +16,28 @@ import torch
 from torch import Tensor
 
 from pix2pix.config.losses import FeatureOptions
-from pix2pix.config.parse import TrainedOnPhotos
+from pix2pix.config.parse import PhotoTrainingOptions
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.config.style import ConditionalOptions, JohnsonOptions
-from pix2pix.data.arrays import fitted, of_height, resize
-from pix2pix.data.codec import Encoding, read_rgb, read_rgb_array, rgb_tensor
+from pix2pix.config.style import JohnsonOptions, MultiStyleOptions
+from pix2pix.data.arrays import fit_size, resize, resize_to_height
+from pix2pix.data.codec import ImageCodec, read_rgb, read_rgb_array, rgb_to_tensor
 from pix2pix.data.color import CHROMA, lab_to_rgb
-from pix2pix.errors import ImageError, UserError, shown
+from pix2pix.errors import ImageError, UserError, format_path
 from pix2pix.losses.pixel import total_variation
-from pix2pix.losses.precision import widened
+from pix2pix.losses.precision import to_float32
 from pix2pix.methods.base import Scalars
-from pix2pix.methods.feature_loss import Features, Objective, Style, example_features, general_units, of_another
+from pix2pix.methods.feature_loss import (
+    FeatureLoss,
+    Features,
+    StyleTarget,
+    compute_example_features,
+    measure_general_units,
+    roll_batch,
+)
 from pix2pix.runtime.device import Runtime
 
 
-class Term(NamedTuple):
+class WeightedLoss(NamedTuple):
     """A part of an objective: its name, its weight, and the loss, a scalar."""
 
     name: str
@@ -38,7 +45,7 @@ class Term(NamedTuple):
     loss: Tensor
 
 
-class FeatureLosses:
+class PerceptualLoss:
     """The perceptual and the style loss of outputs, each with its weight; one of weight 0 is left out.
 
     All is computed in float32, whatever the precision of the networks. With bfloat16 the image's gradient differed by
@@ -53,22 +60,26 @@ class FeatureLosses:
         off = {"content_layers": ()} if loss.lambda_perceptual == 0 else {}
         off |= {"style_layers": ()} if loss.lambda_style == 0 else {}
         self.weights = loss.lambda_perceptual, loss.lambda_style
-        self.objective = Objective(options.features.model_copy(update=off), runtime, options.run.seed)
+        self.objective = FeatureLoss(options.features.model_copy(update=off), runtime, options.run.seed)
         is_cropped = data.preprocess in ("resize_and_crop", "crop", "scale_width_and_crop")
-        units = general_units(self.objective, data.crop_size) if is_cropped else general_units(self.objective)
+        units = (
+            measure_general_units(self.objective, data.crop_size)
+            if is_cropped
+            else measure_general_units(self.objective)
+        )
         self.content_units, self.style_units = units
         self.description = dict(self.objective.description)
-        self.style: Style | None = None
+        self.style: StyleTarget | None = None
         if loss.style_image is not None:
-            picture = read_style(loss.style_image, data.crop_size, data.max_pixels)
-            self.style = self._style_of(runtime.place(picture))
+            picture = load_style_image(loss.style_image, data.crop_size, data.max_pixels)
+            self.style = self._style_of(runtime.to_device(picture))
             self.description["style_image_sha256"] = hashlib.sha256(Path(loss.style_image).read_bytes()).hexdigest()
         if is_cropped:
-            blank = runtime.place(torch.zeros(1, 3, *data.crop_size))
+            blank = runtime.to_device(torch.zeros(1, 3, *data.crop_size))
             with torch.no_grad():  # tells at once whether layers fit crops
                 list(self.terms(blank, blank))
 
-    def terms(self, output: Tensor, target: Tensor) -> Iterator[Term]:
+    def terms(self, output: Tensor, target: Tensor) -> Iterator[WeightedLoss]:
         """Yield the losses of outputs (N, 1 or 3, H, W) in [-1, 1] whose targets are these, with gradient to outputs.
 
         It never waits for the device.
@@ -79,22 +90,24 @@ class FeatureLosses:
             with torch.no_grad():
                 wanted = self.objective.features(target)
         if perceptual > 0:
-            yield Term("perceptual", perceptual, self.objective.content_loss(features, wanted, self.content_units))
+            yield WeightedLoss(
+                "perceptual", perceptual, self.objective.content_loss(features, wanted, self.content_units)
+            )
         if style > 0:
-            aim = self.style or Style(self.objective.statistics(wanted), self.style_units)
-            yield Term("style", style, self.objective.style_loss(features, [aim]))
+            aim = self.style or StyleTarget(self.objective.statistics(wanted), self.style_units)
+            yield WeightedLoss("style", style, self.objective.style_loss(features, [aim]))
 
     @torch.no_grad()
-    def _style_of(self, picture: Tensor) -> Style:
-        return Style(self.objective.statistics(self.objective.features(picture)), self.style_units)
+    def _style_of(self, picture: Tensor) -> StyleTarget:
+        return StyleTarget(self.objective.statistics(self.objective.features(picture)), self.style_units)
 
 
-def feature_losses(options: Pix2PixOptions, runtime: Runtime) -> FeatureLosses | None:
+def build_perceptual_loss(options: Pix2PixOptions, runtime: Runtime) -> PerceptualLoss | None:
     """Build the losses on features, if the objective has any."""
-    return FeatureLosses(options, runtime) if options.loss.lambda_perceptual or options.loss.lambda_style else None
+    return PerceptualLoss(options, runtime) if options.loss.lambda_perceptual or options.loss.lambda_style else None
 
 
-def read_style(path: str, size: tuple[int, int], max_pixels: int) -> Tensor:
+def load_style_image(path: str, size: tuple[int, int], max_pixels: int) -> Tensor:
     """Read a picture as (1, 3, H, W) in [-1, 1], of its own proportions and just large enough to cover the size.
 
     Nothing of it is cut off: all of it shows the style, at about the scale of what is trained on.
@@ -112,7 +125,7 @@ def read_style(path: str, size: tuple[int, int], max_pixels: int) -> Tensor:
     return torch.from_numpy(resized).permute(2, 0, 1)[None].clamp(-1, 1)
 
 
-def check_seen(target: Encoding) -> None:
+def check_backbone_input(target: ImageCodec) -> None:
     """Refuse targets that are no pictures to a backbone.
 
     Raises:
@@ -125,14 +138,14 @@ def check_seen(target: Encoding) -> None:
         )
 
 
-def seen(target: Encoding, output: Tensor, source: Tensor) -> Tensor:
+def to_backbone_input(target: ImageCodec, output: Tensor, source: Tensor) -> Tensor:
     """Return outputs as a backbone takes them: float32 or wider, grey or RGB in [-1, 1], without waiting.
 
     Colours a and b get the L of their sources. Those that no screen shows lie outside, and so have a gradient.
     """
     if target.kind != "chroma":
-        return widened(output)
-    return lab_to_rgb(torch.cat([(widened(source) + 1) * 50, widened(output) * CHROMA], dim=1)) * 2 - 1
+        return to_float32(output)
+    return lab_to_rgb(torch.cat([(to_float32(source) + 1) * 50, to_float32(output) * CHROMA], dim=1)) * 2 - 1
 
 
 _CONTENT = ("relu3_3",)  # Johnson's with a VGG, as the code of the paper has it
@@ -141,7 +154,7 @@ _PREVIEW = 256  # pixels
 DEVIATION = 0.02  # of initial weights, whose scale means little before norms
 
 
-class Painting(NamedTuple):
+class StyleImage(NamedTuple):
     """A picture in whose manner is painted: its name, itself (1, 3, H, W) in [-1, 1], and its file's SHA-256."""
 
     name: str
@@ -151,26 +164,26 @@ class Painting(NamedTuple):
     def preview(self) -> Tensor:
         """Return a small copy (3, H, W) of uint8, for people."""
         sides = self.picture.shape[-2:]
-        size = fitted(sides, min(_PREVIEW, max(sides)))
+        size = fit_size(sides, min(_PREVIEW, max(sides)))
         small = torch.nn.functional.interpolate(self.picture.cpu(), size, mode="bilinear", antialias=True)[0]
         return ((small.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-class FeedForwardLoss:
+class StyleNetworkLoss:
     """The objective of a network that paints in the manner of some paintings.
 
     Raises:
         UserError: weights or layers are not to be had, or crops or paintings do not fit them or the network.
     """
 
-    def __init__(self, options: JohnsonOptions | ConditionalOptions, runtime: Runtime, paintings: Sequence[Painting]):
+    def __init__(self, options: JohnsonOptions | MultiStyleOptions, runtime: Runtime, paintings: Sequence[StyleImage]):
         self.options, self.runtime = options, runtime
-        self.objective = Objective(_with_layers(options.features), runtime, options.run.seed)
+        self.objective = FeatureLoss(_with_layers(options.features), runtime, options.run.seed)
         crop = options.data.crop_size
         _check_crop(crop)
         self.objective.check_crop(crop)
-        others = example_features(self.objective, crop)
-        self.content_units = self.objective.content_units(others, of_another(others))
+        others = compute_example_features(self.objective, crop)
+        self.content_units = self.objective.content_units(others, roll_batch(others))
         self.styles = [self._style(painting, others) for painting in paintings]
         self.description = dict(self.objective.description)
         self.pictures = [painting.preview() for painting in paintings]
@@ -180,7 +193,7 @@ class FeedForwardLoss:
 
         It never waits for the device where all have one style.
         """
-        features = self.objective.features(widened(output))
+        features = self.objective.features(to_float32(output))
         with torch.no_grad():
             wanted = self.objective.features(content)
         content_loss = self.objective.content_loss(features, wanted, self.content_units)
@@ -188,22 +201,22 @@ class FeedForwardLoss:
             share * self.objective.style_loss(own, [self.styles[style]])
             for style, share, own in _by_style(features, styles)
         ]
-        return weighted(self.options, content_loss, torch.stack(style_losses).sum(), output)
+        return sum_weighted_losses(self.options, content_loss, torch.stack(style_losses).sum(), output)
 
     def shown(self, style: int, beside: Tensor) -> Tensor:
         """Return the picture (1, 3, H, W') in [-1, 1] of a style, as high as the image that it is shown beside."""
-        return of_height(self.pictures[style][None].to(beside) / 127.5 - 1, beside.shape[-2])
+        return resize_to_height(self.pictures[style][None].to(beside) / 127.5 - 1, beside.shape[-2])
 
     @torch.no_grad()
-    def _style(self, painting: Painting, others: Features) -> Style:
+    def _style(self, painting: StyleImage, others: Features) -> StyleTarget:
         height, width = painting.picture.shape[-2:]
         smallest = self.objective.extractor.smallest_side
         if min(height, width) < smallest:
             raise UserError(
-                f"the style {shown(painting.name)} is seen as {height}x{width}, and the layers need "
+                f"the style {format_path(painting.name)} is seen as {height}x{width}, and the layers need "
                 f"{smallest}x{smallest}: raise --style_size, give a picture that is less long, or name earlier layers"
             )
-        return self.objective.style(self.objective.features(self.runtime.place(painting.picture)), others)
+        return self.objective.style(self.objective.features(self.runtime.to_device(painting.picture)), others)
 
 
 def _check_crop(size: tuple[int, int]) -> None:
@@ -214,8 +227,8 @@ def _check_crop(size: tuple[int, int]) -> None:
         )
 
 
-def weighted(
-    options: TrainedOnPhotos, content_loss: Tensor, style_loss: Tensor, output: Tensor
+def sum_weighted_losses(
+    options: PhotoTrainingOptions, content_loss: Tensor, style_loss: Tensor, output: Tensor
 ) -> tuple[Tensor, Scalars]:
     """Return lambda_c L_content + lambda_s L_style + lambda_tv L_TV of outputs (N, 3, H, W), and these parts."""
     given, smoothness = options.loss, total_variation(output)
@@ -243,7 +256,7 @@ def _with_layers(features: FeatureOptions) -> FeatureOptions:
     return features.model_copy(update=chosen)
 
 
-def read_paintings(paths: Iterable[Path], longest: int, max_pixels: int, option: str) -> list[Painting]:
+def load_style_images(paths: Iterable[Path], longest: int, max_pixels: int, option: str) -> list[StyleImage]:
     """Read pictures to paint in the manner of, their longer sides as wished.
 
     Raises:
@@ -252,11 +265,11 @@ def read_paintings(paths: Iterable[Path], longest: int, max_pixels: int, option:
     return [_read(path, longest, max_pixels, option) for path in paths]
 
 
-def _read(path: Path, longest: int, max_pixels: int, option: str) -> Painting:
+def _read(path: Path, longest: int, max_pixels: int, option: str) -> StyleImage:
     try:
         array = read_rgb_array(path, max_pixels)
     except ImageError as error:
         raise UserError(f"--{option} {error}; give another picture") from error
-    resized = resize(array, fitted(array.shape[:2], longest))
+    resized = resize(array, fit_size(array.shape[:2], longest))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Painting(path.stem, rgb_tensor(resized)[None].clamp(-1, 1), sha256)
+    return StyleImage(path.stem, rgb_to_tensor(resized)[None].clamp(-1, 1), sha256)

@@ -14,25 +14,30 @@ from torch.optim import Optimizer
 
 from pix2pix import metrics
 from pix2pix.config.pix2pix import NetworkOptions, Pix2PixOptions
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import PairCodec
 from pix2pix.errors import UserError
 from pix2pix.losses import adversarial, pixel
-from pix2pix.methods.base import Report, Scalars, Styles, codec_of, refuse_styles
-from pix2pix.methods.perceptual_loss import FeatureLosses, check_seen, feature_losses, seen
+from pix2pix.methods.base import Scalars, Styles, ValidationReport, check_no_styles, load_codec
+from pix2pix.methods.perceptual_loss import (
+    PerceptualLoss,
+    build_perceptual_loss,
+    check_backbone_input,
+    to_backbone_input,
+)
 from pix2pix.networks.canvas import Canvas, TensorCanvas
-from pix2pix.networks.init import build_generator, initialise
-from pix2pix.networks.norm import NormKind, switched
+from pix2pix.networks.init import build_generator, initialize_weights
+from pix2pix.networks.norm import NormKind, eval_mode
 from pix2pix.networks.patchgan import PatchGAN
 from pix2pix.networks.resnet import ResnetGenerator
-from pix2pix.networks.tiled import translate as translate_canvas
+from pix2pix.networks.tiled import translate_tiled as translate_canvas
 from pix2pix.networks.unet import UNet
 from pix2pix.runtime.device import Runtime
 from pix2pix.runtime.optim import linear_decay
-from pix2pix.seeds import name_seed, seeded
+from pix2pix.seeds import image_seed, temporary_seed
 
 
-def resolved_norm(network: NetworkOptions, batch_size: int) -> NormKind:
+def choose_norm(network: NetworkOptions, batch_size: int) -> NormKind:
     """Choose the norm: the one named, or by the paper's rule: BatchNorm for batches, InstanceNorm for single pairs."""
     if network.norm == "auto":
         return "batch" if batch_size > 1 else "instance"
@@ -49,15 +54,15 @@ class Pix2Pix:
     def __init__(
         self,
         options: Pix2PixOptions,
-        codec: Codec,
+        codec: PairCodec,
         runtime: Runtime,
         *,
         training: bool = True,
-        features: FeatureLosses | None = None,
+        features: PerceptualLoss | None = None,
     ):
         input_nc, output_nc = codec.source.nc, codec.target.nc
         self.options, self.codec, self.runtime = options, codec, runtime
-        self.norm = resolved_norm(options.network, options.train.batch_size)
+        self.norm = choose_norm(options.network, options.train.batch_size)
         self.optimizers: dict[str, Optimizer] = {}
         self.discriminator: PatchGAN | None = None
         weights = torch.Generator().manual_seed(options.run.seed)
@@ -73,12 +78,12 @@ class Pix2Pix:
         train, network = options.train, options.network
         for name, built in self.networks.items():
             if training:
-                initialise(built, network.init_type, network.init_gain, weights)
+                initialize_weights(built, network.init_type, network.init_gain, weights)
             runtime.prepare(built, trained=not training)  # in place
             if training:
                 self.optimizers[name] = runtime.adam(built, train.lr, (train.beta1, train.beta2))
-        self.features = features or (feature_losses(options, runtime) if training else None)
-        self._step = runtime.recorded(self._update)
+        self.features = features or (build_perceptual_loss(options, runtime) if training else None)
+        self._step = runtime.record(self._update)
 
         self.description: dict[str, Any] = {
             "method": "pix2pix",
@@ -86,23 +91,23 @@ class Pix2Pix:
             "output_nc": output_nc,
             "norm": self.norm,
             "multiple": self.multiple,
-            "source": codec.source.as_dict(),
-            "target": codec.target.as_dict(),
+            "source": codec.source.to_dict(),
+            "target": codec.target.to_dict(),
             "direction": options.data.direction,
         }
         if self.features is not None:
-            check_seen(codec.target)
+            check_backbone_input(codec.target)
             self.description["features"] = self.features.description
 
     @classmethod
-    def restored(cls, options: Pix2PixOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+    def restore(cls, options: Pix2PixOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
-        return cls(options, codec_of(description), runtime, training=False)
+        return cls(options, load_codec(description), runtime, training=False)
 
-    def training_step(self, batch: Pair) -> Scalars:
+    def training_step(self, batch: PairBatch) -> Scalars:
         """Update D, then G, on one batch."""
         self._check_size(batch)
-        return self._step(self.runtime.place(batch.source), self.runtime.place(batch.target))
+        return self._step(self.runtime.to_device(batch.source), self.runtime.to_device(batch.target))
 
     def _update(self, x: Tensor, y: Tensor) -> Scalars:
         """Update D, then G; it never waits for the device, so that it can be recorded."""
@@ -131,7 +136,9 @@ class Pix2Pix:
             loss_g = loss_g + loss.lambda_l2 * g_l2
         if self.features is not None:
             target = self.codec.target
-            for name, weight, term in self.features.terms(seen(target, fake, x), seen(target, y, x)):
+            for name, weight, term in self.features.terms(
+                to_backbone_input(target, fake, x), to_backbone_input(target, y, x)
+            ):
                 scalars[f"loss/{name}"] = term.detach()
                 loss_g = loss_g + weight * term
 
@@ -140,7 +147,7 @@ class Pix2Pix:
         return scalars
 
     @torch.no_grad()
-    def validation_step(self, batch: Pair) -> Report:
+    def validation_step(self, batch: PairBatch) -> ValidationReport:
         """Translate a pair's source as test time does and compare it with the target."""
         x, y = batch.source, batch.target
         output = self.translate(x, name=batch.name[0]).cpu()
@@ -151,7 +158,7 @@ class Pix2Pix:
         }
         source, target = self.codec
         row = [source.picture(x, x), target.picture(output, x), target.picture(y, x)]
-        return Report(scalars, {"val/source | output | target": row})
+        return ValidationReport(scalars, {"val/source | output | target": row})
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
@@ -168,11 +175,11 @@ class Pix2Pix:
         self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
     ) -> None:
         """Do the same with an image that is read, and its translation that is written, by windows."""
-        refuse_styles("pix2pix", styles)
+        check_no_styles("pix2pix", styles)
         test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
         with (
-            seeded(name_seed(self.options.run.seed, name, sample), device),
-            switched(self.generator, statistics=test.statistics, dropout=test.dropout == "on"),
+            temporary_seed(image_seed(self.options.run.seed, name, sample), device),
+            eval_mode(self.generator, statistics=test.statistics, dropout=test.dropout == "on"),
             self.runtime.autocast(),
         ):
             translate_canvas(self.generator, self._stages(), self.multiple, canvas, test.tile, device, layout)
@@ -230,7 +237,7 @@ class Pix2Pix:
                 "choose another --crop_size, or a smaller network with --generator or --patch"
             )
 
-    def _check_size(self, batch: Pair) -> None:
+    def _check_size(self, batch: PairBatch) -> None:
         """Refuse images too small for D, which may come where no crop gives all of them one size."""
         height, width = batch.source.shape[-2:]
         if self.discriminator is not None and min(height, width) < self.discriminator.smallest:

@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pix2pix.config.segmenter import SegmenterOptions
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec
-from pix2pix.data.labels import Palette, load_palette, palette_of
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import PairCodec
+from pix2pix.data.labels import Palette, infer_palette, load_palette
 from pix2pix.losses.pixel import IGNORED, cross_entropy
-from pix2pix.methods.base import Report, Scalars, Styles, codec_of, refuse_styles
+from pix2pix.methods.base import Scalars, Styles, ValidationReport, check_no_styles, load_codec
 from pix2pix.networks.canvas import Canvas, TensorCanvas
-from pix2pix.networks.init import build_generator, initialise
-from pix2pix.networks.norm import NormKind, switched
-from pix2pix.networks.tiled import translate as translate_canvas
+from pix2pix.networks.init import build_generator, initialize_weights
+from pix2pix.networks.norm import NormKind, eval_mode
+from pix2pix.networks.tiled import translate_tiled as translate_canvas
 from pix2pix.runtime.device import Runtime
 from pix2pix.runtime.optim import linear_decay
 
 
-def classes_of(options: SegmenterOptions, codec: Codec, description: Mapping[str, Any] | None = None) -> Palette:
+def load_classes(options: SegmenterOptions, codec: PairCodec, description: Mapping[str, Any] | None = None) -> Palette:
     """Return the classes of a run: those that its checkpoint describes, else of the palette named, else of the labels.
 
     Raises:
@@ -37,7 +37,7 @@ def classes_of(options: SegmenterOptions, codec: Codec, description: Mapping[str
         return Palette(tuple(names), tuple(map(tuple, colours)), tuple(ignored))
     if options.data.target_palette is not None:
         return load_palette(options.data.target_palette)
-    return palette_of(codec.target.palette)
+    return infer_palette(codec.target.palette)
 
 
 class Segmenter:
@@ -49,7 +49,7 @@ class Segmenter:
     """
 
     def __init__(
-        self, options: SegmenterOptions, codec: Codec, runtime: Runtime, palette: Palette, *, training: bool = True
+        self, options: SegmenterOptions, codec: PairCodec, runtime: Runtime, palette: Palette, *, training: bool = True
     ):
         self.options, self.codec, self.runtime, self.palette = options, codec, runtime, palette
         network, train = options.network, options.train
@@ -71,33 +71,33 @@ class Segmenter:
         self.optimizers: dict[str, Optimizer] = {}
         if training:
             weights = torch.Generator().manual_seed(options.run.seed)
-            initialise(generator, network.init_type, network.init_gain, weights)
+            initialize_weights(generator, network.init_type, network.init_gain, weights)
         runtime.prepare(generator, trained=not training)  # in place
         if training:
             self.optimizers["G"] = runtime.adam(generator, train.lr, (train.beta1, train.beta2))
         self._ignored = torch.tensor([name in palette.ignored for name in palette.names], device=runtime.device)
-        self._step = runtime.recorded(self._update)
+        self._step = runtime.record(self._update)
         self.description: dict[str, Any] = {
             "method": "segmenter",
             "input_nc": codec.source.nc,
             "output_nc": codec.target.nc,
             "norm": self.norm,
             "multiple": self.multiple,
-            "source": codec.source.as_dict(),
-            "target": codec.target.as_dict(),
+            "source": codec.source.to_dict(),
+            "target": codec.target.to_dict(),
             "direction": options.data.direction,
             "palette": {name: list(values) for name, values in palette._asdict().items()},
         }
 
     @classmethod
-    def restored(cls, options: SegmenterOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
+    def restore(cls, options: SegmenterOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
         """Build it for weights that are about to be loaded, to translate."""
-        codec = codec_of(description)
-        return cls(options, codec, runtime, classes_of(options, codec, description), training=False)
+        codec = load_codec(description)
+        return cls(options, codec, runtime, load_classes(options, codec, description), training=False)
 
-    def training_step(self, batch: Pair) -> Scalars:
+    def training_step(self, batch: PairBatch) -> Scalars:
         """Update G on one batch."""
-        return self._step(self.runtime.place(batch.source), self.runtime.place(batch.target))
+        return self._step(self.runtime.to_device(batch.source), self.runtime.to_device(batch.target))
 
     def _update(self, x: Tensor, y: Tensor) -> Scalars:
         """Update G; it never waits for the device, so that it can be recorded."""
@@ -110,7 +110,7 @@ class Segmenter:
         return scalars
 
     @torch.no_grad()
-    def validation_step(self, batch: Pair) -> Report:
+    def validation_step(self, batch: PairBatch) -> ValidationReport:
         """Tell the classes of a photo as test time does and compare them with the labels."""
         x, y = batch.source, batch.target
         canvas = TensorCanvas(x.to(self.runtime.device), self.codec.target.nc)
@@ -119,7 +119,7 @@ class Segmenter:
         scalars = {"val/loss": cross_entropy(logits, truth), "val/pixel_accuracy": _accuracy(logits, truth)}
         source, target = self.codec
         row = [source.picture(x, x), target.picture(_probabilities(logits), x), target.picture(y, x)]
-        return Report(scalars, {"val/source | output | target": row})
+        return ValidationReport(scalars, {"val/source | output | target": row})
 
     @torch.inference_mode()
     def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
@@ -133,7 +133,7 @@ class Segmenter:
         self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
     ) -> None:
         """Do the same with an image that is read, and its classes that are written, by windows."""
-        refuse_styles("segmenter", styles)
+        check_no_styles("segmenter", styles)
         self._write_logits(_Probable(canvas, self._masked))
 
     def learning_rate(self, step: int, total_steps: int) -> float:
@@ -147,7 +147,7 @@ class Segmenter:
     def _write_logits(self, canvas: Canvas) -> None:
         statistics = self.options.test.statistics_of(self.options.network.norm)
         tile, device, layout = self.options.test.tile, self.runtime.device, self.runtime.layout
-        with switched(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
+        with eval_mode(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
             translate_canvas(self.generator, self._stages(), self.multiple, canvas, tile, device, layout)
 
     def _masked(self, logits: Tensor) -> Tensor:

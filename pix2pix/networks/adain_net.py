@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pix2pix.networks.conv import Conv
 from pix2pix.networks.feature_extractor import FeatureExtractor
-from pix2pix.networks.receptive_field import Stage, stages_of
+from pix2pix.networks.receptive_field import Stage, list_stages
 
 Blocks = Sequence[Sequence[int]]  # channels of each convolution; between two blocks the size is halved or doubled
 VGG19_TO_RELU4_1: Blocks = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
     def __init__(self, blocks: Blocks = VGG19_TO_RELU4_1):
         super().__init__()
         layers: list[nn.Module] = []
-        for before, block in zip(channels_before(blocks), blocks, strict=True):
+        for before, block in zip(get_input_channels(blocks), blocks, strict=True):
             for inputs, outputs in pairwise((before, *block)):
                 layers += [Conv(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
             layers += [nn.MaxPool2d(2, 2)]
@@ -71,10 +71,10 @@ class Encoder(nn.Module):
 
     def stages(self) -> list[Stage]:
         """Return the same network for images that are translated by windows."""
-        return stages_of([self.layers], (-1,), 0)
+        return list_stages([self.layers], (-1,), 0)
 
 
-def channels_before(blocks: Blocks) -> list[int]:
+def get_input_channels(blocks: Blocks) -> list[int]:
     """Return how many channels each block reads; the first sees an image in colours."""
     return [3, *(block[-1] for block in blocks[:-1])]
 
@@ -88,7 +88,7 @@ class Decoder(nn.Module):
     def __init__(self, blocks: Blocks = VGG19_TO_RELU4_1):
         super().__init__()
         layers: list[nn.Module] = []
-        for behind, block in reversed(list(zip(channels_before(blocks), blocks, strict=True))):
+        for behind, block in reversed(list(zip(get_input_channels(blocks), blocks, strict=True))):
             for inputs, outputs in pairwise((*reversed(block), behind)):
                 layers += [Conv(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
             layers += [nn.Upsample(scale_factor=2)]
@@ -101,4 +101,4 @@ class Decoder(nn.Module):
 
     def stages(self, place: int) -> list[Stage]:
         """Return the same network for images that are translated by windows, its input being the stage before place."""
-        return stages_of([self.layers], (place - 1,), place)
+        return list_stages([self.layers], (place - 1,), place)

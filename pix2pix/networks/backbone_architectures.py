@@ -46,7 +46,7 @@ class Block(nn.Module):
         return out
 
 
-def noresnet() -> nn.Module:
+def build_noresnet() -> nn.Module:
     """Build ResNet-50 without the additions, and so without the projections that they need."""
     stages, inputs = [], 64
     for stage, (width, count) in enumerate(zip(_WIDTHS, _BLOCKS, strict=True)):
@@ -60,7 +60,7 @@ def noresnet() -> nn.Module:
     return nn.Sequential(OrderedDict([*_stem(7, 2), ("maxpool", nn.MaxPool2d(3, 2, 1)), *stages]))
 
 
-def pseudo_vgg(residual: bool) -> nn.Module:
+def build_pseudo_vgg(residual: bool) -> nn.Module:
     """Build the network that has two 3x3 in each block and max-pools in place of strides; pseudo-ResVGG if `residual`.
 
     One pool stands before each stage, so that stem and stages have the sides of a VGG's five blocks.
@@ -89,13 +89,13 @@ Pooling = Literal["max", "average"]
 Padding = Literal["zeros", "reflection"]
 
 STUDY: dict[str, Callable[[], nn.Module]] = {
-    "noresnet": noresnet,
-    "pseudo_vgg": partial(pseudo_vgg, False),
-    "pseudo_resvgg": partial(pseudo_vgg, True),
+    "noresnet": build_noresnet,
+    "pseudo_vgg": partial(build_pseudo_vgg, False),
+    "pseudo_resvgg": partial(build_pseudo_vgg, True),
 }
 
 
-class NormOf(NamedTuple):
+class BatchNormNames(NamedTuple):
     """The BatchNorm behind a convolution: what its tensors are called in files, and its epsilon."""
 
     name: str
@@ -109,7 +109,7 @@ class Architecture(NamedTuple):
     """
 
     steps: dict[str, nn.Module]  # each reads the one before it
-    norms: dict[str, NormOf]  # by the name of the convolution before
+    norms: dict[str, BatchNormNames]  # by the name of the convolution before
 
     def convolutions(self) -> dict[str, nn.Conv2d]:
         """Return the convolutions by name, in the order in which they are registered."""
@@ -117,17 +117,17 @@ class Architecture(NamedTuple):
         return {name: module for name, module in named if isinstance(module, nn.Conv2d)}
 
 
-def architecture(backbone: str, deepest: str, pooling: Pooling, padding: Padding) -> Architecture:
+def build_architecture(backbone: str, deepest: str, pooling: Pooling, padding: Padding) -> Architecture:
     """Build a backbone up to the module named `deepest`."""
     with torch.device("meta"):
         network = STUDY[backbone]() if backbone in STUDY else _torchvision(backbone)
-        norms: dict[str, NormOf] = {}
+        norms: dict[str, BatchNormNames] = {}
         convolution = ""
         for name, module in network.named_modules():
             if isinstance(module, nn.Conv2d):
                 convolution = name
             elif isinstance(module, nn.BatchNorm2d):
-                norms[convolution] = NormOf(name, module.eps)
+                norms[convolution] = BatchNormNames(name, module.eps)
         steps: dict[str, nn.Module] = {}
         for key, module in _chain(network).items():
             steps[key] = _in_form(module, pooling, padding)
@@ -136,9 +136,9 @@ def architecture(backbone: str, deepest: str, pooling: Pooling, padding: Padding
     return Architecture(steps, norms)
 
 
-def smallest_side(backbone: str, deepest: str, pooling: Pooling, padding: Padding) -> int:
+def find_smallest_side(backbone: str, deepest: str, pooling: Pooling, padding: Padding) -> int:
     """Return the smallest side of images that reach the module named `deepest`."""
-    network = nn.Sequential(*architecture(backbone, deepest, pooling, padding).steps.values()).eval()
+    network = nn.Sequential(*build_architecture(backbone, deepest, pooling, padding).steps.values()).eval()
 
     def works(side: int) -> bool:
         try:

@@ -12,11 +12,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from pix2pix.checkpoint import sha256_of
+from pix2pix.checkpoint import hash_file
 from pix2pix.errors import UserError
-from pix2pix.networks.backbone_architectures import STUDY, Architecture, NormOf
+from pix2pix.networks.backbone_architectures import STUDY, Architecture, BatchNormNames
 
-FLAVOURS = ("torchvision", "caffe")
+FORMATS = ("torchvision", "caffe")
 CAFFE_MEANS = (123.68, 116.779, 103.939)  # of red, green and blue, from 0 to 255
 IMAGENET_MEANS, IMAGENET_DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # from 0 to 1
 
@@ -60,7 +60,7 @@ def read_weights(path: Path, hash_start: str = "", *, option: str = "--weights")
         UserError: it is not there, damaged, or no such file.
     """
     try:
-        sha256 = sha256_of(path)
+        sha256 = hash_file(path)
     except OSError as error:
         raise UserError(
             f"{option} {path}: it cannot be read ({error.strerror}); give a .safetensors or .pth file"
@@ -93,7 +93,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def flavour_of(file: WeightsFile, wished: str | None) -> str:
+def detect_format(file: WeightsFile, wished: str | None) -> str:
     """Return what input the weights were trained on: as the file's metadata say, else as is wished, else torchvision.
 
     A file says it as `flavour`, or in words as `preprocess`: the means of Caffe's models, or the means and deviations
@@ -112,8 +112,8 @@ def flavour_of(file: WeightsFile, wished: str | None) -> str:
                 "--weights_flavour torchvision or caffe"
             )
     said = said or wished or "torchvision"
-    if said not in FLAVOURS:
-        raise UserError(f"--weights {file.path}: its flavour is {said!r}; allowed: {', '.join(FLAVOURS)}")
+    if said not in FORMATS:
+        raise UserError(f"--weights {file.path}: its flavour is {said!r}; allowed: {', '.join(FORMATS)}")
     if wished not in (None, said):
         raise UserError(f"--weights {file.path} is of {said} flavour: leave --weights_flavour {wished} out")
     return said
@@ -131,10 +131,10 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "a number"
 
 
-PATIENCE = 5.0  # seconds of silence
+TIMEOUT_SECONDS = 5.0  # seconds of silence
 
 
-def url_of(backbone: str) -> str:
+def get_imagenet_url(backbone: str) -> str:
     """Return where torchvision's first ImageNet weights of a backbone lie.
 
     Raises:
@@ -150,28 +150,28 @@ def url_of(backbone: str) -> str:
     return url
 
 
-def imagenet_place(backbone: str) -> Path:
+def get_imagenet_path(backbone: str) -> Path:
     """Return where torch hub keeps a backbone's ImageNet weights, whether they are there or not.
 
     Raises:
         UserError: it is a study network, for which there are none.
     """
-    return Path(torch.hub.get_dir()) / "checkpoints" / url_of(backbone).rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / get_imagenet_url(backbone).rpartition("/")[2]
 
 
-def imagenet_file(backbone: str) -> Path:
+def download_imagenet(backbone: str) -> Path:
     """Return the file of a backbone's ImageNet weights, downloaded if it is not there yet.
 
     Raises:
         UserError: it is not there and cannot be downloaded.
     """
-    url, path = url_of(backbone), imagenet_place(backbone)
+    url, path = get_imagenet_url(backbone), get_imagenet_path(backbone)
     if path.is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _impatient():  # the file gets its name when it is complete and its hash is right
-            torch.hub.download_url_to_file(url, str(path), hash_of(path))
+            torch.hub.download_url_to_file(url, str(path), get_expected_hash(path))
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"--weights imagenet: {path} is not there, and {url} cannot be downloaded ({error}): "
@@ -180,7 +180,7 @@ def imagenet_file(backbone: str) -> Path:
     return path
 
 
-def hash_of(path: Path) -> str:
+def get_expected_hash(path: Path) -> str:
     """Return how the SHA-256 of a file of torchvision's starts: its name ends with that."""
     return path.stem.rpartition("-")[2]
 
@@ -189,21 +189,21 @@ def hash_of(path: Path) -> str:
 def _impatient() -> Iterator[None]:
     """Let connections that say nothing fail: torch.hub has no limit of its own."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
 
 
-class Kernel(NamedTuple):
+class ConvWeights(NamedTuple):
     """The weights of one convolution, float32: (O, C, H, W) and (O)."""
 
     weight: Tensor
     bias: Tensor
 
 
-class Found(NamedTuple):
+class WeightsSource(NamedTuple):
     """A file of weights, where it comes from in words, and the input that they expect."""
 
     file: WeightsFile
@@ -214,13 +214,13 @@ class Found(NamedTuple):
 class Weights(NamedTuple):
     """The weights of a network by convolution, where they come from in words, and the input that they expect."""
 
-    kernels: dict[str, Kernel]
+    kernels: dict[str, ConvWeights]
     source: str
     sha256: str
     flavour: str
 
 
-def find(backbone: str, weights: str, flavour: str | None) -> Found | None:
+def find_weights(backbone: str, weights: str, flavour: str | None) -> WeightsSource | None:
     """Read the file of a backbone's weights; None if they are random.
 
     Raises:
@@ -230,13 +230,15 @@ def find(backbone: str, weights: str, flavour: str | None) -> Found | None:
         raise UserError(f"--weights_flavour caffe is about a file of weights, and --weights is {weights}: leave it out")
     if weights == "random":
         return None
-    path = imagenet_file(backbone) if weights == "imagenet" else Path(weights)
-    file = read_weights(path, hash_of(path) if weights == "imagenet" else "")
-    said = flavour_of(file, flavour)
-    return Found(file, f"imagenet ({path.name})" if weights == "imagenet" else f"{path} ({said})", said)
+    path = download_imagenet(backbone) if weights == "imagenet" else Path(weights)
+    file = read_weights(path, get_expected_hash(path) if weights == "imagenet" else "")
+    said = detect_format(file, flavour)
+    return WeightsSource(file, f"imagenet ({path.name})" if weights == "imagenet" else f"{path} ({said})", said)
 
 
-def load(backbone: str, found: Found | None, seed: int, network: Architecture, places: dict[str, str]) -> Weights:
+def load_weights(
+    backbone: str, found: WeightsSource | None, seed: int, network: Architecture, places: dict[str, str]
+) -> Weights:
     """Return the weights of a network that was built up to its deepest layer.
 
     `places` names the module of each layer that the backbone has.
@@ -268,26 +270,26 @@ def _random(backbone: str, seed: int, network: Architecture) -> Weights:
             nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=generator)
         if name in network.norms:
             weight /= (1 + network.norms[name].eps) ** 0.5  # what an untrained norm in evaluation mode does
-        kernels[name] = Kernel(weight, torch.zeros(len(weight)))
+        kernels[name] = ConvWeights(weight, torch.zeros(len(weight)))
         digest.update(weight.numpy().tobytes())
     return Weights(kernels, f"random, seed {seed}", digest.hexdigest(), "torchvision")
 
 
-def _kernel(file: WeightsFile, name: str, convolution: nn.Conv2d, norm: NormOf | None) -> Kernel:
+def _kernel(file: WeightsFile, name: str, convolution: nn.Conv2d, norm: BatchNormNames | None) -> ConvWeights:
     """Read one convolution and fold the norm behind it into it, if the file has not."""
     outputs = (convolution.out_channels,)
     first, *others = _needed(file, name, norm)
     weight = file.tensor(first, convolution.weight.shape)
     vectors = [file.tensor(key, outputs) for key in others]
     if norm is None or len(vectors) == 1:
-        return Kernel(weight, vectors[0])
+        return ConvWeights(weight, vectors[0])
     gain, shift, mean, variance = (x.double() for x in vectors)
     scale = gain / (variance + norm.eps).sqrt()
     folded = weight.double() * scale.view(-1, 1, 1, 1)
-    return Kernel(folded.float(), (shift - mean * scale).float())
+    return ConvWeights(folded.float(), (shift - mean * scale).float())
 
 
-def _needed(file: WeightsFile, name: str, norm: NormOf | None) -> tuple[str, ...]:
+def _needed(file: WeightsFile, name: str, norm: BatchNormNames | None) -> tuple[str, ...]:
     """The names of a convolution's tensors in the file: its bias, or where it is not folded those of the norm."""
     is_folded = norm is None or (f"{name}.bias" in file.tensors and f"{norm.name}.weight" not in file.tensors)
     if norm is None or is_folded:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pix2pix.data.arrays import Array, fitted, reflected
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.networks.receptive_field import Span, Window
+from pix2pix.data.arrays import Array, fit_size, reflect_indices
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.networks.receptive_field import Interval, Window
 
 
 class Canvas(Protocol):
@@ -69,13 +69,13 @@ class TensorCanvas:
         self.output[..., rows, columns] = image
 
 
-class Padded:
+class PaddedCanvas:
     """A canvas as the generator sees it: mirrored on all sides to a multiple, as `reflect_to_multiple` does."""
 
     def __init__(self, canvas: Canvas, multiple: int, device: torch.device, layout: torch.memory_format):
         self.canvas, self.device, self.layout = canvas, device, layout
         (self._rows, self._inner_rows), (self._columns, self._inner_columns) = (
-            reflected(length, multiple) for length in canvas.size
+            reflect_indices(length, multiple) for length in canvas.size
         )
 
     @property
@@ -104,7 +104,7 @@ class Padded:
             self.canvas.write(to_rows, to_columns, image[..., from_rows, from_columns])
 
 
-def _inside(span: Span, inner: slice) -> tuple[slice, slice]:
+def _inside(span: Interval, inner: slice) -> tuple[slice, slice]:
     """Where the common part of both lies in the span, and where in the inner part."""
     start, stop = max(span.start, inner.start), min(span.stop, inner.stop)
     return slice(start - span.start, stop - span.start), slice(start - inner.start, stop - inner.start)
@@ -113,7 +113,7 @@ def _inside(span: Span, inner: slice) -> tuple[slice, slice]:
 _ROWS = 32  # of a smaller image that are made at a time
 
 
-class Pixels(Protocol):
+class ImageReader(Protocol):
     """What gives arrays (h, w, C) for slices of rows and columns: an array (H, W, C), or a file that is open."""
 
     @property
@@ -126,7 +126,7 @@ class Pixels(Protocol):
         ...
 
 
-class Place(Protocol):
+class ImageWriter(Protocol):
     """What takes arrays (h, w, C) for slices of rows and columns."""
 
     def __setitem__(self, window: tuple[slice, slice], array: Array, /) -> None:
@@ -134,7 +134,7 @@ class Place(Protocol):
         ...
 
 
-Maker = Callable[[tuple[int, int, int], str], Place]  # of a shape (H, W, C) and a dtype
+WriterFactory = Callable[[tuple[int, int, int], str], ImageWriter]  # of a shape (H, W, C) and a dtype
 
 
 class ArrayCanvas:
@@ -145,9 +145,9 @@ class ArrayCanvas:
 
     count = 1
 
-    def __init__(self, source: Pixels, codec: Codec, make: Maker):
+    def __init__(self, source: ImageReader, codec: PairCodec, make: WriterFactory):
         self.source, self.codec, self._make = source, codec, make
-        self._place: Place | None = None
+        self._place: ImageWriter | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -174,12 +174,12 @@ class ArrayCanvas:
         self._place[rows, columns] = array
 
 
-def shrunken(pixels: Pixels, encoding: Encoding, longest: int) -> Array:
+def shrink_image(pixels: ImageReader, encoding: ImageCodec, longest: int) -> Array:
     """Return the image with no side longer than `longest`, read a few rows at a time; a smaller one stays as it is."""
     height, width = pixels.shape[:2]
     if max(height, width) <= longest:
         return pixels[0:height, 0:width]
-    new_height, new_width = fitted((height, width), longest)
+    new_height, new_width = fit_size((height, width), longest)
     ends = [*range(0, new_height, _ROWS), new_height]
     bands = []
     for first, last in pairwise(ends):

@@ -53,13 +53,13 @@ class Conv(nn.Conv2d):
         if self.padding_mode == "reflect":
             x, padding = F.pad(x, (padding,) * 4, mode="reflect"), 0
         if self.minimal and stride == 1 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            if can_filter(x, self.weight, self.bias, padding):
-                return frozen_conv(x, self.weight, self.bias, padding)
+            if can_use_nnpack(x, self.weight, self.bias, padding):
+                return nnpack_conv(x, self.weight, self.bias, padding)
             if self._is_wide() and (self.weight.requires_grad or x[0, 0].numel() >= FROZEN_POSITIONS):
-                y = minimal_conv(x, self.weight, padding)
+                y = winograd_conv(x, self.weight, padding)
                 return y if self.bias is None else y + self.bias.view(-1, 1, 1)
         if self.by_product and x.device.type == "cpu" and x[:, 0].numel() <= FEW * stride**2:
-            return conv_product(x, self.weight, self.bias, stride, padding)
+            return conv_gemm(x, self.weight, self.bias, stride, padding)
         return F.conv2d(x, self.weight, self.bias, self.stride, padding)
 
     def _is_wide(self) -> bool:
@@ -75,11 +75,11 @@ class ConvTranspose(nn.ConvTranspose2d):
         """Map (N, C, H, W) to (N, O, H', W')."""
         if self.by_product and output_size is None and x.device.type == "cpu" and x[:, 0].numel() <= FEW:
             padding, extra = int(self.padding[0]), self.output_padding[0]
-            return transposed_product(x, self.weight, self.bias, self.stride[0], padding, extra)
+            return conv_transpose_gemm(x, self.weight, self.bias, self.stride[0], padding, extra)
         return super().forward(x, output_size)
 
 
-def conv_product(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+def conv_gemm(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """Convolve (N, C, H, W) with (O, C, k, k): one row of C k k values per position, times the weights.
 
     Rows, not columns: with few columns, some libraries' products are many times slower.
@@ -92,7 +92,7 @@ def conv_product(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, pa
     return y.view(n, out_height, out_width, -1).permute(0, 3, 1, 2)
 
 
-def transposed_product(
+def conv_transpose_gemm(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, output_padding: int
 ) -> Tensor:
     """Convolve (N, C, H, W) transposed with (C, O, k, k): a patch of O k k values per position, all added."""
@@ -105,7 +105,7 @@ def transposed_product(
     return y if bias is None else y + bias.view(-1, 1, 1)
 
 
-def minimal_conv(x: Tensor, weight: Tensor, padding: int) -> Tensor:
+def winograd_conv(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     """Convolve (N, C, H, W) with (O, C, r, r), r = 3 or 4, at stride 1 and with zeros around: (N, O, H', W')."""
     n, channels, height, width = x.shape
     outputs, _, r, _ = weight.shape
@@ -124,7 +124,7 @@ def minimal_conv(x: Tensor, weight: Tensor, padding: int) -> Tensor:
 
 
 @torch.inference_mode(False)  # so that training can use them, whoever imports this first
-def minimal_transforms(r: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def winograd_transforms(r: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Return A^T, G and B^T for kernels of side r, each as one matrix for both directions: its Kronecker square.
 
     Both factors of a product of polynomials are evaluated at n - 1 points and at infinity, where they multiply number
@@ -144,10 +144,10 @@ def minimal_transforms(r: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tens
     return output, kernel, image
 
 
-_TRANSFORMS = {(r, dtype): minimal_transforms(r, dtype) for r in (3, 4) for dtype in (torch.float32, torch.float64)}
+_TRANSFORMS = {(r, dtype): winograd_transforms(r, dtype) for r in (3, 4) for dtype in (torch.float32, torch.float64)}
 
 
-def can_filter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> bool:
+def can_use_nnpack(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> bool:
     """Say whether `frozen_conv` can do a convolution of stride 1, and was measured to be the faster way."""
     tensors = (x, weight) if bias is None else (x, weight, bias)
     return (
@@ -162,7 +162,7 @@ def can_filter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> 
     )
 
 
-def frozen_conv(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+def nnpack_conv(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """Convolve (N, C, H, W) with (O, C, 3, 3), all float32, at stride 1 and with zeros around: (N, O, H', W').
 
     `padding` is 0, 1 or 2. Only `x` gets a gradient, and that has none of its own.
@@ -205,7 +205,7 @@ Output = Literal["tanh", "linear"]  # what the last convolution of a generator i
 Upsample = Literal["transpose", "nearest", "bilinear"]
 
 
-def doubling(inputs: int, outputs: int, upsample: Upsample, *, kernel: int, bias: bool) -> nn.Module:
+def upsample_block(inputs: int, outputs: int, upsample: Upsample, *, kernel: int, bias: bool) -> nn.Module:
     """Map (N, inputs, H, W) to (N, outputs, 2H, 2W).
 
     "transpose" is the papers' transposed convolution of side `kernel` (4 in the U-Net, 3 in the residual network);

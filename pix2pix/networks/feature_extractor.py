@@ -8,10 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pix2pix.config.backbones import check_layers, places
+from pix2pix.config.backbones import check_layers, get_layer_modules
 from pix2pix.errors import UserError
-from pix2pix.networks.backbone_architectures import Padding, Pooling, architecture, smallest_side
-from pix2pix.networks.backbone_weights import CAFFE_MEANS, IMAGENET_DEVIATIONS, IMAGENET_MEANS, find, load
+from pix2pix.networks.backbone_architectures import Padding, Pooling, build_architecture, find_smallest_side
+from pix2pix.networks.backbone_weights import (
+    CAFFE_MEANS,
+    IMAGENET_DEVIATIONS,
+    IMAGENET_MEANS,
+    find_weights,
+    load_weights,
+)
 
 _PROBE = 64  # side of the image by which memory is estimated
 
@@ -45,11 +51,11 @@ class FeatureExtractor(nn.Module):
     ):
         super().__init__()
         check_layers(backbone, layers)
-        found = find(backbone, weights, flavour)  # first: architectures need torchvision, which takes seconds
-        known = places(backbone)
+        found = find_weights(backbone, weights, flavour)  # first: architectures need torchvision, which takes seconds
+        known = get_layer_modules(backbone)
         deepest = max((known[layer] for layer in layers), key=list(known.values()).index)
-        network = architecture(backbone, deepest, pooling, padding)
-        loaded = load(backbone, found, seed, network, known)
+        network = build_architecture(backbone, deepest, pooling, padding)
+        loaded = load_weights(backbone, found, seed, network, known)
         for name, convolution in network.convolutions().items():
             _freeze(convolution, *loaded.kernels[name])
         self.backbone, self.layers = backbone, tuple(layers)
@@ -62,7 +68,7 @@ class FeatureExtractor(nn.Module):
         self.checkpointed = False  # whether what lies between the layers is computed again on the way back, not kept
         for name, values in zip(("scale", "shift"), _preprocessing(backbone, loaded.flavour), strict=True):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-        self._smallest = partial(smallest_side, backbone, deepest, pooling, padding)
+        self._smallest = partial(find_smallest_side, backbone, deepest, pooling, padding)
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
@@ -105,7 +111,7 @@ class FeatureExtractor(nn.Module):
 
     def _rescale_weights(self, x: Tensor) -> None:
         before = 1.0
-        names = {place: layer for layer, place in places(self.backbone).items()}
+        names = {place: layer for layer, place in get_layer_modules(self.backbone).items()}
         for key, step in zip(self._keys, self.steps, strict=True):
             if isinstance(step, nn.Conv2d):
                 assert step.bias is not None

@@ -13,7 +13,7 @@ from pix2pix.networks.unet import UNet
 InitType = Literal["normal", "xavier", "kaiming", "orthogonal"]
 
 
-def initialise(network: nn.Module, init_type: InitType, gain: float, generator: torch.Generator) -> None:
+def initialize_weights(network: nn.Module, init_type: InitType, gain: float, generator: torch.Generator) -> None:
     """Draw all weights anew: convolutions by `init_type`, norm weights from N(1, gain), every bias 0.
 
     Source: pix2pix, section 6.2: N(0, 0.02). The other types and the gain's use in them are those of the common

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import nn
 
 from pix2pix.networks.norm import Dropout
-from pix2pix.networks.receptive_field import Normalisation, Size, Span, Stage, needed_window, output_size
+from pix2pix.networks.receptive_field import Interval, Normalisation, Size, Stage, input_window, output_size
 
 _SMALL = 32  # features of less than this part of the budget are kept whatever else is
 _IMAGE = -1
@@ -19,7 +19,7 @@ _Weightless = nn.Upsample | nn.MaxPool2d  # operations that keep the channels, a
 _FAR_INSIDE, _LARGE = 2**20, 2**24  # of a map so large that no border is near
 
 
-class Plan(NamedTuple):
+class MemoryPlan(NamedTuple):
     """Which stages are kept, the sides of each stage's windows, and what that takes."""
 
     kept: frozenset[int]
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     operations: int  # multiplications
 
 
-class Features:
+class FeatureSizes:
     """Sizes of a generator's features for an image of `size`, and what computing a window of them takes."""
 
     def __init__(self, stages: Sequence[Stage], size: Size, itemsize: int):
@@ -53,19 +53,19 @@ class Features:
     def must_be_kept(self) -> frozenset[int]:
         """The stages whose dropout is drawn for all positions at once, and those on both ends of an addition."""
         added = [(place, stage.added) for place, stage in enumerate(self.stages) if stage.added is not None]
-        drawn = [place for place, stage in enumerate(self.stages) if drops(stage)]
+        drawn = [place for place, stage in enumerate(self.stages) if has_dropout(stage)]
         return frozenset([*drawn, *(place for pair in added for place in pair)])
 
     def passes(self, kept: frozenset[int]) -> list[int]:
         """The stages that are computed for themselves: to be kept, to be measured, or as the output."""
-        return [n for n, stage in enumerate(self.stages) if n in kept or measured(stage) or n == self.last]
+        return [n for n, stage in enumerate(self.stages) if n in kept or needs_statistics(stage) or n == self.last]
 
-    def whole(self) -> Plan:
+    def whole(self) -> MemoryPlan:
         """The plan of a network that computes and keeps everything at once."""
         sides = tuple(max(self.sizes[place]) for place in range(len(self.stages)))
         return self.plan(frozenset(range(len(sides))), sides[-1], sides)
 
-    def tiled(self, kept: frozenset[int], tile: int) -> Plan:
+    def tiled(self, kept: frozenset[int], tile: int) -> MemoryPlan:
         """The plan with windows of `tile` pixels a side, and inner ones as large as the same memory allows."""
         working = self._working(kept)
         allowed = working(self.last, (tile, tile))
@@ -77,7 +77,7 @@ class Features:
             sides.append(min(side, longest))
         return self.plan(kept, tile, tuple(sides))
 
-    def plan(self, kept: frozenset[int], tile: int, sides: tuple[int, ...]) -> Plan:
+    def plan(self, kept: frozenset[int], tile: int, sides: tuple[int, ...]) -> MemoryPlan:
         """Count what a choice takes."""
         passes, working = self.passes(kept), self._working(kept)
         until: dict[int, int] = {}
@@ -88,8 +88,8 @@ class Features:
             held = sum(self.bytes(place) for place in kept if place <= number <= until.get(place, place))
             height, width = self.sizes[number]
             window = working(number, (min(sides[number], height), min(sides[number], width)))
-            peak = max(peak, held + max(window, 2 * self.bytes(number) if drops(self.stages[number]) else 0))
-        return Plan(kept, tile, sides, peak, sum(map(self._operations(kept), passes)))
+            peak = max(peak, held + max(window, 2 * self.bytes(number) if has_dropout(self.stages[number]) else 0))
+        return MemoryPlan(kept, tile, sides, peak, sum(map(self._operations(kept), passes)))
 
     def read_by(self, place: int, kept: frozenset[int]) -> frozenset[int]:
         """The kept stages that computing this one reads."""
@@ -124,8 +124,8 @@ class Features:
             if place == _IMAGE:
                 return self.bytes(place, size)
             stage = self.stages[place]
-            rows, columns = (Span(_FAR_INSIDE, _FAR_INSIDE + side) for side in size)
-            rows, columns = needed_window(stage.operation, (rows, columns), (_LARGE, _LARGE))
+            rows, columns = (Interval(_FAR_INSIDE, _FAR_INSIDE + side) for side in size)
+            rows, columns = input_window(stage.operation, (rows, columns), (_LARGE, _LARGE))
             source = self.sizes[stage.inputs[0]]
             part = min(rows.length, source[0]), min(columns.length, source[1])
             held = most = 0
@@ -138,17 +138,17 @@ class Features:
         return working
 
 
-def measured(stage: Stage) -> bool:
+def needs_statistics(stage: Stage) -> bool:
     """Whether a stage is normalised by statistics of the image."""
     return any(isinstance(layer, Normalisation) and layer.statistics != "running" for layer in stage.after)
 
 
-def drops(stage: Stage) -> bool:
+def has_dropout(stage: Stage) -> bool:
     """Whether a stage draws dropout."""
     return any(isinstance(layer, Dropout) and layer.active for layer in stage.after)
 
 
-def chosen(features: Features, tile: int, budget: int) -> Plan:
+def choose_plan(features: FeatureSizes, tile: int, budget: int) -> MemoryPlan:
     """The plan that keeps what saves most operations, again and again while its memory stays within the budget."""
     places = [n for n, stage in enumerate(features.stages) if not isinstance(stage.operation, nn.Upsample)]
     small = {place for place in places if features.bytes(place) * _SMALL <= budget}

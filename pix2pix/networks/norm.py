@@ -76,7 +76,7 @@ def norm_layer(channels: int, kind: NormKind) -> nn.Module:
     return nn.Identity() if kind == "none" else Norm(channels, kind)
 
 
-def synchronise(network: nn.Module) -> None:
+def synchronize_batch_norm(network: nn.Module) -> None:
     """Let every BatchNorm in `network` normalise by the batches of all processes when it trains."""
     for module in network.modules():
         if isinstance(module, Norm):
@@ -118,7 +118,7 @@ def fold_norms(network: nn.Module) -> None:
             layers[i] = nn.Identity()
 
 
-class ConditionalNorm(nn.Module):
+class ConditionalInstanceNorm(nn.Module):
     """Instance norm z = gamma_s (x - mu) / sigma + beta_s, where each image's style s has a gamma and beta of its own.
 
     `weight` (gamma) and `bias` (beta) are (styles, C). A blend of styles has the blend of theirs.
@@ -250,7 +250,7 @@ class Dropout(nn.Module):
 
 
 @contextmanager
-def switched(network: nn.Module, *, statistics: Statistics, dropout: bool) -> Iterator[None]:
+def eval_mode(network: nn.Module, *, statistics: Statistics, dropout: bool) -> Iterator[None]:
     """Set the statistics of every Norm and the state of every Dropout in `network`, and restore them at the end.
 
     Raises:

@@ -33,7 +33,7 @@ class Stage(NamedTuple):
     added: int | None = None  # the stage whose output is added to this one's
 
 
-def stages_of(layers: Sequence[nn.Module], inputs: tuple[int, ...], place: int) -> list[Stage]:
+def list_stages(layers: Sequence[nn.Module], inputs: tuple[int, ...], place: int) -> list[Stage]:
     """Cut layers that stand in the order of the data into stages, the first of which is to have this place.
 
     The first reads `inputs`, each other one the stage before it; what follows an operation belongs to it.
@@ -55,7 +55,7 @@ def _flat(layers: Iterable[nn.Module]) -> list[nn.Module]:
     return [x for layer in layers for x in (_flat(layer) if isinstance(layer, nn.Sequential) else [layer])]
 
 
-class Span(NamedTuple):
+class Interval(NamedTuple):
     """The positions from start to stop - 1 of one direction."""
 
     start: int
@@ -67,13 +67,13 @@ class Span(NamedTuple):
         return self.stop - self.start
 
 
-Window = tuple[Span, Span]  # rows and columns
+Window = tuple[Interval, Interval]  # rows and columns
 Size = tuple[int, int]
 
 
-def whole(size: Size) -> Window:
+def full_window(size: Size) -> Window:
     """The window that is everything."""
-    return Span(0, size[0]), Span(0, size[1])
+    return Interval(0, size[0]), Interval(0, size[1])
 
 
 def output_size(operation: Operation, size: Size) -> Size:
@@ -82,38 +82,38 @@ def output_size(operation: Operation, size: Size) -> Size:
     return height, width
 
 
-def needed(operation: Operation, span: Span, length: int, axis: int) -> Span:
+def input_interval(operation: Operation, span: Interval, length: int, axis: int) -> Interval:
     """Which positions of an input of this length the positions of `span` of the output are made of."""
     if isinstance(operation, nn.Upsample):  # two neighbours, which of "nearest" are one more than it needs
-        return Span(max((span.start - 1) // 2, 0), min((span.stop - 2) // 2 + 2, length))
+        return Interval(max((span.start - 1) // 2, 0), min((span.stop - 2) // 2 + 2, length))
     if isinstance(operation, nn.MaxPool2d):
-        return Span(2 * span.start, 2 * span.stop)
+        return Interval(2 * span.start, 2 * span.stop)
     kernel, stride, padding = operation.kernel_size[axis], operation.stride[axis], _padding(operation, axis)
     if isinstance(operation, nn.ConvTranspose2d):
         first = -((kernel - 1 - padding - span.start) // stride)
-        return Span(max(first, 0), min((span.stop - 1 + padding) // stride + 1, length))
+        return Interval(max(first, 0), min((span.stop - 1 + padding) // stride + 1, length))
     start, stop = span.start * stride - padding, (span.stop - 1) * stride - padding + kernel
     if operation.padding_mode == "reflect":
-        mirrored = _mirrored(Span(start, stop), length)
-        return Span(int(mirrored.min()), int(mirrored.max()) + 1)
-    return Span(max(start, 0), min(stop, length))
+        mirrored = _mirrored(Interval(start, stop), length)
+        return Interval(int(mirrored.min()), int(mirrored.max()) + 1)
+    return Interval(max(start, 0), min(stop, length))
 
 
-def needed_window(operation: Operation, window: Window, size: Size) -> Window:
+def input_window(operation: Operation, window: Window, size: Size) -> Window:
     """Return `needed` of both directions, for an input of this size."""
     (rows, columns), (height, width) = window, size
-    return needed(operation, rows, height, 0), needed(operation, columns, width, 1)
+    return input_interval(operation, rows, height, 0), input_interval(operation, columns, width, 1)
 
 
-def compute(operation: Operation, read: Callable[[Window], Tensor], window: Window, size: Size) -> Tensor:
+def compute_window(operation: Operation, read: Callable[[Window], Tensor], window: Window, size: Size) -> Tensor:
     """Compute a window of the output for an input of this size, of which `read` returns windows.
 
     Borders are padded as the operation pads them; inside, the neighbours are read.
     """
-    if window == whole(output_size(operation, size)):
-        output: Tensor = operation(read(whole(size)))
+    if window == full_window(output_size(operation, size)):
+        output: Tensor = operation(read(full_window(size)))
         return output
-    rows, columns = needed_window(operation, window, size)
+    rows, columns = input_window(operation, window, size)
     x = read((rows, columns))
     if isinstance(operation, nn.Upsample):
         return _cut(operation(x), window, (2 * rows.start, 2 * columns.start))
@@ -128,7 +128,7 @@ def compute(operation: Operation, read: Callable[[Window], Tensor], window: Wind
     return F.conv2d(x, operation.weight, operation.bias, operation.stride)
 
 
-def split(size: Size, side: int) -> list[Window]:
+def split_windows(size: Size, side: int) -> list[Window]:
     """Cut a map into windows of nearly equal sizes, no side longer than `side`, row after row."""
     rows, columns = (_parts(length, side) for length in size)
     return [(row, column) for row in rows for column in columns]
@@ -159,13 +159,13 @@ def _padded(x: Tensor, operation: nn.Conv2d, window: Window, read: Window, size:
         stop = (span.stop - 1) * operation.stride[axis] - _padding(operation, axis) + operation.kernel_size[axis]
         if operation.padding_mode == "reflect":
             if start < 0 or stop > length:
-                x = x.index_select(axis + 2, (_mirrored(Span(start, stop), length) - part.start).to(x.device))
+                x = x.index_select(axis + 2, (_mirrored(Interval(start, stop), length) - part.start).to(x.device))
         else:
             zeros = [part.start - start, stop - part.stop, *zeros]  # F.pad begins with the last direction
     return F.pad(x, zeros) if any(zeros) else x
 
 
-def _mirrored(span: Span, length: int) -> Tensor:
+def _mirrored(span: Interval, length: int) -> Tensor:
     """The positions inside 0 to length - 1 that stand for those of a span which passes the ends."""
     return length - 1 - (length - 1 - torch.arange(span.start, span.stop).abs()).abs()
 
@@ -175,7 +175,7 @@ def _cut(x: Tensor, window: Window, origin: tuple[int, int]) -> Tensor:
     return x[..., rows, columns]
 
 
-def _parts(length: int, side: int) -> list[Span]:
+def _parts(length: int, side: int) -> list[Interval]:
     count = -(-length // side)
     ends = [length * number // count for number in range(count + 1)]
-    return [Span(start, stop) for start, stop in pairwise(ends)]
+    return [Interval(start, stop) for start, stop in pairwise(ends)]

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from pix2pix.networks.conv import Output, Upsample, doubling
+from pix2pix.networks.conv import Output, Upsample, upsample_block
 from pix2pix.networks.norm import Dropout, NormKind, norm_layer
-from pix2pix.networks.receptive_field import Stage, stages_of
+from pix2pix.networks.receptive_field import Stage, list_stages
 
 
 class ResidualBlock(nn.Module):
@@ -61,7 +61,7 @@ class ResnetGenerator(nn.Module):
             layers += [nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), norm_layer(2 * width, norm), nn.ReLU()]
         layers += [ResidualBlock(4 * ngf, norm, dropout) for _ in range(blocks)]
         for width in (4 * ngf, 2 * ngf):
-            layers += [doubling(width, width // 2, upsample, kernel=3, bias=bias)]
+            layers += [upsample_block(width, width // 2, upsample, kernel=3, bias=bias)]
             layers += [norm_layer(width // 2, norm), nn.ReLU()]
         layers += [nn.Conv2d(ngf, output_nc, 7, padding=3, padding_mode="reflect")]
         layers += [nn.Tanh()] if output == "tanh" else []
@@ -78,10 +78,10 @@ class ResnetGenerator(nn.Module):
         between: list[nn.Module] = []
         for layer in self.layers:
             if isinstance(layer, ResidualBlock):
-                stages += stages_of(between, (len(stages) - 1,), len(stages))
+                stages += list_stages(between, (len(stages) - 1,), len(stages))
                 between, entry = [], len(stages) - 1
-                stages += stages_of([layer.layers], (entry,), len(stages))
+                stages += list_stages([layer.layers], (entry,), len(stages))
                 stages[-1] = stages[-1]._replace(added=entry)
             else:
                 between.append(layer)
-        return stages + stages_of(between, (len(stages) - 1,), len(stages))
+        return stages + list_stages(between, (len(stages) - 1,), len(stages))

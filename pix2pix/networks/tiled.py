@@ -13,14 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix.errors import UserError, is_out_of_memory
-from pix2pix.networks.canvas import Canvas, Padded
-from pix2pix.networks.memory_plan import Features, Plan, chosen, measured
+from pix2pix.networks.canvas import Canvas, PaddedCanvas
+from pix2pix.networks.memory_plan import FeatureSizes, MemoryPlan, choose_plan, needs_statistics
 from pix2pix.networks.norm import Dropout
-from pix2pix.networks.receptive_field import Normalisation, Size, Span, Stage, Window, compute, split, whole
+from pix2pix.networks.receptive_field import (
+    Interval,
+    Normalisation,
+    Size,
+    Stage,
+    Window,
+    compute_window,
+    full_window,
+    split_windows,
+)
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-SMALLEST = 64  # pixels a side: what memory that runs out halves tiles down to
+SMALLEST_TILE = 64  # pixels a side: what memory that runs out halves tiles down to
 
 
 class Moments:
@@ -48,17 +57,17 @@ class Moments:
         self.count = total
 
 
-def moments_of(x: Tensor) -> tuple[int, Tensor, Tensor]:
+def compute_moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
     """Count, mean and sum of squared differences (N, C) of (N, C, H, W), in float64."""
     count = x.shape[2] * x.shape[3]
     variance, mean = torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), dim=(2, 3), correction=0)
     return count, mean.cpu().double(), variance.cpu().double() * count  # an Apple GPU has no doubles
 
 
-class Passes:
+class TiledForward:
     """A generator on its way over one image; `features` and `statistics` hold what is known so far."""
 
-    def __init__(self, sizes: Features, plan: Plan, image: Padded):
+    def __init__(self, sizes: FeatureSizes, plan: MemoryPlan, image: PaddedCanvas):
         self.stages: Sequence[Stage] = sizes.stages
         self.sizes, self.plan, self.image = sizes, plan, image
         self.features: dict[int, Tensor] = {}
@@ -69,7 +78,7 @@ class Passes:
         """Make all passes; the last one writes the output."""
         passes = self.sizes.passes(self.plan.kept)
         for step, place in enumerate(passes):
-            if place != self.sizes.last or measured(self.stages[place]):
+            if place != self.sizes.last or needs_statistics(self.stages[place]):
                 self._measure_and_keep(place)
             if place == self.sizes.last:
                 self._write(place)
@@ -85,11 +94,11 @@ class Passes:
             pass
 
     def _measure_and_keep(self, place: int) -> None:
-        moments, is_measured = Moments(), measured(self.stages[place])
+        moments, is_measured = Moments(), needs_statistics(self.stages[place])
 
         def part(place: int, window: Window) -> tuple[Tensor, tuple[int, Tensor, Tensor] | None]:
             x = self._raw(place, window)
-            return x, moments_of(self._before_norm(place, x)) if is_measured else None
+            return x, compute_moments(self._before_norm(place, x)) if is_measured else None
 
         features = torch.empty(0)
         for window, (x, found) in self._each(place, part):
@@ -105,7 +114,7 @@ class Passes:
     def _kept(self, place: int, features: Tensor, x: Tensor, window: Window) -> Tensor:
         """Put a window among kept features; out of memory, they are not kept but computed anew where they are read."""
         try:
-            return put(features, x, window, self.sizes.sizes[place])
+            return write_window(features, x, window, self.sizes.sizes[place])
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or place in self.sizes.must_be_kept():
                 raise
@@ -120,7 +129,7 @@ class Passes:
             return self._finished(place, _cut(features, window), window)
 
         for window, x in self._each(place, part):
-            features = put(features, x, window, self.sizes.sizes[place])
+            features = write_window(features, x, window, self.sizes.sizes[place])
         for layer in self.stages[place].after:
             if isinstance(layer, Dropout):
                 features = layer(features)  # drawn for all positions at once, as for the whole image
@@ -147,7 +156,7 @@ class Passes:
                 x = layer(x)
             return x
 
-        return compute(stage.operation, read, window, self.sizes.sizes[stage.inputs[0]])
+        return compute_window(stage.operation, read, window, self.sizes.sizes[stage.inputs[0]])
 
     def _before_norm(self, place: int, x: Tensor) -> Tensor:
         """Apply what stands between a stage's operation and its norm."""
@@ -174,7 +183,7 @@ class Passes:
         Raises:
             UserError: there is no memory for the smallest window.
         """
-        todo = split(self.sizes.sizes[place], max(1, self.plan.sides[place] >> self.halvings))[::-1]
+        todo = split_windows(self.sizes.sizes[place], max(1, self.plan.sides[place] >> self.halvings))[::-1]
         while todo:
             window = todo.pop()
             try:
@@ -186,12 +195,12 @@ class Passes:
                 yield window, value
                 continue
             self._halve(place, window)  # out of the except clause, whose traceback would hold on to features
-            todo = [part for larger in [*todo, window] for part in quarters(larger)]
+            todo = [part for larger in [*todo, window] for part in split_in_four(larger)]
 
     def _halve(self, place: int, window: Window) -> None:
         longest = max(span.length for span in window)
         tile = longest * self.sizes.sizes[self.sizes.last][0] // self.sizes.sizes[place][0]
-        if longest == 1 or tile < 2 * SMALLEST:
+        if longest == 1 or tile < 2 * SMALLEST_TILE:
             raise UserError(
                 f"out of memory with tiles of {tile} pixels; take a smaller image or network, or a larger machine"
             )
@@ -201,10 +210,12 @@ class Passes:
         _LOG.warning("out of memory: going on with tiles of half the side, %d pixels", tile // 2)
 
 
-def quarters(window: Window) -> list[Window]:
+def split_in_four(window: Window) -> list[Window]:
     """Cut a window in half along both directions, where it is longer than one."""
     rows, columns = (
-        [Span(start, middle), Span(middle, stop)] if (middle := (start + stop) // 2) > start else [Span(start, stop)]
+        [Interval(start, middle), Interval(middle, stop)]
+        if (middle := (start + stop) // 2) > start
+        else [Interval(start, stop)]
         for start, stop in window
     )
     return [(row, column) for row in rows for column in columns]
@@ -215,9 +226,9 @@ def _cut(features: Tensor, window: Window) -> Tensor:
     return features[..., rows, columns]
 
 
-def put(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
+def write_window(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
     """Put a window in its place among all features of a stage, which get memory with the first one."""
-    if window == whole(size):
+    if window == full_window(size):
         return x
     if features.numel() == 0:
         features = torch.empty(*x.shape[:2], *size, dtype=x.dtype, device=x.device)
@@ -227,15 +238,15 @@ def put(features: Tensor, x: Tensor, window: Window, size: Size) -> Tensor:
 
 Tile = Literal["auto", "off"] | int
 
-TILES = (1024, 512, 256)  # pixels a side that "auto" tries: larger ones compute less at their borders
+TILE_SIZES = (1024, 512, 256)  # pixels a side that "auto" tries: larger ones compute less at their borders
 _SHARE = 0.5  # of the free memory, for the estimate is one
-BUDGET = 3 * 2**29  # bytes of features that tiles aim at, so that the process stays below 4 GB
-MEMORY = Path("/proc/meminfo")  # of Linux; what it calls free leaves out the files that it keeps at hand
-GROUP = Path("/sys/fs/cgroup")  # a container's own limit
+MEMORY_BUDGET = 3 * 2**29  # bytes of features that tiles aim at, so that the process stays below 4 GB
+MEMINFO_FILE = Path("/proc/meminfo")  # of Linux; what it calls free leaves out the files that it keeps at hand
+CGROUP_FOLDER = Path("/sys/fs/cgroup")  # a container's own limit
 _UNKNOWN = 4 * 2**30  # bytes of memory where the system does not tell
 
 
-def translate(
+def translate_tiled(
     generator: Callable[[Tensor], Tensor],
     stages: Sequence[Stage],
     multiple: int,
@@ -254,27 +265,27 @@ def translate(
     Raises:
         UserError: there is no memory for the smallest tiles.
     """
-    image = Padded(canvas, multiple, device, layout)
-    everything = whole(image.size)
+    image = PaddedCanvas(canvas, multiple, device, layout)
+    everything = full_window(image.size)
     if tile == "off":
         image.write(everything, generator(image.read(everything)))
         return
-    features = Features(stages, image.size, canvas.count * _itemsize(stages, device))
+    features = FeatureSizes(stages, image.size, canvas.count * _itemsize(stages, device))
     free = int(free_memory(device) * _SHARE)
     if tile == "auto":
-        fits = canvas.count * math.prod(image.size) <= TILES[0] ** 2 or features.whole().peak <= free
+        fits = canvas.count * math.prod(image.size) <= TILE_SIZES[0] ** 2 or features.whole().peak <= free
     else:
         fits = max(image.size) <= tile
     if canvas.is_in_memory and fits and _is_translated_whole(generator, image):
         return
-    budget = BUDGET if canvas.is_in_memory else BUDGET // 2  # who reads a file by windows expects little
-    Passes(features, planned(features, tile, min(free, budget)), image).run()
+    budget = MEMORY_BUDGET if canvas.is_in_memory else MEMORY_BUDGET // 2  # who reads a file by windows expects little
+    TiledForward(features, make_plan(features, tile, min(free, budget)), image).run()
 
 
-def planned(features: Features, tile: Tile, budget: int) -> Plan:
+def make_plan(features: FeatureSizes, tile: Tile, budget: int) -> MemoryPlan:
     """Choose what is kept, and for "auto" the largest tile that stays within the budget, or else the smallest."""
-    for side in TILES if isinstance(tile, str) else (tile,):
-        plan = chosen(features, side, budget)
+    for side in TILE_SIZES if isinstance(tile, str) else (tile,):
+        plan = choose_plan(features, side, budget)
         if plan.peak <= budget:
             break
     return plan
@@ -286,20 +297,24 @@ def free_memory(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for what comes
         return torch.cuda.mem_get_info(device)[0] + kept
     try:
-        available = 1024 * int(MEMORY.read_text(encoding="ascii").partition("MemAvailable:")[2].split()[0])
+        available = 1024 * int(MEMINFO_FILE.read_text(encoding="ascii").partition("MemAvailable:")[2].split()[0])
     except (OSError, IndexError):  # not on Windows, nor on a Mac
         return _UNKNOWN
     try:
-        limit, used = (int((GROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
-        files = int((GROUP / "memory.stat").read_text(encoding="ascii").partition("\ninactive_file ")[2].split()[0])
+        limit, used = (
+            int((CGROUP_FOLDER / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current")
+        )
+        files = int(
+            (CGROUP_FOLDER / "memory.stat").read_text(encoding="ascii").partition("\ninactive_file ")[2].split()[0]
+        )
     except (OSError, IndexError, ValueError):  # no container, or one without a limit
         return available
     return min(available, limit - used + files)
 
 
-def _is_translated_whole(generator: Callable[[Tensor], Tensor], image: Padded) -> bool:
+def _is_translated_whole(generator: Callable[[Tensor], Tensor], image: PaddedCanvas) -> bool:
     """Translate an image at once, and tell whether there was memory for that."""
-    everything = whole(image.size)
+    everything = full_window(image.size)
     drawn_on = [image.device] if image.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(drawn_on):  # tiles that take over draw the same

@@ -10,13 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pix2pix.checkpoint import CheckpointError, check_fits, restore
+from pix2pix.checkpoint import CheckpointError, check_state_dict, load_weights
 from pix2pix.networks.conv import Conv, Output
-from pix2pix.networks.norm import ConditionalNorm, Norm
-from pix2pix.networks.receptive_field import Stage, stages_of
+from pix2pix.networks.norm import ConditionalInstanceNorm, Norm
+from pix2pix.networks.receptive_field import Stage, list_stages
 
 
-class Layer(nn.Module):
+class ConvLayer(nn.Module):
     """Perhaps a doubling, then a convolution with reflection padding, perhaps a norm, perhaps a ReLU."""
 
     def __init__(
@@ -24,7 +24,7 @@ class Layer(nn.Module):
         inputs: int,
         outputs: int,
         kernel: int,
-        norm: Norm | ConditionalNorm | None,
+        norm: Norm | ConditionalInstanceNorm | None,
         *,
         stride: int = 1,
         doubled: bool = False,
@@ -39,7 +39,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H', W'), in the styles that `shares` tell."""
         x = self.convolution(self.doubling(x))
-        x = self.norm(x, shares) if isinstance(self.norm, ConditionalNorm) else self.norm(x)
+        x = self.norm(x, shares) if isinstance(self.norm, ConditionalInstanceNorm) else self.norm(x)
         out: Tensor = self.activation(x)
         return out
 
@@ -47,7 +47,7 @@ class Layer(nn.Module):
 class ResidualBlock(nn.Module):
     """Two layers, added to their input; no activation behind the addition."""
 
-    def __init__(self, first: Layer, second: Layer):
+    def __init__(self, first: ConvLayer, second: ConvLayer):
         super().__init__()
         self.first, self.second = first, second
 
@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class Stylizer(nn.Module):
+class TransformerNet(nn.Module):
     """Two halvings, `blocks` residual blocks, two doublings, 9x9 convolutions at both ends.
 
     Input and output (N, 3, H, W) in [-1, 1] ("linear": a little outside, too); H and W are multiples of 4, and 16 at
@@ -78,21 +78,21 @@ class Stylizer(nn.Module):
     ):
         super().__init__()
 
-        def normed(channels: int) -> Norm | ConditionalNorm:
-            return ConditionalNorm(channels, styles) if styles else Norm(channels, norm)
+        def normed(channels: int) -> Norm | ConditionalInstanceNorm:
+            return ConditionalInstanceNorm(channels, styles) if styles else Norm(channels, norm)
 
-        self.encoder = nn.ModuleList([Layer(3, ngf, 9, normed(ngf))])
+        self.encoder = nn.ModuleList([ConvLayer(3, ngf, 9, normed(ngf))])
         for width in (ngf, 2 * ngf):
-            self.encoder.append(Layer(width, 2 * width, 3, normed(2 * width), stride=2))
+            self.encoder.append(ConvLayer(width, 2 * width, 3, normed(2 * width), stride=2))
         wide = 4 * ngf
         self.blocks = nn.ModuleList(
-            ResidualBlock(Layer(wide, wide, 3, normed(wide)), Layer(wide, wide, 3, normed(wide), active=False))
+            ResidualBlock(ConvLayer(wide, wide, 3, normed(wide)), ConvLayer(wide, wide, 3, normed(wide), active=False))
             for _ in range(blocks)
         )
         self.decoder = nn.ModuleList()
         for width in (4 * ngf, 2 * ngf):
-            self.decoder.append(Layer(width, width // 2, 3, normed(width // 2), doubled=True))
-        self.decoder.append(Layer(ngf, 3, 9, normed(3) if styles else None, active=False))
+            self.decoder.append(ConvLayer(width, width // 2, 3, normed(width // 2), doubled=True))
+        self.decoder.append(ConvLayer(ngf, 3, 9, normed(3) if styles else None, active=False))
         self.output = nn.Tanh() if output == "tanh" else nn.Identity()
 
     def forward(self, image: Tensor, shares: Tensor | None = None) -> Tensor:
@@ -113,7 +113,7 @@ class Stylizer(nn.Module):
 
         def add(*layers: nn.Module) -> None:
             told = [part for layer in layers for part in _parts(layer, shares)]
-            stages.extend(stages_of(told, (len(stages) - 1,), len(stages)))
+            stages.extend(list_stages(told, (len(stages) - 1,), len(stages)))
 
         for layer in self.encoder:
             add(layer)
@@ -127,14 +127,18 @@ class Stylizer(nn.Module):
 
 def _parts(layer: nn.Module, shares: Tensor | None) -> list[nn.Module]:
     """Return modules that do the same one after another, in the styles of one image, for which they need none."""
-    if not isinstance(layer, Layer):
+    if not isinstance(layer, ConvLayer):
         return [layer]
-    norm = layer.norm.told(shares) if isinstance(layer.norm, ConditionalNorm) and shares is not None else layer.norm
+    norm = (
+        layer.norm.told(shares)
+        if isinstance(layer.norm, ConditionalInstanceNorm) and shares is not None
+        else layer.norm
+    )
     parts = [layer.doubling, layer.convolution, norm, layer.activation]
     return [part for part in parts if not isinstance(part, nn.Identity)]
 
 
-def with_one_more_style(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def add_style(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of a conditional network with one more style, which begins as the mean of all others."""
     return {
         name: torch.cat([x, x.mean(dim=0, keepdim=True)]) if name.rpartition(".")[0].endswith(".norm") else x
@@ -142,14 +146,14 @@ def with_one_more_style(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def only_newest_style(stylizer: Stylizer) -> None:
+def freeze_all_but_newest_style(stylizer: TransformerNet) -> None:
     """Freeze all that styles share. Weights of styles that no image has get gradients of exactly 0, so they stay."""
     for module in stylizer.modules():
         if isinstance(module, nn.Conv2d):
             module.requires_grad_(False)
 
 
-def from_transformer_net(state: Mapping[str, Tensor]) -> Stylizer:
+def convert_pytorch_example(state: Mapping[str, Tensor]) -> TransformerNet:
     """Build the network of a state dict with the keys of the PyTorch examples' TransformerNet.
 
     That maps colours from 0 to 255 to such; here the scaling of both ends is part of the first and last convolution,
@@ -169,12 +173,12 @@ def from_transformer_net(state: Mapping[str, Tensor]) -> Stylizer:
     first, last = "encoder.0.convolution", "decoder.2.convolution"
     ngf = next(iter(known.get(f"{first}.weight", torch.empty(32)).shape), 0) or 32
     with torch.device("meta"):  # shapes alone: those of another file may be larger than the memory
-        expected = Stylizer(ngf=ngf, blocks=blocks, output="linear").state_dict()
+        expected = TransformerNet(ngf=ngf, blocks=blocks, output="linear").state_dict()
     idle = {f"{module}.bias" for module in names.values() if module.endswith("convolution")} - expected.keys()
     fitting = {name: value for name, value in known.items() if name not in idle}
-    check_fits(expected, fitting, "TransformerNet")
-    stylizer = Stylizer(ngf=ngf, blocks=blocks, output="linear")
-    restore(stylizer, fitting, "TransformerNet")
+    check_state_dict(expected, fitting, "TransformerNet")
+    stylizer = TransformerNet(ngf=ngf, blocks=blocks, output="linear")
+    load_weights(stylizer, fitting, "TransformerNet")
     own = stylizer.state_dict()
     with torch.no_grad():
         own[f"{first}.weight"] *= 127.5

@@ -6,9 +6,9 @@ Isola, Zhu, Zhou, Efros: Image-to-image translation with conditional adversarial
 import torch
 from torch import Tensor, nn
 
-from pix2pix.networks.conv import Conv, Output, Upsample, doubling
+from pix2pix.networks.conv import Conv, Output, Upsample, upsample_block
 from pix2pix.networks.norm import Dropout, NormKind, norm_layer
-from pix2pix.networks.receptive_field import Stage, stages_of
+from pix2pix.networks.receptive_field import Stage, list_stages
 
 
 class UNet(nn.Module):
@@ -47,13 +47,13 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList()
         for i in reversed(range(1, depth)):
             inputs = widths[i] * (2 if skips and i < depth - 1 else 1)
-            layer = [nn.ReLU(), doubling(inputs, widths[i - 1], upsample, kernel=4, bias=bias)]
+            layer = [nn.ReLU(), upsample_block(inputs, widths[i - 1], upsample, kernel=4, bias=bias)]
             layer.append(norm_layer(widths[i - 1], norm))
             if dropout and i >= depth - 3:  # as in the paper: the first three layers of the decoder
                 layer.append(Dropout(0.5))
             self.decoder.append(nn.Sequential(*layer))
         inputs = widths[0] * (2 if skips else 1)
-        layer = [nn.ReLU(), doubling(inputs, output_nc, upsample, kernel=4, bias=True)]
+        layer = [nn.ReLU(), upsample_block(inputs, output_nc, upsample, kernel=4, bias=True)]
         self.decoder.append(nn.Sequential(*layer, *([nn.Tanh()] if output == "tanh" else [])))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,9 +73,9 @@ class UNet(nn.Module):
         """Return the same network for images that are translated by windows."""
         stages: list[Stage] = []
         for layer in self.encoder:
-            stages += stages_of([layer], (len(stages) - 1,), len(stages))
+            stages += list_stages([layer], (len(stages) - 1,), len(stages))
         depth = len(stages)
         for number, layer in enumerate(self.decoder):
             skip = (depth - 1 - number,) if self.skips and number > 0 else ()
-            stages += stages_of([layer], (*skip, len(stages) - 1), len(stages))
+            stages += list_stages([layer], (*skip, len(stages) - 1), len(stages))
         return stages

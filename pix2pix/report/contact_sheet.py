@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pix2pix.data.arrays import Array, convert_channels, resize, to_array, to_tensor
-from pix2pix.errors import shown
+from pix2pix.errors import format_path
 
 if TYPE_CHECKING:
     from pix2pix.data.arrays import Array
@@ -19,14 +19,14 @@ _LARGEST_LETTERS, _SMALLEST_LETTERS = 24, 8
 _LETTERS_ACROSS = 16  # of a tile, where captions are short enough
 
 
-class Captioned(NamedTuple):
+class CaptionedImage(NamedTuple):
     """A picture (H, W, 3) of uint8 and the name to stand above it."""
 
     caption: str
     image: Array
 
 
-def captioned_grid(rows: Sequence[Sequence[Captioned]]) -> Array:
+def draw_captioned_grid(rows: Sequence[Sequence[CaptionedImage]]) -> Array:
     """Lay pictures out in rows, on white: (H, W, 3) uint8.
 
     All get tiles of the size of the first; others are resized to fit into theirs. Letters are as large as the longest
@@ -67,7 +67,7 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 def _letters(caption: str) -> str:
     """The text in letters that the font has."""
-    return shown(caption).encode("ascii", "backslashreplace").decode()
+    return format_path(caption).encode("ascii", "backslashreplace").decode()
 
 
 def _fitted(image: Array, height: int, width: int) -> Array:
@@ -83,7 +83,7 @@ _CLASSES = 64  # distinct values in one channel, at most, that are class numbers
 _DARK = 64  # of 255: images that are darker everywhere are brightened
 
 
-class Tile(NamedTuple):
+class PairTile(NamedTuple):
     """A pair on the sheet: its caption, its images, and whether it is to stand out."""
 
     caption: str
@@ -91,7 +91,7 @@ class Tile(NamedTuple):
     marked: bool = False
 
 
-def contact_sheet(tiles: Sequence[Tile]) -> Array:
+def draw_contact_sheet(tiles: Sequence[PairTile]) -> Array:
     """Lay pairs out in rows of COLUMNS, captions above: (H, W, 3) uint8."""
     wide, high = 2 * TILE + 2 * _MARGIN, TILE + _CAPTION + _MARGIN
     rows = -(-len(tiles) // COLUMNS)
@@ -112,7 +112,7 @@ def contact_sheet(tiles: Sequence[Tile]) -> Array:
 
 def _caption(text: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """The text in one line of letters that the font has, its middle left out where it is wider than a pair."""
-    text = line = shown(text).encode("ascii", "backslashreplace").decode()
+    text = line = format_path(text).encode("ascii", "backslashreplace").decode()
     kept = len(text)
     while draw.textlength(line, font) > 2 * TILE + _SHEET_GAP:
         kept -= 1
@@ -144,11 +144,11 @@ _MOST = 12  # contents, and styles
 _TILE = 256  # pixels of the longer side
 
 
-def write_grid(folder: Path, names: Mapping[tuple[str, str], str], items: "Sequence[GalleryItem]") -> str:
+def write_style_grid(folder: Path, names: Mapping[tuple[str, str], str], items: "Sequence[GalleryItem]") -> str:
     """Write grid.png of items, named by their content and style, and return a sentence on it; gaps stay white."""
     import numpy as np
 
-    from pix2pix.data.io import write
+    from pix2pix.data.io import write_image
 
     made = {item.name: item.images for item in items}
     at = {pair: made[name] for pair, name in names.items() if name in made}
@@ -157,20 +157,20 @@ def write_grid(folder: Path, names: Mapping[tuple[str, str], str], items: "Seque
     of_style = {style: images for (_, style), images in reversed(at.items())}
     white = np.full_like(_small(of_content[contents[0]]["content"]), 255)  # all tiles get the size of the first
 
-    def tile(caption: str, images: Mapping[str, Path], label: str) -> Captioned:
-        return Captioned(caption, _small(images[label]) if label in images else white)
+    def tile(caption: str, images: Mapping[str, Path], label: str) -> CaptionedImage:
+        return CaptionedImage(caption, _small(images[label]) if label in images else white)
 
-    rows = [[Captioned("", white), *(tile(style, of_style[style], "style") for style in styles)]]
+    rows = [[CaptionedImage("", white), *(tile(style, of_style[style], "style") for style in styles)]]
     for content in contents:
         painted = [tile("", at.get((content, style), {}), "output") for style in styles]
         rows.append([tile(content, of_content[content], "content"), *painted])
-    write(folder / "grid.png", captioned_grid(rows))
+    write_image(folder / "grid.png", draw_captioned_grid(rows))
     return f"grid.png: {len(contents)} contents down, {len(styles)} styles across"
 
 
 def _small(file: Path) -> "Array":
-    from pix2pix.data.arrays import convert_channels, fitted, resize
-    from pix2pix.data.io import read
+    from pix2pix.data.arrays import convert_channels, fit_size, resize
+    from pix2pix.data.io import read_image
 
-    array = convert_channels(read(file), 3)
-    return resize(array, fitted(array.shape[:2], _TILE))
+    array = convert_channels(read_image(file), 3)
+    return resize(array, fit_size(array.shape[:2], _TILE))

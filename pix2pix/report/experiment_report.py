@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pix2pix.data.arrays import convert_channels, fitted, resize
-from pix2pix.data.io import read, write
-from pix2pix.evaluation.experiment import Result, pictures_of
-from pix2pix.evaluation.score import Picture
-from pix2pix.metrics import is_lower_better, place
-from pix2pix.report.contact_sheet import Captioned, captioned_grid
+from pix2pix.data.arrays import convert_channels, fit_size, resize
+from pix2pix.data.io import read_image, write_image
+from pix2pix.evaluation.experiment import Result, find_cell_images
+from pix2pix.evaluation.score import TranslationFiles
+from pix2pix.metrics import is_lower_better, metric_sort_key
+from pix2pix.report.contact_sheet import CaptionedImage, draw_captioned_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ class Table(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def tabulated(axes: Sequence[str], results: Sequence[Result]) -> Table:
+def build_table(axes: Sequence[str], results: Sequence[Result]) -> Table:
     """Bring the seeds of each choice together.
 
     Where translations were scored by a segmenter, its scores of the true images are the last row.
@@ -61,7 +61,7 @@ def tabulated(axes: Sequence[str], results: Sequence[Result]) -> Table:
         Row(labels, tuple(result.cell.seed for result in found), _entries([result.metrics for result in found]))
         for labels, found in by_choice.items()
     ]
-    names = sorted(dict.fromkeys(name for row in rows for name in row.entries), key=place)
+    names = sorted(dict.fromkeys(name for row in rows for name in row.entries), key=metric_sort_key)
     truth = {
         name: Entry(measured["of_truth"], None, None)
         for name, measured in results[0].metrics["metrics"].items()
@@ -86,16 +86,16 @@ def _entry(measured: Sequence[Mapping[str, Any]]) -> Entry:
     return Entry(values[0], None, tuple(interval) if interval else None)
 
 
-def best(table: Table, metric: str) -> float:
+def find_best(table: Table, metric: str) -> float:
     """Return the best mean of a metric, the ground truth apart; NaN where no row has it."""
     means = [row.entries[metric].mean for row in table.rows if row.seeds and metric in row.entries]
     return (min if is_lower_better(metric) else max)(means, default=math.nan)
 
 
-def markdown(table: Table) -> str:
+def format_markdown(table: Table) -> str:
     """Return the table in Markdown, the best mean of each column in bold."""
     heads = [f"{metric} {'↓' if is_lower_better(metric) else '↑'}" for metric in table.metrics]
-    bests = {metric: best(table, metric) for metric in table.metrics}
+    bests = {metric: find_best(table, metric) for metric in table.metrics}
     lines = [[*table.axes, "seeds", *heads], ["---"] * len(table.axes) + ["--:"] * (1 + len(heads))]
     for row in table.rows:
         cells = [_cell(row.entries.get(metric), bests[metric] if row.seeds else math.nan) for metric in table.metrics]
@@ -126,7 +126,7 @@ def _digits(entry: Entry) -> int:
     return 3 if size == 0 else max(0, min(6, 2 - math.floor(math.log10(size))))
 
 
-def footnotes(results: Sequence[Result]) -> str:
+def list_footnotes(results: Sequence[Result]) -> str:
     """Return what a reader of the table has to know: what ± and [ ] are, and which metrics are missing and why."""
     lines = ["±: the standard deviation over the seeds. [ ]: of one seed, the 95 % interval over the images."]
     measured = results[0].metrics["metrics"]
@@ -136,7 +136,7 @@ def footnotes(results: Sequence[Result]) -> str:
     return "\n".join(f"\n{line}" for line in lines) + "\n"
 
 
-def as_dict(table: Table) -> dict[str, Any]:
+def table_to_dict(table: Table) -> dict[str, Any]:
     """Return the table as plain values, for JSON."""
     return {
         "axes": list(table.axes),
@@ -159,7 +159,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _STYLES = ("-", "--", ":")
 
 
-def draw_colours(file: Path, results: Sequence[Result], title: str) -> None:
+def plot_color_histograms(file: Path, results: Sequence[Result], title: str) -> None:
     """Draw the marginals of L, a and b, logarithmic, of the first seed of each choice and of the true images.
 
     Raises:
@@ -219,48 +219,48 @@ def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequenc
     Raises:
         OSError: a file cannot be written.
     """
-    table = tabulated(axes, results)
-    text = markdown(table)
+    table = build_table(axes, results)
+    text = format_markdown(table)
     firsts = list({result.cell.labels: result for result in reversed(results)}.values())[::-1]
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("pictures.png", "colours.png"):
         (folder / name).unlink(missing_ok=True)  # of an earlier report
     if rows := _pictures(firsts):
-        write(folder / "pictures.png", captioned_grid(rows))
+        write_image(folder / "pictures.png", draw_captioned_grid(rows))
     if all(result.metrics["histograms"] for result in firsts) and find_spec("matplotlib"):
-        draw_colours(folder / "colours.png", firsts, title)
+        plot_color_histograms(folder / "colours.png", firsts, title)
     runs = [
         {"labels": list(result.cell.labels), "seed": result.cell.seed, "run": result.run, "metrics": result.metrics}
         for result in results
     ]
-    content = {"title": title, "table": as_dict(table), "runs": runs}
+    content = {"title": title, "table": table_to_dict(table), "runs": runs}
     _write_text(folder / "experiment.json", json.dumps(content, indent=2, sort_keys=True) + "\n")
-    _write_text(folder / "table.md", f"# {title}\n\n{text}{footnotes(results)}")
+    _write_text(folder / "table.md", f"# {title}\n\n{text}{list_footnotes(results)}")
     return text
 
 
-def _pictures(results: Sequence[Result]) -> list[list[Captioned]]:
+def _pictures(results: Sequence[Result]) -> list[list[CaptionedImage]]:
     """Lay out some of the images that all translate: the source, the translation of each choice, the target."""
-    found = [{picture.name: picture for picture in pictures_of(result.folder)} for result in results]
+    found = [{picture.name: picture for picture in find_cell_images(result.folder)} for result in results]
     names = [name for name in found[0] if all(name in others for others in found)]
     chosen = [names[place * len(names) // min(_ROWS, len(names))] for place in range(min(_ROWS, len(names)))]
-    rows: list[list[Captioned]] = []
+    rows: list[list[CaptionedImage]] = []
     for name in chosen:
         ends = [_tile(results[0].folder, found[0][name], column) for column in ("source", "target")]
         outputs = [_tile(result.folder, each[name], "output") for result, each in zip(results, found, strict=True)]
         captions = ["source", *(", ".join(result.cell.labels) for result in results), "target"]
         tiles = [ends[0], *outputs, ends[1]]
-        rows.append([Captioned("" if rows else text, tile) for text, tile in zip(captions, tiles, strict=True)])
+        rows.append([CaptionedImage("" if rows else text, tile) for text, tile in zip(captions, tiles, strict=True)])
     return rows
 
 
-def _tile(folder: Path, picture: Picture, column: str) -> "Array":
+def _tile(folder: Path, picture: TranslationFiles, column: str) -> "Array":
     """Read a picture, or the preview of it that browsers can show, and bring it to the size of a tile."""
     preview = folder / f"preview_{column}" / f"{picture.name}.png"
     file = {"source": picture.labels, "output": picture.output, "target": picture.truth}[column]
     assert file is not None  # test.py writes sources too
-    array = convert_channels(read(preview if preview.is_file() else file), 3)
-    return resize(array, fitted(array.shape[:2], _LONGEST))
+    array = convert_channels(read_image(preview if preview.is_file() else file), 3)
+    return resize(array, fit_size(array.shape[:2], _LONGEST))
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -60,7 +60,7 @@ def write_gallery(
     """
     page = folder / "index.html"
     # A file name that is not valid UTF-8 reaches us as lone surrogates: browsers show their references as U+FFFD.
-    content = render(folder, items, title, facts, summary).encode("utf-8", errors="xmlcharrefreplace")
+    content = render_gallery(folder, items, title, facts, summary).encode("utf-8", errors="xmlcharrefreplace")
     temporary = folder / f".index.html.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def write_gallery(
     return page
 
 
-def render(
+def render_gallery(
     folder: Path,
     items: Sequence[GalleryItem],
     title: str,

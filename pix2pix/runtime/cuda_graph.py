@@ -10,7 +10,7 @@ Step = Callable[..., dict[str, Tensor]]
 WARM_UP = 3  # calls as they are, in which libraries choose their kernels and optimisers make their state
 
 
-class Replay:
+class CudaGraphStep:
     """A step that maps tensors on a GPU to named scalars, recorded in its fourth call and replayed from then on.
 
     Each call is one step, whether it runs as it is, records or replays. Inputs of other shapes than the first ones run

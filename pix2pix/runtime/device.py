@@ -13,15 +13,15 @@ from torch.optim import Adam, Optimizer
 from pix2pix import distributed
 from pix2pix.errors import UserError
 from pix2pix.networks.conv import Conv, ConvTranspose
-from pix2pix.networks.norm import synchronise
-from pix2pix.runtime.cuda_graph import Replay, Step
+from pix2pix.networks.norm import synchronize_batch_norm
+from pix2pix.runtime.cuda_graph import CudaGraphStep, Step
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
 
 Precision = Literal["fp32", "bf16"]
 
 
-def fastest(device: str, precision: Precision, processes: int = 1) -> tuple[str, ...]:
+def get_default_speedups(device: str, precision: Precision, processes: int = 1) -> tuple[str, ...]:
     """Name the speed-ups that are safe and pay on a kind of device: "cpu", "cuda" or "mps".
 
     In fp32 a CPU's convolutions like channels outermost (measured with AVX2), in bf16 innermost.
@@ -88,7 +88,7 @@ class Runtime:
         deferred: bool | None = None,
         sync_batchnorm: bool = False,
     ):
-        self.device = _resolved(distributed.own_device(device))
+        self.device = _resolved(distributed.select_device(device))
         if sync_batchnorm and self.device.type != "cuda":
             raise UserError(
                 f"--sync_batchnorm works on CUDA devices alone, and this is {self.device}: "
@@ -99,11 +99,13 @@ class Runtime:
         self.compiled = compiled
         if compiled:
             _try_compiling(self.device)
-        self.fast = fastest(self.device.type, precision, distributed.count()) if fast is None else tuple(fast)
+        self.fast = (
+            get_default_speedups(self.device.type, precision, distributed.world_size()) if fast is None else tuple(fast)
+        )
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
         if "graph" in self.fast and self.device.type != "cuda":
             raise UserError(f"--fast graph records CUDA graphs, and the device is {self.device}: leave graph out")
-        if "graph" in self.fast and distributed.count() > 1:
+        if "graph" in self.fast and distributed.world_size() > 1:
             raise UserError("--fast graph records the steps of one process, and torchrun started several: leave it out")
         if "memory" in self.fast:
             keep_freed_memory()
@@ -114,8 +116,8 @@ class Runtime:
         One that is `trained` and compiled has its weights, as they are in its first call, laid out for good.
         """
         is_frozen = trained and self.compiled
-        if self.sync_batchnorm and distributed.count() > 1:
-            synchronise(module)
+        if self.sync_batchnorm and distributed.world_size() > 1:
+            synchronize_batch_norm(module)
         for layer in module.modules():
             if isinstance(layer, Conv | ConvTranspose):
                 layer.by_product = "products" in self.fast and not is_frozen
@@ -137,7 +139,7 @@ class Runtime:
         """How images and weights lie in memory."""
         return torch.channels_last if "channels_last" in self.fast else torch.contiguous_format
 
-    def place(self, images: Tensor) -> Tensor:
+    def to_device(self, images: Tensor) -> Tensor:
         """Bring images (N, C, H, W) to the device, laid out as its networks like them."""
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
 
@@ -145,9 +147,9 @@ class Runtime:
         """Compute convolutions in bfloat16 inside the block if the precision is bf16; weights stay float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def recorded(self, step: Step) -> Step:
+    def record(self, step: Step) -> Step:
         """Return the step as one that is recorded and replayed, if that is wished: tensors in, named scalars out."""
-        return Replay(step, self.device) if "graph" in self.fast else step
+        return CudaGraphStep(step, self.device) if "graph" in self.fast else step
 
     def adam(self, network: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
         """Build the optimiser of a network's weights that are not frozen.
@@ -182,7 +184,7 @@ class Runtime:
         return norm
 
 
-def all_finite(tensors: dict[str, Tensor]) -> bool:
+def is_all_finite(tensors: dict[str, Tensor]) -> bool:
     """Say whether no floating-point tensor holds NaN or Inf."""
     return all(bool(x.isfinite().all()) for x in tensors.values() if x.is_floating_point())
 

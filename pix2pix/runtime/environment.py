@@ -15,7 +15,7 @@ import pix2pix
 _PACKAGES = ("torch", "torchvision", "albumentations", "numpy", "opencv-python-headless", "pillow", "pydantic")
 
 
-def environment() -> dict[str, Any]:
+def collect_environment() -> dict[str, Any]:
     """Return versions, processor, threads and GPUs as plain values."""
     return {
         "pix2pix": pix2pix.__version__,
@@ -25,12 +25,12 @@ def environment() -> dict[str, Any]:
         "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "packages": {name: version_of(name) for name in _PACKAGES},
+        "packages": {name: get_version(name) for name in _PACKAGES},
         "executable": sys.executable,
     }
 
 
-def version_of(package: str) -> str | None:
+def get_version(package: str) -> str | None:
     """Return the version of an installed package, or None where it is not installed."""
     try:
         return version(package)

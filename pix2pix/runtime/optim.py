@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-def set_rate(optimizer: Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Give the optimiser another learning rate, in its place if it lies on a device."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
@@ -16,7 +16,7 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
+def get_optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
     """Return the optimiser's state as it is on every device: that of one whose steps are not recorded."""
     state = optimizer.state_dict()
     groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
@@ -24,14 +24,14 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Give the optimiser a state that `optimizer_state` returned, on whatever device that was."""
     own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     (rate,) = {group["lr"] for group in optimizer.param_groups}
     for group, (place, capturable) in zip(optimizer.param_groups, own, strict=True):
         group |= {"lr": place, "capturable": capturable}
-    set_rate(optimizer, rate)
+    set_learning_rate(optimizer, rate)
     for weight, moments in optimizer.state.items():  # fused optimisers take them to be laid out as the weight is
         for name, value in moments.items():
             if value.shape == weight.shape:

@@ -15,13 +15,13 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from pix2pix.config.base import as_dict
-from pix2pix.config.parse import Trained
-from pix2pix.config.types import choices
+from pix2pix.config.base import to_dict
+from pix2pix.config.parse import TrainingOptions
+from pix2pix.config.types import get_choices
 from pix2pix.config.yaml import to_yaml
 
 
-class Monitor(Protocol):
+class Logger(Protocol):
     """What the training loop tells, and when."""
 
     def step(self, step: int) -> None:
@@ -36,12 +36,12 @@ class Monitor(Protocol):
         """Pictures to keep: each name a grid, each row of it images (C, H, W) in [-1, 1] of one size."""
         ...
 
-    def say(self, sentence: str) -> None:
+    def info(self, sentence: str) -> None:
         """Something that the user should read."""
         ...
 
 
-class DryMonitor:
+class ConsoleLogger:
     """Tells the terminal alone."""
 
     def __init__(self, terminal: TextIO | None = None):
@@ -52,18 +52,18 @@ class DryMonitor:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Print the values."""
-        self.say(f"step {step}  " + "  ".join(f"{name} {value:.3g}" for name, value in values.items()))
+        self.info(f"step {step}  " + "  ".join(f"{name} {value:.3g}" for name, value in values.items()))
 
     def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
         """Keep no picture."""
 
-    def say(self, sentence: str) -> None:
+    def info(self, sentence: str) -> None:
         """Print a line."""
         self.terminal.write(sentence + "\n")
         self.terminal.flush()
 
 
-class RunMonitor:
+class RunLogger:
     """Writes into a run's folder and to a terminal; made again after a resume, it goes on where the checkpoint was."""
 
     def __init__(self, folder: Path, start: int, total_steps: int, terminal: TextIO | None = None):
@@ -98,7 +98,7 @@ class RunMonitor:
             self._write_log(f"step {step}  {text}")
         else:
             ending = "" if "lr" not in values else self._remaining(step)
-            self.say(f"step {step}/{self.total_steps}  {text}{ending}")
+            self.info(f"step {step}/{self.total_steps}  {text}{ending}")
 
     def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
         """Write each grid of pictures to TensorBoard."""
@@ -112,7 +112,7 @@ class RunMonitor:
         for summary in hparams(dict(options), dict.fromkeys(metrics, 0.0)):
             self.tensorboard.file_writer.add_summary(summary)  # SummaryWriter.add_hparams would start a second run
 
-    def say(self, sentence: str) -> None:
+    def info(self, sentence: str) -> None:
         """Print a line above the progress bar and append it to train.log."""
         if self.bar is not None:
             self.bar.write(sentence, file=self.terminal)
@@ -188,37 +188,37 @@ RUN_FILES = (
 )
 
 
-def open_monitor(
-    options: Trained, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
-) -> "Monitor":
+def open_logger(
+    options: TrainingOptions, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
+) -> "Logger":
     """Begin to write into the folder, if there is one, without the run that is replaced and what a killed one left."""
     from pix2pix import checkpoint
 
     if folder is None:
-        return DryMonitor()
-    checkpoint.sweep(folder)
+        return ConsoleLogger()
+    checkpoint.remove_temporary_files(folder)
     for path in replaced:
         path.unlink()
-    describe(options, folder)
-    monitor = stack.enter_context(closing(RunMonitor(folder, step, options.train.steps or 0)))
-    monitor.hparams(_flat(options), choices(type(options.run).model_fields["best_metric"]))
-    return monitor
+    write_run_description(options, folder)
+    logger = stack.enter_context(closing(RunLogger(folder, step, options.train.steps or 0)))
+    logger.hparams(_flat(options), get_choices(type(options.run).model_fields["best_metric"]))
+    return logger
 
 
-def describe(options: Trained, folder: Path) -> None:
+def write_run_description(options: TrainingOptions, folder: Path) -> None:
     """Write options.yaml and env.json."""
     from pix2pix import distributed
-    from pix2pix.runtime.environment import environment
+    from pix2pix.runtime.environment import collect_environment
 
     temporary = folder / ".options.yaml.tmp"
     temporary.write_text(to_yaml(options), encoding="utf-8")
     temporary.replace(folder / "options.yaml")
-    command = {"command": shlex.join(sys.argv), "processes": distributed.count()}
-    (folder / "env.json").write_text(json.dumps(command | environment(), indent=2) + "\n", encoding="utf-8")
+    command = {"command": shlex.join(sys.argv), "processes": distributed.world_size()}
+    (folder / "env.json").write_text(json.dumps(command | collect_environment(), indent=2) + "\n", encoding="utf-8")
 
 
-def _flat(options: Trained) -> dict[str, str | int | float | bool]:
+def _flat(options: TrainingOptions) -> dict[str, str | int | float | bool]:
     """Return the options as TensorBoard takes them: one level, no None."""
-    groups = as_dict(options)
+    groups = to_dict(options)
     leaves = {name: value for group in groups.values() if isinstance(group, dict) for name, value in group.items()}
     return {name: value for name, value in leaves.items() if value is not None}

@@ -13,15 +13,22 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pix2pix import distributed
-from pix2pix.config.parse import Trained
+from pix2pix.config.parse import TrainingOptions
 from pix2pix.errors import UserError
 from pix2pix.methods.base import Method
 from pix2pix.runtime.device import NonFiniteError
-from pix2pix.runtime.optim import set_rate
+from pix2pix.runtime.optim import set_learning_rate
 from pix2pix.seeds import step_seed
-from pix2pix.training.checkpointing import Batch, Progress, located, logged, save, saved_when_broken_off
-from pix2pix.training.logging import Monitor
-from pix2pix.training.signals import Steps, signals
+from pix2pix.training.checkpointing import (
+    Batch,
+    TrainState,
+    add_step_to_error,
+    average_logged,
+    save_checkpoint,
+    save_on_failure,
+)
+from pix2pix.training.logging import Logger
+from pix2pix.training.signals import BatchIterator, catch_signals
 from pix2pix.training.validation import validate
 
 
@@ -29,10 +36,10 @@ def fit(
     method: Method[Batch],
     batches: Iterator[Batch],
     validation: Callable[[], Iterable[Batch]],
-    options: Trained,
-    monitor: Monitor,
+    options: TrainingOptions,
+    logger: Logger,
     folder: Path | None,
-    progress: Progress,
+    progress: TrainState,
 ) -> signal.Signals | None:
     """Train from the step after `progress.step` to the last; return the signal that ended it early, if one did.
 
@@ -46,28 +53,28 @@ def fit(
     """
     run, total = options.run, options.train.steps or 0
     last = min(total, run.stop_at or total)
-    pace = Pace()
-    with signals() as received, saved_when_broken_off(method, options, progress, folder):
+    pace = Throughput()
+    with catch_signals() as received, save_on_failure(method, options, progress, folder):
         _begin_alike(method, options, progress)
-        steps = Steps(batches, received, last - progress.step)
+        steps = BatchIterator(batches, received, last - progress.step)
         for step in range(progress.step + 1, last + 1):
             with pace.step():
                 rate = _make(step, method, pace.awaited(steps), options, progress)
-            monitor.step(step)
+            logger.step(step)
             if step % run.log_every == 0 or step == total:
-                monitor.scalars(step, logged(progress) | {"lr": rate} | pace.lap())
+                logger.scalars(step, average_logged(progress) | {"lr": rate} | pace.lap())
             is_time = step % run.val_every == 0 or step == total
-            improved = is_time and validate(method, validation(), options, monitor, progress)
+            improved = is_time and validate(method, validation(), options, logger, progress)
             stopped_by = steps.stop()
             if folder is not None and (step % run.save_every == 0 or improved or step == last or stopped_by):
-                save(method, options, progress, folder, best=improved)
+                save_checkpoint(method, options, progress, folder, best=improved)
             if stopped_by:
                 return stopped_by
     return None
 
 
 @dataclass
-class Pace:
+class Throughput:
     """How fast the steps are since the last line of the log."""
 
     images: int = 0
@@ -81,13 +88,13 @@ class Pace:
         yield
         self.seconds += time.monotonic() - began
 
-    def awaited(self, steps: Steps[Batch]) -> Batch:
+    def awaited(self, steps: BatchIterator[Batch]) -> Batch:
         """Take the next batch, and count the time that this needs as waiting."""
         began = time.monotonic()
         batch = steps.take()
         self.waited, self.images = (
             self.waited + time.monotonic() - began,
-            self.images + len(batch.name) * distributed.count(),
+            self.images + len(batch.name) * distributed.world_size(),
         )
         return batch
 
@@ -98,15 +105,15 @@ class Pace:
         return speed
 
 
-def _begin_alike(method: Method[Any], options: Trained, progress: Progress) -> None:
+def _begin_alike(method: Method[Any], options: TrainingOptions, progress: TrainState) -> None:
     """Let all processes have the same weights, and begin their average."""
     for network in method.networks.values():
-        distributed.share(network.state_dict().values())
+        distributed.broadcast(network.state_dict().values())
     if options.train.ema is not None and progress.ema is None:
         progress.ema = {name: value.detach().clone() for name, value in method.generator.state_dict().items()}
 
 
-def _make(step: int, method: Method[Batch], batch: Batch, options: Trained, progress: Progress) -> float:
+def _make(step: int, method: Method[Batch], batch: Batch, options: TrainingOptions, progress: TrainState) -> float:
     """Make one step; return its learning rate."""
     rate = _set_rate(method, step, options.train.steps or 0)
     torch.manual_seed(step_seed(options.run.seed, step, distributed.rank()))
@@ -114,23 +121,23 @@ def _make(step: int, method: Method[Batch], batch: Batch, options: Trained, prog
         scalars = method.training_step(batch)
     except NonFiniteError as error:  # in all processes
         names = [name for names in distributed.gather(batch.name) for name in names]
-        raise located(str(error), step, names) from error
+        raise add_step_to_error(str(error), step, names) from error
     except UserError as error:
-        if distributed.count() == 1:
+        if distributed.world_size() == 1:
             raise
-        raise distributed.ApartError(str(error)) from error  # the others wait in the middle of this step
+        raise distributed.OutOfSyncError(str(error)) from error  # the others wait in the middle of this step
     progress.unread.append((step, batch.name, scalars))
     if progress.ema is not None and options.train.ema is not None:
         _average(progress.ema, method.generator.state_dict(), min(options.train.ema, step / (step + 10)))
     progress.step = step
-    progress.shown += len(batch.name) * distributed.count()
+    progress.shown += len(batch.name) * distributed.world_size()
     return rate
 
 
 def _set_rate(method: Method[Any], step: int, total: int) -> float:
     rate = method.learning_rate(step, total)
     for optimizer in method.optimizers.values():
-        set_rate(optimizer, rate)
+        set_learning_rate(optimizer, rate)
     return rate
 
 

@@ -14,7 +14,7 @@ from pix2pix.training.checkpointing import Batch
 _NO_BATCH = 1000  # larger than any signal's number
 
 
-class Steps(Generic[Batch]):
+class BatchIterator(Generic[Batch]):
     """The batches of some steps, and after each of them the signal that ends the run, if one does.
 
     Several processes must not stop after different steps, or one would wait for the others for ever. So batches are
@@ -24,7 +24,7 @@ class Steps(Generic[Batch]):
 
     def __init__(self, batches: Iterator[Batch], received: list[signal.Signals], count: int):
         self.batches, self.received = islice(batches, count), received
-        self.together = distributed.count() > 1
+        self.together = distributed.world_size() > 1
         self.verdict = 0
         if self.together:
             self._look_ahead()
@@ -39,7 +39,7 @@ class Steps(Generic[Batch]):
         if not self.together:
             return next(self.batches)
         if self.verdict == _NO_BATCH:
-            distributed.by_each(self._complain)
+            distributed.run_on_each(self._complain)
         batch = self.ahead
         assert batch is not None
         assert not isinstance(batch, UserError)
@@ -60,7 +60,7 @@ class Steps(Generic[Batch]):
         except UserError as error:
             self.ahead = error
         failed = isinstance(self.ahead, UserError)
-        self.answer = distributed.asked(_NO_BATCH if failed else max(self.received, default=0))
+        self.answer = distributed.start_max(_NO_BATCH if failed else max(self.received, default=0))
 
     def _complain(self) -> None:
         if isinstance(self.ahead, UserError):
@@ -68,7 +68,7 @@ class Steps(Generic[Batch]):
 
 
 @contextmanager
-def signals() -> Iterator[list[signal.Signals]]:
+def catch_signals() -> Iterator[list[signal.Signals]]:
     """Collect SIGINT and SIGTERM instead of dying in the middle of a step; the second SIGINT interrupts at once."""
     received: list[signal.Signals] = []
 

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from pix2pix import distributed
-from pix2pix.config.parse import Trained
+from pix2pix.config.parse import TrainingOptions
 from pix2pix.methods.base import Method
-from pix2pix.training.checkpointing import Batch, Progress, means
-from pix2pix.training.logging import Monitor
+from pix2pix.training.checkpointing import Batch, TrainState, average_records
+from pix2pix.training.logging import Logger
 
 GRID_ROWS = 4  # of the images validated on: shown on TensorBoard
 HIGHER_IS_BETTER = {"val/psnr", "val/ssim", "val/pixel_accuracy"}
 
 
-class Outcome(NamedTuple):
+class ImageResult(NamedTuple):
     """What validating on one image gave: measures, and rows of images (C, H, W)."""
 
     values: dict[str, float]
@@ -25,24 +25,26 @@ class Outcome(NamedTuple):
 
 
 def validate(
-    method: Method[Batch], batches: Iterable[Batch], options: Trained, monitor: Monitor, progress: Progress
+    method: Method[Batch], batches: Iterable[Batch], options: TrainingOptions, logger: Logger, progress: TrainState
 ) -> bool:
     """Validate G, or its average, on every batch; return whether the chosen measure is the best so far.
 
     `batches`, of one image each, are this process's share of them, [rank::count].
     """
     with _weights(method.generator, progress.ema):
-        distributed.share(method.generator.buffers())  # running statistics are of the images that a process has seen
-        outcomes = distributed.merged(distributed.by_each(lambda: _outcomes(method, batches)))
+        distributed.broadcast(
+            method.generator.buffers()
+        )  # running statistics are of the images that a process has seen
+        outcomes = distributed.merge_shares(distributed.run_on_each(lambda: _outcomes(method, batches)))
     if not outcomes:
         return False
     rows: dict[str, list[list[Tensor]]] = {}
     for outcome in outcomes[:GRID_ROWS]:
         for name, row in outcome.rows.items():
             rows.setdefault(name, []).append(row)
-    values = means([outcome.values for outcome in outcomes])
-    monitor.scalars(progress.step, values)
-    monitor.images(progress.step, rows)
+    values = average_records([outcome.values for outcome in outcomes])
+    logger.scalars(progress.step, values)
+    logger.images(progress.step, rows)
     value, best = values[options.run.best_metric], progress.best
     better = best is None or (value > best if options.run.best_metric in HIGHER_IS_BETTER else value < best)
     if better:
@@ -50,15 +52,15 @@ def validate(
     return better
 
 
-def _outcomes(method: Method[Batch], batches: Iterable[Batch]) -> list[Outcome]:
+def _outcomes(method: Method[Batch], batches: Iterable[Batch]) -> list[ImageResult]:
     outcomes = []
     for number, batch in enumerate(batches):
         report = method.validation_step(batch)
-        is_shown = number * distributed.count() + distributed.rank() < GRID_ROWS
+        is_shown = number * distributed.world_size() + distributed.rank() < GRID_ROWS
         rows = (
             {name: [image[0].cpu() for image in images] for name, images in report.images.items()} if is_shown else {}
         )
-        outcomes.append(Outcome({name: value.item() for name, value in report.scalars.items()}, rows))
+        outcomes.append(ImageResult({name: value.item() for name, value in report.scalars.items()}, rows))
     return outcomes
 
 

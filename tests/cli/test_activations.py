@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pix2pix.cli import main
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 
 
 @pytest.fixture
@@ -14,9 +14,9 @@ def photos(tmp_path):
     """Three pictures of different sizes and depths, and a fourth that `--count 3` leaves alone."""
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
-    write(tmp_path / "photos" / "1.png", rng.integers(0, 256, (70, 90, 3), dtype=np.uint8))
-    write(tmp_path / "photos" / "2.jpg", rng.integers(0, 256, (80, 50, 1), dtype=np.uint8))
-    write(tmp_path / "photos" / "3.tif", rng.integers(0, 65536, (33, 33, 3), dtype=np.uint16))
+    write_image(tmp_path / "photos" / "1.png", rng.integers(0, 256, (70, 90, 3), dtype=np.uint8))
+    write_image(tmp_path / "photos" / "2.jpg", rng.integers(0, 256, (80, 50, 1), dtype=np.uint8))
+    write_image(tmp_path / "photos" / "3.tif", rng.integers(0, 65536, (33, 33, 3), dtype=np.uint16))
     (tmp_path / "photos" / "10.png").write_bytes(b"no picture")
     return tmp_path / "photos"
 
@@ -46,7 +46,7 @@ def test_backbones_are_compared_in_a_table_numbers_and_a_plot(photos, tmp_path, 
         for kind in ("plain", "smoothed")
         for name, value in stage[kind].items()
     ]
-    assert read(out / "activations.png").std() > 5
+    assert read_image(out / "activations.png").std() > 5
 
 
 def test_without_matplotlib_there_are_the_numbers_and_a_line_that_says_why_no_plot(tmp_path, capsys, monkeypatch):
@@ -60,7 +60,7 @@ def test_without_matplotlib_there_are_the_numbers_and_a_line_that_says_why_no_pl
 
 
 def test_generated_images_and_the_same_seed_give_the_same_numbers(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pix2pix.evaluation.activations.draw", lambda *_: None)
+    monkeypatch.setattr("pix2pix.evaluation.activations.plot_activations", lambda *_: None)
 
     def numbers(name, *words):
         words = ("--backbone", "resnet18", "--layers", "layer1.0 stem", "--count", 1, *words)

@@ -7,8 +7,8 @@ import pytest
 import pix2pix
 from pix2pix.cli import main
 from pix2pix.data import color
-from pix2pix.data.codec import rgb_tensor
-from pix2pix.data.io import read, write
+from pix2pix.data.codec import rgb_to_tensor
+from pix2pix.data.io import read_image, write_image
 
 
 class Runs:
@@ -20,7 +20,7 @@ class Runs:
         for number, name in enumerate(("1.png", "2.jpg", "deep/3.png")):
             path = self.photos / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, photo(number))
+            write_image(path, photo(number))
 
     def test(self, name, *flags):
         places = ("--checkpoints_dir", self.runs, "--results_dir", self.home / "results", "--device", "cpu")
@@ -30,7 +30,7 @@ class Runs:
         return self.home / "results" / name / "input_latest"
 
     def outputs(self, name, part="output"):
-        return {path.name: read(path) for path in (self.results(name) / part).iterdir()}
+        return {path.name: read_image(path) for path in (self.results(name) / part).iterdir()}
 
 
 def photo(number, height=24, width=40, dtype="uint8"):
@@ -67,7 +67,7 @@ def test_the_program_and_python_paint_the_same(runs):
 def test_every_style_is_painted_and_laid_out_as_a_grid(runs, flags):
     assert runs.test("conditional", "--content", runs.photos, *flags) == 0
     assert set(runs.outputs("conditional")) == {f"{n}_{style}.png" for n in (1, 2, 3) for style in ("red", "blue")}
-    grid = read(runs.results("conditional") / "grid.png")
+    grid = read_image(runs.results("conditional") / "grid.png")
     assert grid.shape[1] == 3 * (256 + 8) + 8  # the content and two styles
     assert 4 * round(256 * 24 / 40) < grid.shape[0] < 4 * 256  # as high as the contents, and captions
     assert "3 contents down, 2 styles across" in (runs.results("conditional") / "index.html").read_text()
@@ -86,13 +86,13 @@ def test_several_styles_are_blended_by_their_weights(runs):
 def test_a_folder_of_pictures_gives_each_of_them(runs):
     for name, number in (("a.png", 10), ("b.jpg", 11), ("deep/a.png", 12)):
         (runs.home / "styles" / name).parent.mkdir(parents=True, exist_ok=True)
-        write(runs.home / "styles" / name, photo(number, 20, 30))
+        write_image(runs.home / "styles" / name, photo(number, 20, 30))
     words = ("--content", runs.photos, "--num_test", 2, "--style", runs.home / "styles", "--style_size", 32)
     assert runs.test("adain", *words) == 0
     painted = runs.outputs("adain")
     assert len(painted) == 6
     assert len(runs.outputs("adain", "style")) == 3
-    assert read(runs.results("adain") / "grid.png").shape[1] == 4 * (256 + 8) + 8
+    assert read_image(runs.results("adain") / "grid.png").shape[1] == 4 * (256 + 8) + 8
     translator = pix2pix.load(runs.runs / "adain", device="cpu")
     expected = translator.translate(photo(0), style=photo(10, 20, 30), style_size=32)
     (name,) = (name for name in painted if name.startswith("1_") and "1_a" in name)
@@ -101,7 +101,7 @@ def test_a_folder_of_pictures_gives_each_of_them(runs):
 
 def test_several_pictures_are_blended(runs):
     for number in (10, 11):
-        write(runs.home / f"{number}.png", photo(number, 20, 30))
+        write_image(runs.home / f"{number}.png", photo(number, 20, 30))
     styles = [runs.home / "10.png", runs.home / "11.png"]
     words = ("--content", runs.photos / "1.png", "--style", *styles, "--style_size", 32)
     assert runs.test("adain", *words, "--style_weights", "1,3", "--alpha", 0.5, "--keep_colours", "coral") == 0
@@ -116,7 +116,7 @@ def test_several_pictures_are_blended(runs):
 
 def test_a_style_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys):
     (runs.home / "styles").mkdir()
-    write(runs.home / "styles" / "a.png", photo(10, 20, 30))
+    write_image(runs.home / "styles" / "a.png", photo(10, 20, 30))
     (runs.home / "styles" / "b.png").write_text("text")
     words = ("--content", runs.photos / "1.png", "--style", runs.home / "styles", "--style_size", 32)
     assert re.search(rf"{runs.home}/styles/b\.png.*PNG", error(2, runs.test, "adain", *words))
@@ -141,16 +141,16 @@ def test_luminance_keeps_the_colours(runs):
     (plain,) = runs.outputs("johnson").values()
     assert runs.test("johnson", "--content", content, "--keep_colours", "luminance") == 0
     (kept,) = runs.outputs("johnson").values()
-    expected = color.keep_colours(rgb_tensor(plain)[None], rgb_tensor(photo(0))[None])[0]
-    assert (rgb_tensor(kept) - expected).abs().max() <= 3 / 127.5  # of an output rounded before
+    expected = color.keep_colors(rgb_to_tensor(plain)[None], rgb_to_tensor(photo(0))[None])[0]
+    assert (rgb_to_tensor(kept) - expected).abs().max() <= 3 / 127.5  # of an output rounded before
     assert np.abs(kept.astype(int) - plain).max() > 3
 
 
 def test_masks_say_where_each_style_is(runs):
     left = np.zeros((24, 40, 1), np.uint8)
     left[:, :20] = 255
-    write(runs.home / "left.png", left)
-    write(runs.home / "right.png", 255 - left)
+    write_image(runs.home / "left.png", left)
+    write_image(runs.home / "right.png", 255 - left)
     words = ("--content", runs.photos / "1.png", "--style", "red,blue")
     assert runs.test("conditional", *words, "--masks", runs.home / "left.png", runs.home / "right.png") == 0
     (painted,) = runs.outputs("conditional").values()
@@ -162,28 +162,28 @@ def test_masks_say_where_each_style_is(runs):
 @pytest.mark.parametrize(("suffix", "dtype"), [(".png", "uint16"), (".tif", "float32")])
 def test_an_output_has_the_depth_of_its_content(runs, suffix, dtype):
     content = runs.home / f"deep{suffix}"
-    write(content, photo(0, dtype=dtype))
+    write_image(content, photo(0, dtype=dtype))
     assert runs.test("johnson", "--content", content) == 0
     output = runs.outputs("johnson")[f"deep_red{suffix}"]
     assert output.dtype == np.dtype(dtype)
     assert runs.outputs("johnson", "preview_output")["deep_red.png"].dtype == np.uint8
-    assert np.array_equal(output, pix2pix.load(runs.runs / "johnson", device="cpu").translate(read(content)))
+    assert np.array_equal(output, pix2pix.load(runs.runs / "johnson", device="cpu").translate(read_image(content)))
 
 
 @pytest.mark.parametrize("flags", [(), ("--keep_colours", "luminance")])
 def test_a_tiff_that_is_too_large_is_painted_by_windows_into_a_tiff(runs, flags):
     image = photo(0, 70, 45)
-    write(runs.home / "large.tif", image)
+    write_image(runs.home / "large.tif", image)
     assert runs.test("johnson", "--content", runs.home / "large.tif", "--max_pixels", 3000, *flags) == 0
     by_windows = runs.outputs("johnson")["large_red.tif"]
-    write(runs.home / "small.png", image)
+    write_image(runs.home / "small.png", image)
     assert runs.test("johnson", "--content", runs.home / "small.png", *flags) == 0
     assert np.abs(by_windows.astype(int) - runs.outputs("johnson")["small_red.png"]).max() <= 1
 
 
 def test_masks_and_coral_need_a_content_in_memory(runs, error):
-    write(runs.home / "large.tif", photo(0, 70, 45))
-    write(runs.home / "mask.png", np.full((70, 45, 1), 255, np.uint8))
+    write_image(runs.home / "large.tif", photo(0, 70, 45))
+    write_image(runs.home / "mask.png", np.full((70, 45, 1), 255, np.uint8))
     words = ("--content", runs.home / "large.tif", "--max_pixels", 3000)
     masked = ("conditional", *words, "--style", 1, "--masks", runs.home / "mask.png")
     recoloured = ("adain", *words, "--style", runs.photos / "1.png", "--keep_colours", "coral")
@@ -193,7 +193,7 @@ def test_masks_and_coral_need_a_content_in_memory(runs, error):
 
 def test_a_content_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys):
     (runs.photos / "9.png").write_text("text")
-    write(runs.photos / "8.npy", np.zeros((4, 4, 7), np.float32))
+    write_image(runs.photos / "8.npy", np.zeros((4, 4, 7), np.float32))
     assert re.search(rf"{runs.photos}/8\.npy.*float32.*7", error(2, runs.test, "conditional", "--content", runs.photos))
     assert not runs.results("conditional").exists() or not list(runs.results("conditional").iterdir())
     assert runs.test("conditional", "--content", runs.photos, "--skip_bad") == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pix2pix.cli import main
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 from pix2pix.data.layouts import FilePairs
 
 
@@ -20,7 +20,7 @@ def noise(number, width=16, channels=3, dtype=np.uint8):
 
 def save(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, image)
+    write_image(path, image)
 
 
 def two_folders(root, phase="train", count=6, first=0):
@@ -75,7 +75,7 @@ def test_a_sound_data_set_is_described_and_drawn(check, data, tmp_path):
             "contact sheet: TMP/out/data.png",
         ],
     )
-    assert read(tmp_path / "out" / "data.png").std() > 50
+    assert read_image(tmp_path / "out" / "data.png").std() > 50
 
 
 def faulty(data):
@@ -168,7 +168,9 @@ def test_the_sheet_begins_with_what_stands_out(check, data, monkeypatch):
     save(data / "trainA" / "41.png", noise(0, channels=1))
     save(data / "trainB" / "50.png", np.full((16, 16, 3), 9, np.uint8))
     drawn = []
-    monkeypatch.setattr(contact_sheet, "contact_sheet", lambda tiles: drawn.extend(tiles) or np.zeros((1, 1, 3), "u1"))
+    monkeypatch.setattr(
+        contact_sheet, "draw_contact_sheet", lambda tiles: drawn.extend(tiles) or np.zeros((1, 1, 3), "u1")
+    )
     assert check()[0] == 2
     assert [(tile.caption, tile.marked) for tile in drawn[:3]] == [
         ("train/41", True),
@@ -223,14 +225,16 @@ def test_without_one_sound_pair_the_sheet_is_empty(check, data, tmp_path):
     status, lines = check()
     assert status == 2
     assert lines[0] == "train: side-by-side A|B images in ROOT/train: 0 pairs of 1"
-    assert (read(tmp_path / "out" / "data.png") == 255).all()
+    assert (read_image(tmp_path / "out" / "data.png") == 255).all()
 
 
 def test_photos_need_no_partners(check, data, monkeypatch):
     from pix2pix.report import contact_sheet
 
     drawn = []
-    monkeypatch.setattr(contact_sheet, "contact_sheet", lambda tiles: drawn.extend(tiles) or np.zeros((1, 1, 3), "u1"))
+    monkeypatch.setattr(
+        contact_sheet, "draw_contact_sheet", lambda tiles: drawn.extend(tiles) or np.zeros((1, 1, 3), "u1")
+    )
     for number in range(3):
         save(data / f"{number}.png", noise(number, width=15))
     status, lines = check("--photos")

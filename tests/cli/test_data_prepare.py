@@ -9,7 +9,7 @@ from pix2pix.cli import main
 from pix2pix.config.parse import parse
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.data.generated import generate
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 from pix2pix.data.layouts import list_pairs
 
 
@@ -31,7 +31,7 @@ def image(height=8, width=6, channels=3, seed=0):
 
 def save(path, picture):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, picture)
+    write_image(path, picture)
     return picture
 
 
@@ -72,7 +72,7 @@ def test_jpeg_is_kept_as_it_is_and_that_is_said_once(tmp_path, capsys):
         f"2 pairs in {tmp_path}/ab; split them with: python -m pix2pix prepare split --input {tmp_path}/ab "
         f"--out {tmp_path}/ab_split"
     )
-    assert (read(tmp_path / "ab/1.png")[:, :6] == read(tmp_path / "a/1.jpg")).all()
+    assert (read_image(tmp_path / "ab/1.png")[:, :6] == read_image(tmp_path / "a/1.jpg")).all()
 
 
 def test_all_that_is_wrong_with_two_folders_is_listed_before_anything_is_written(tmp_path, capsys):
@@ -227,7 +227,7 @@ def test_the_same_seed_writes_the_same_pairs_and_each_pair_is_another(tmp_path):
 def test_the_files_hold_the_generated_pair(tmp_path):
     generated(tmp_path / "facades", "--train", 1, "--val", 0, "--test", 0)
     photo, labels = generate(0, 0, size=(32, 32))
-    written = read(tmp_path / "facades/train/0001.png")
+    written = read_image(tmp_path / "facades/train/0001.png")
     assert (written[:, :32] == photo).all()
     assert (written[:, 32:] == labels).all()
 

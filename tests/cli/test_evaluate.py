@@ -7,7 +7,7 @@ import pytest
 
 from pix2pix.cli import main
 from pix2pix.config.tools import EvaluateOptions
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 
 RANDOM = ("--distance_backbone", "squeezenet1_1", "--distance_layer", "fire2", "--distance_weights", "random")
 
@@ -45,7 +45,7 @@ def metrics(folder):
 def folder_of(path, arrays):
     path.mkdir(parents=True)
     for name, array in arrays.items():
-        write(path / name, array)
+        write_image(path / name, array)
     return path
 
 
@@ -151,13 +151,13 @@ def test_the_page_of_a_folder_links_to_its_images_and_makes_previews_of_what_no_
     results, truth = tmp_path / "a", tmp_path / "b"
     for path in (results / "x/1.png", truth / "x/1.tif"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, array)
+        write_image(path, array)
     assert evaluate("--results", results, "--truth", truth, "--out", tmp_path / "out") == 0
     page = (tmp_path / "out" / "index.html").read_text()
     assert 'src="../a/x/1.png"' in page
     assert 'src="preview_target/x/1.png"' in page
     assert 'href="../b/x/1.tif"' in page
-    assert (read(tmp_path / "out" / "preview_target" / "x" / "1.png") == array).all()
+    assert (read_image(tmp_path / "out" / "preview_target" / "x" / "1.png") == array).all()
 
 
 def test_label_maps_are_scored_by_their_classes(tmp_path, capsys):
@@ -297,7 +297,7 @@ def test_a_segmenter_that_was_trained_scores_photos_against_their_labels(tmp_pat
 
 
 def test_experiments_get_the_path_of_the_numbers(ready):
-    from pix2pix.cli.evaluate import evaluated
+    from pix2pix.cli.evaluate import run_evaluation
 
     options = EvaluateOptions(
         name="run",
@@ -305,4 +305,4 @@ def test_experiments_get_the_path_of_the_numbers(ready):
         results_dir=str(ready.home / "results"),
         device="cpu",
     )
-    assert evaluated(options) == ready.results() / "metrics.json"
+    assert run_evaluation(options) == ready.results() / "metrics.json"

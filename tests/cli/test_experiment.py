@@ -15,7 +15,7 @@ import torch
 import pix2pix
 from pix2pix.cli import main
 from pix2pix.evaluation import metric_networks
-from pix2pix.evaluation.metric_networks import Absent, Instruments, backbone_features
+from pix2pix.evaluation.metric_networks import MetricNetworks, Unavailable, load_backbone_features
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.report import experiment_report
 
@@ -46,7 +46,7 @@ ONE = GRID.replace("L1: {gan_mode: none}, ", "")
 @pytest.fixture(autouse=True)
 def _no_plot(monkeypatch):
     """Drawing the colours takes longer than all else here, and has tests of its own."""
-    monkeypatch.setattr(experiment_report, "draw_colours", lambda *_: None)
+    monkeypatch.setattr(experiment_report, "plot_color_histograms", lambda *_: None)
 
 
 @pytest.fixture
@@ -173,14 +173,14 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
         assert main(place.words()) == 0
         return capsys.readouterr().err.splitlines()[0].rpartition(", ")[2]
 
-    at_hand = dict.fromkeys(Instruments._fields, Absent("none in this test"))
-    monkeypatch.setattr(metric_networks, "open_instruments", lambda *_: Instruments(**at_hand))
+    at_hand = dict.fromkeys(MetricNetworks._fields, Unavailable("none in this test"))
+    monkeypatch.setattr(metric_networks, "open_metric_networks", lambda *_: MetricNetworks(**at_hand))
     assert [state(), state()] == ["evaluating", "evaluated before"]
     assert place.metrics("L1+cGAN_0")["translator"]["step"] == 8
     before = (folder / "metrics.json").read_bytes()
     shutil.rmtree(folder / "source")
     assert [state(), (folder / "metrics.json").read_bytes()] == ["evaluating", before]
-    at_hand["distance"] = backbone_features("squeezenet1_1", "conv1", "random", None, "cpu")
+    at_hand["distance"] = load_backbone_features("squeezenet1_1", "conv1", "random", None, "cpu")
     assert [state(), state()] == ["evaluating", "evaluated before"]
     assert "distances" in place.metrics("L1+cGAN_0")["protocol"]["networks"]
 

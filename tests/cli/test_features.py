@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 
 LAYERS = ("--content_layers", "relu1_2", "--style_layers", "relu1_1,relu1_2")
 BOTH = ("--lambda_perceptual", 2, "--lambda_style", 3, "--rescaled", "false", *LAYERS)
@@ -70,10 +70,10 @@ def test_a_run_is_resumed_with_the_same_weights_alone_and_translates_without_any
 
 def test_a_run_is_resumed_with_the_same_style_image_alone(tiny, error):
     file = tiny.home / "painting.png"
-    write(file, np.full((20, 30, 3), 9, np.uint8))
+    write_image(file, np.full((20, 30, 3), 9, np.uint8))
     assert tiny.train("run", *RANDOM, "--style_image", file, "--stop_at", 3) == 0
     assert f"style (gram, that of {file}) of relu1_1, relu1_2" in (tiny.folder() / "train.log").read_text()
-    write(file, np.full((20, 30, 3), 10, np.uint8))
+    write_image(file, np.full((20, 30, 3), 10, np.uint8))
     assert error(2, tiny.resume).startswith("--style_image")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pix2pix.data.generated import generate
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 from pix2pix.data.labels import PALETTES
 
 FAST = ("--steps", 4, "--val_every", 2, "--save_every", 4)
@@ -23,7 +23,7 @@ def make(tiny, tmp_path):
                 for side, image, suffix in zip("AB", (a(number), b(number)), suffixes, strict=True):
                     path = tmp_path / "data" / f"{phase}{side}" / f"{number}{suffix}"
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    write(path, image)
+                    write_image(path, image)
         return type(tiny)(tmp_path / "data", tiny.home)
 
     return write_pairs
@@ -43,7 +43,7 @@ def labels(number):
 
 
 def results(runs, part, phase="test_latest"):
-    return [read(path) for path in sorted((runs.results("run", phase) / part).iterdir())]
+    return [read_image(path) for path in sorted((runs.results("run", phase) / part).iterdir())]
 
 
 def trained(runs, *flags):
@@ -116,7 +116,7 @@ def test_grey_photos_are_coloured_and_keep_their_lightness(make, tiny, tmp_path)
     for grey, output in zip(results(runs, "source"), results(runs, "output"), strict=True):
         assert (grey.shape[2], output.shape[2]) == (1, 3)
         assert np.array_equal(grey_of(output), grey[..., 0])
-    write(tmp_path / "grey.png", results(runs, "source")[0])
+    write_image(tmp_path / "grey.png", results(runs, "source")[0])
     assert runs.test("run", "--input", tmp_path / "grey.png") == 0
     assert np.array_equal(grey_of(results(runs, "output", "input_latest")[0]), results(runs, "source")[0][..., 0])
 
@@ -133,7 +133,7 @@ def test_a_resumed_run_keeps_what_was_measured_at_its_start(make):
     assert runs.train("run", "--stop_at", 2) == 0
     before = runs.content()["description"]
     for path in (runs.data / "trainA").iterdir():
-        write(path, read(path) * 9)
+        write_image(path, read_image(path) * 9)
     assert runs.resume() == 0
     assert runs.content()["description"] == before
     assert before["source"]["channels"] == 2
@@ -146,4 +146,4 @@ def test_a_translator_takes_and_gives_arrays_of_its_own_depths(make):
     runs = make(lambda n: smooth(n, 5, -3, 2000), lambda n: smooth(n, 1, -1, 1), (".tif", ".npy"))
     trained(runs)
     output = pix2pix.load(runs.folder(), device="cpu").translate(smooth(20, 5, -3, 2000), name="20")
-    assert np.array_equal(output, read(runs.results() / "output" / "20.npy"))
+    assert np.array_equal(output, read_image(runs.results() / "output" / "20.npy"))

@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 
 import pix2pix
 from pix2pix.cli import main
-from pix2pix.data.codec import rgb_tensor
-from pix2pix.data.io import write
-from pix2pix.networks.transformer_net import from_transformer_net
+from pix2pix.data.codec import rgb_to_tensor
+from pix2pix.data.io import write_image
+from pix2pix.networks.transformer_net import convert_pytorch_example
 
 
 def imported(file, folder, name="run"):
@@ -29,7 +29,7 @@ def test_an_imported_network_paints_as_it_did(tmp_path, capsys, transformer_net,
     assert "python test.py --name run --checkpoints_dir" in capsys.readouterr().out
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
     with torch.no_grad():
-        expected = (from_transformer_net(state)(rgb_tensor(image)[None])[0].permute(1, 2, 0) + 1) * 127.5
+        expected = (convert_pytorch_example(state)(rgb_to_tensor(image)[None])[0].permute(1, 2, 0) + 1) * 127.5
     translator = pix2pix.load(tmp_path / "runs" / "run", device="cpu")
     output = translator.translate(image)
     assert np.abs(output - expected.clamp(0, 255).numpy()).max() < 0.51
@@ -40,7 +40,7 @@ def test_an_imported_network_paints_as_it_did(tmp_path, capsys, transformer_net,
 def test_a_run_that_is_imported_is_tested_by_its_name(tmp_path, transformer_net):
     save_file(transformer_net(ngf=4, blocks=2), tmp_path / "a.safetensors")
     assert imported(tmp_path / "a.safetensors", tmp_path / "runs") == 0
-    write(tmp_path / "photo.png", np.zeros((20, 30, 3), np.uint8))
+    write_image(tmp_path / "photo.png", np.zeros((20, 30, 3), np.uint8))
     places = ("--checkpoints_dir", tmp_path / "runs", "--results_dir", tmp_path / "results")
     assert main(["test", "--name", "run", "--content", *map(str, (tmp_path / "photo.png", *places))]) == 0
     assert (tmp_path / "results" / "run" / "input_latest" / "output" / "photo_run.png").is_file()

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 
 from pix2pix.cli import main
-from pix2pix.cli.style_jobs import commissions, load_images, name_of
+from pix2pix.cli.style_jobs import get_job_name, list_jobs, load_images
 from pix2pix.config.gatys import GatysOptions
 from pix2pix.config.parse import parse
 from pix2pix.config.yaml import load_yaml
 from pix2pix.data.arrays import resize
 from pix2pix.data.codec import read_rgb
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 from pix2pix.methods import gatys
-from pix2pix.methods.gatys import Panel
+from pix2pix.methods.gatys import Reconstruction
 from pix2pix.runtime.device import NonFiniteError
 
 
@@ -46,7 +46,7 @@ def halved(pictures, objective, options, on_step):
     total = options.optimise.iterations
     for number in range(1, total + 1):
         scalars = {"loss/total": 1 / number, "loss/content": 0.5 / number, "loss/style": 0.5 / number}
-        on_step(gatys.Step(number, total, scalars, lambda: image))
+        on_step(gatys.OptimizationStep(number, total, scalars, lambda: image))
     return image
 
 
@@ -57,10 +57,10 @@ def easel(tmp_path, monkeypatch):
     for name, size in {"tower": (24, 32), "lake": (20, 16), "scream": (18, 18)}.items():
         folder = tmp_path / ("style" if name == "scream" else "content")
         folder.mkdir(exist_ok=True)
-        write(folder / f"{name}.png", generator.integers(0, 256, (*size, 3), dtype=np.uint8))
+        write_image(folder / f"{name}.png", generator.integers(0, 256, (*size, 3), dtype=np.uint8))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pix2pix.methods.feature_loss.Objective", Untrained)
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", halved)
+    monkeypatch.setattr("pix2pix.methods.feature_loss.FeatureLoss", Untrained)
+    monkeypatch.setattr("pix2pix.methods.gatys.optimize_image", halved)
     return tmp_path
 
 
@@ -75,14 +75,14 @@ def options_of(*arguments):
 
 def opened_with(*arguments, content="content/tower.png", style="style/scream.png"):
     options = options_of("--content", content, "--style", style, *arguments)
-    return load_images(commissions(options)[0], options)
+    return load_images(list_jobs(options)[0], options)
 
 
 def test_a_content_is_painted_in_the_manner_of_a_style(easel, capsys):
     assert paint() == 0
     folder = Path("results/tower_scream")
     assert capsys.readouterr().out == f"{folder}/index.html\n"
-    painted = read(folder / "output" / "tower_scream.png")
+    painted = read_image(folder / "output" / "tower_scream.png")
     assert painted.shape == (12, 16, 3)
     assert {path.name for path in folder.iterdir()} == {
         "content",
@@ -99,9 +99,9 @@ def test_a_content_is_painted_in_the_manner_of_a_style(easel, capsys):
 
 def test_the_options_that_it_leaves_paint_the_same_again(easel):
     assert paint("--init", "style") == 0
-    painted = read("results/tower_scream/output/tower_scream.png")
+    painted = read_image("results/tower_scream/output/tower_scream.png")
     assert main(["test", "results/tower_scream/options.yaml", "--name", "again"]) == 0
-    assert np.array_equal(read("results/again/output/tower_scream.png"), painted)
+    assert np.array_equal(read_image("results/again/output/tower_scream.png"), painted)
     assert load_yaml("results/again/options.yaml") | {"run": {}} == load_yaml("results/tower_scream/options.yaml") | {
         "run": {}
     }
@@ -173,7 +173,7 @@ def test_a_loss_without_weight_costs_no_layer(easel, capsys, weight, line):
 
 
 def test_each_content_of_a_folder_is_painted_in_each_style_of_a_folder(easel):
-    write(easel / "style" / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    write_image(easel / "style" / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
     assert paint(content="content", style="style") == 0
     names = [f"{content}_{style}.png" for content in ("lake", "tower") for style in ("red", "scream")]
     assert sorted(path.name for path in Path("results/content_style/output").iterdir()) == names
@@ -181,7 +181,7 @@ def test_each_content_of_a_folder_is_painted_in_each_style_of_a_folder(easel):
 
 
 def test_several_styles_are_blended_into_one_painting(easel):
-    write(easel / "style" / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    write_image(easel / "style" / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
     assert paint("--style_weights", "2,1", style="style/scream.png,style/red.png") == 0
     folder = Path("results/tower_scream_red")
     assert [path.name for path in (folder / "output").iterdir()] == ["tower_scream_red.png"]
@@ -190,8 +190,8 @@ def test_several_styles_are_blended_into_one_painting(easel):
 
 
 def test_paintings_of_pictures_with_one_name_are_numbered(easel):
-    write(easel / "content" / "tower.jpg", np.zeros((8, 8, 3), np.uint8))
-    names = [each.name for each in commissions(options_of("--content", "content", "--style", "style"))]
+    write_image(easel / "content" / "tower.jpg", np.zeros((8, 8, 3), np.uint8))
+    names = [each.name for each in list_jobs(options_of("--content", "content", "--style", "style"))]
     assert names == ["1_lake_scream", "2_tower_scream", "3_tower_scream"]
 
 
@@ -206,7 +206,7 @@ def test_paintings_of_pictures_with_one_name_are_numbered(easel):
     ],
 )
 def test_a_painting_is_named_after_its_pictures(paths, name):
-    assert name_of([Path(path) for path in paths]) == name
+    assert get_job_name([Path(path) for path in paths]) == name
     assert options_of("--content", "a", "--style", "b", "--name", name).run.name == name
 
 
@@ -226,15 +226,15 @@ def test_sizes_are_those_of_the_longer_side(easel, arguments, content, style):
 
 
 def test_pictures_are_resized_as_all_images_are(easel):
-    expected = resize(read("content/tower.png"), (12, 16))
+    expected = resize(read_image("content/tower.png"), (12, 16))
     content = opened_with("--image_size", 16).pictures.content[0]
     assert torch.allclose(content, torch.from_numpy(expected).permute(2, 0, 1) / 127.5 - 1, atol=1e-6)
 
 
 def test_a_mask_is_soft_and_of_the_size_of_its_picture(easel):
     ramp = np.linspace(0, 255, 32).round().astype(np.uint8)
-    write("m.png", np.broadcast_to(ramp[None, :, None], (24, 32, 1)).copy())
-    write("n.png", np.full((18, 18, 1), 255, np.uint8))
+    write_image("m.png", np.broadcast_to(ramp[None, :, None], (24, 32, 1)).copy())
+    write_image("n.png", np.full((18, 18, 1), 255, np.uint8))
     pictures = opened_with("--content_masks", "m.png", "--style_masks", "n.png", "--image_size", "none").pictures
     assert torch.allclose(pictures.content_masks[0][0, 0], torch.from_numpy(ramp / 255).float().expand(24, 32))
     assert pictures.style_masks[0].shape == (1, 1, 32, 32)
@@ -248,9 +248,9 @@ def test_a_mask_is_soft_and_of_the_size_of_its_picture(easel):
 )
 def test_the_depth_of_the_content_is_kept_where_the_format_can(easel, suffix, dtype, painted):
     deep = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (16, 16, 3), endpoint=True).astype(dtype)
-    write("deep.png", deep)
+    write_image("deep.png", deep)
     assert paint("--format", suffix, content="deep.png", style="deep.png") == 0
-    output = read(f"results/deep_deep/output/deep_deep.{suffix}")
+    output = read_image(f"results/deep_deep/output/deep_deep.{suffix}")
     assert output.dtype == painted
     if suffix != "jpg":
         assert np.abs(output.astype(float) - deep).max() <= 1
@@ -276,7 +276,7 @@ def interrupting(times):
 
 
 def test_ctrl_c_keeps_the_picture_so_far(easel, monkeypatch, capsys):
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", interrupting(times=1))
+    monkeypatch.setattr("pix2pix.methods.gatys.optimize_image", interrupting(times=1))
     assert paint(content="content") == 130
     outputs = [path.name for path in Path("results/content_scream/output").iterdir()]
     assert outputs == ["lake_scream.png"]  # no other is begun
@@ -287,7 +287,7 @@ def test_ctrl_c_keeps_the_picture_so_far(easel, monkeypatch, capsys):
 
 
 def test_a_second_ctrl_c_ends_at_once(easel, monkeypatch):
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", interrupting(times=2))
+    monkeypatch.setattr("pix2pix.methods.gatys.optimize_image", interrupting(times=2))
     assert paint() == 130
     assert not Path("results/tower_scream/output").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -296,12 +296,12 @@ def test_a_second_ctrl_c_ends_at_once(easel, monkeypatch):
 def test_a_picture_of_a_coarse_scale_is_kept_at_the_contents_size(easel, monkeypatch):
     def coarse(pictures, objective, options, on_step):
         os.kill(os.getpid(), signal.SIGINT)
-        on_step(gatys.Step(1, 4, {"loss/total": 1.0}, lambda: torch.ones(1, 3, 6, 8)))
+        on_step(gatys.OptimizationStep(1, 4, {"loss/total": 1.0}, lambda: torch.ones(1, 3, 6, 8)))
 
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", coarse)
+    monkeypatch.setattr("pix2pix.methods.gatys.optimize_image", coarse)
     assert paint() == 130
-    assert (read("results/tower_scream/output/tower_scream.png") == 255).all()
-    assert read("results/tower_scream/output/tower_scream.png").shape == (12, 16, 3)
+    assert (read_image("results/tower_scream/output/tower_scream.png") == 255).all()
+    assert read_image("results/tower_scream/output/tower_scream.png").shape == (12, 16, 3)
 
 
 @pytest.mark.parametrize(
@@ -376,12 +376,12 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
     ],
 )
 def test_what_does_not_go_together_is_told_in_one_line(easel, error, arguments, message):
-    write("small.png", np.zeros((18, 18, 1), np.uint8))
-    write("black.png", np.zeros((400, 400, 3), np.uint8))
+    write_image("small.png", np.zeros((18, 18, 1), np.uint8))
+    write_image("black.png", np.zeros((400, 400, 3), np.uint8))
     dot = np.zeros((400, 400, 1), np.uint8)
     dot[7, 7] = 255
-    write("dot.png", dot)
-    write("large.png", np.full((24, 32, 1), 255, np.uint8))
+    write_image("dot.png", dot)
+    write_image("large.png", np.full((24, 32, 1), 255, np.uint8))
     assert re.search(message, error(2, lambda: paint(*arguments)))
 
 
@@ -407,7 +407,8 @@ def test_a_backbone_that_was_never_trained_paints_too(easel, monkeypatch, capsys
     first, last = json.loads(lines[0]), json.loads(lines[-1])
     assert last["loss/total"] < first["loss/total"]
     assert not np.array_equal(
-        read("results/tower_scream/output/tower_scream.png"), read("results/tower_scream/content/tower_scream.png")
+        read_image("results/tower_scream/output/tower_scream.png"),
+        read_image("results/tower_scream/content/tower_scream.png"),
     )
 
 
@@ -453,7 +454,7 @@ def test_pictures_too_small_for_the_backbone_are_told_before_any_is_painted(
 def test_pictures_too_small_for_the_backbone_are_left_out_on_demand(easel, monkeypatch, capsys):
     monkeypatch.undo()
     monkeypatch.chdir(easel)
-    write("content/strip.png", np.zeros((4, 60, 3), np.uint8))
+    write_image("content/strip.png", np.zeros((4, 60, 3), np.uint8))
     arguments = ("--backbone", "squeezenet1_1", "--weights", "random", "--image_size", 32, "--iterations", 1)
     assert paint("--skip_bad", *arguments, content="content") == 0
     assert re.search(r"--content content/strip\.png.*2x32", capsys.readouterr().err)
@@ -465,7 +466,7 @@ def test_where_results_cannot_be_written_it_says_so(easel, error):
     assert re.search("results/tower_scream", error(2, paint))
 
 
-@pytest.mark.parametrize("where", ["pix2pix.methods.gatys.stylise", "pix2pix.cli.stylize.load_images"])
+@pytest.mark.parametrize("where", ["pix2pix.methods.gatys.optimize_image", "pix2pix.cli.stylize.load_images"])
 def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error, where):
     def greedy(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore")
@@ -480,7 +481,7 @@ def test_paintings_made_before_one_failed_are_shown(easel, monkeypatch, capsys):
             raise NonFiniteError("the loss is nan again and again: lower --learning_rate")
         return halved(*arguments)
 
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", painted_once)
+    monkeypatch.setattr("pix2pix.methods.gatys.optimize_image", painted_once)
     assert paint(content="content") == 1
     out, err = capsys.readouterr()
     assert out == "results/content_scream/index.html\n"
@@ -492,7 +493,7 @@ def test_a_mistake_of_the_program_shows_its_traceback(easel, monkeypatch):
     def broken(*_):
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr("pix2pix.methods.gatys.stylise", broken)
+    monkeypatch.setattr("pix2pix.methods.gatys.optimize_image", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         paint()
 
@@ -517,16 +518,16 @@ def panels(pictures, options, objective_of, on_step):
     for number, layer in enumerate(("relu1_1", "relu2_1")):
         for row in ("content", "style"):
             objective_of(options.features)
-            on_step(gatys.Step(1, 4, {"loss/total": 1.0}, lambda: pictures.content))
-            yield Panel(row, layer, torch.full_like(pictures.content, number - 0.5))
+            on_step(gatys.OptimizationStep(1, 4, {"loss/total": 1.0}, lambda: pictures.content))
+            yield Reconstruction(row, layer, torch.full_like(pictures.content, number - 0.5))
 
 
 def test_reconstructions_are_one_grid_with_names(easel, monkeypatch, capsys):
-    monkeypatch.setattr("pix2pix.methods.gatys.reconstructions", panels)
+    monkeypatch.setattr("pix2pix.methods.gatys.reconstruct_layers", panels)
     assert paint("--reconstructions", "--image_size", 120) == 0
     file = Path("results/tower_scream/reconstructions.png")
     assert capsys.readouterr().out == f"{file}\n"
-    grid = read(file)
+    grid = read_image(file)
     assert grid.shape[1] == 3 * 120 + 4 * 8
     assert {64, 191} <= set(np.unique(grid))
     with Image.open(file) as image:
@@ -540,9 +541,9 @@ def test_reconstructions_that_are_interrupted_show_those_that_are_whole(easel, m
     def interrupted(pictures, options, objective_of, on_step):
         yield from list(panels(pictures, options, objective_of, lambda step: None))[:1]
         os.kill(os.getpid(), signal.SIGINT)
-        on_step(gatys.Step(1, 4, {"loss/total": 1.0}, lambda: pictures.content))
+        on_step(gatys.OptimizationStep(1, 4, {"loss/total": 1.0}, lambda: pictures.content))
 
-    monkeypatch.setattr("pix2pix.methods.gatys.reconstructions", interrupted)
+    monkeypatch.setattr("pix2pix.methods.gatys.reconstruct_layers", interrupted)
     assert paint("--reconstructions") == 130
     assert "stopped; whole reconstructions: 1 of " in capsys.readouterr().err
     assert Path("results/tower_scream/reconstructions.png").is_file()

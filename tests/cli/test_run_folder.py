@@ -8,7 +8,7 @@ import pytest
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 
 
 def said(tiny):
@@ -100,7 +100,7 @@ def test_a_start_broken_off_while_it_describes_itself_can_be_resumed(tiny, monke
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pix2pix.runtime.environment.environment", interrupted)
+    monkeypatch.setattr("pix2pix.runtime.environment.collect_environment", interrupted)
     assert tiny.train() == 130
     assert {str(path) for path in tiny.files()} == {"options.yaml"}
     monkeypatch.undo()
@@ -252,7 +252,7 @@ def test_validation_pairs_get_the_channels_of_training(tiny):
     for folder, number in (("train", 0), ("train", 1), ("val", 2)):
         tiny.write_pair(tiny.home / "data" / folder / f"{number}.png", number)
     grey = tiny.home / "data" / "val" / "2.png"
-    write(grey, read(grey)[..., :1])
+    write_image(grey, read_image(grey)[..., :1])
     assert tiny.train("run", "--dataroot", tiny.home / "data", "--steps", 4) == 0
 
 

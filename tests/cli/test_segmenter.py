@@ -10,7 +10,7 @@ import torch
 from pix2pix import checkpoint
 from pix2pix.cli import main
 from pix2pix.data.generated import generate
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 from pix2pix.data.labels import PALETTES
 
 NETWORK = ("--generator", "unet_16", "--ngf", 2, "--load_size", 18, "--crop_size", 16, "--batch_size", 2)
@@ -25,7 +25,7 @@ def facades(tmp_path_factory):
     for phase, numbers in {"train": range(4), "val": range(4, 6), "test": range(6, 8)}.items():
         (root / phase).mkdir()
         for number in numbers:
-            write(root / phase / f"{number}.png", np.concatenate(generate(0, number, size=(20, 20))[:2], axis=1))
+            write_image(root / phase / f"{number}.png", np.concatenate(generate(0, number, size=(20, 20))[:2], axis=1))
     return root
 
 
@@ -47,7 +47,7 @@ def asked(root, name, *flags):
 
 
 def content(root, name):
-    return checkpoint.read(checkpoint.resolve(root / "runs" / name, "latest"))
+    return checkpoint.load_file(checkpoint.resolve(root / "runs" / name, "latest"))
 
 
 def test_a_segmenter_is_trained_and_paints_the_classes_of_photos(train, facades, tmp_path, capsys):
@@ -60,12 +60,12 @@ def test_a_segmenter_is_trained_and_paints_the_classes_of_photos(train, facades,
     assert [line["step"] for line in validated] == [3, 6]
     assert all(0 <= line["val/pixel_accuracy"] <= 1 for line in validated)
     best = max(validated, key=lambda line: line["val/pixel_accuracy"])
-    assert checkpoint.pointed(tmp_path / "runs/run", "best").name == f"step_{best['step']:08d}.pt"
+    assert checkpoint.read_pointer(tmp_path / "runs/run", "best").name == f"step_{best['step']:08d}.pt"
     assert content(tmp_path, "run")["description"]["palette"]["names"] == list(PALETTES["facades"].names)
 
     assert asked(tmp_path, "run") == 0
     assert "accuracy" in capsys.readouterr().out
-    outputs = [read(path) for path in sorted((tmp_path / "results/run/test_latest/output").iterdir())]
+    outputs = [read_image(path) for path in sorted((tmp_path / "results/run/test_latest/output").iterdir())]
     assert [output.shape for output in outputs] == [(16, 16, 3)] * 2
     colours = {tuple(pixel) for output in outputs for pixel in output.reshape(-1, 3).tolist()}
     assert colours <= set(PALETTES["facades"].colours)
@@ -74,9 +74,9 @@ def test_a_segmenter_is_trained_and_paints_the_classes_of_photos(train, facades,
     assert "drawn from seed" not in page
 
     photo = tmp_path / "photo.png"
-    write(photo, generate(0, 9, size=(30, 50))[0])
+    write_image(photo, generate(0, 9, size=(30, 50))[0])
     assert asked(tmp_path, "run", "--input", photo) == 0
-    assert read(tmp_path / "results/run/input_latest/output/photo.png").shape == (30, 50, 3)
+    assert read_image(tmp_path / "results/run/input_latest/output/photo.png").shape == (30, 50, 3)
 
 
 def test_a_resumed_run_equals_one_that_was_not_stopped_bit_for_bit(train, tmp_path):
@@ -94,13 +94,13 @@ def test_class_numbers_are_learnt_and_come_out(tmp_path, facades):
     for side, phase in ((side, phase) for side in "AB" for phase in ("train", "val", "test")):
         (tmp_path / "data" / phase / side).mkdir(parents=True)
         for path in (facades / phase).iterdir():
-            image = read(path)[:, :20] if side == "A" else np.full((20, 20, 1), int(path.stem) % 3, np.uint8)
-            write(tmp_path / "data" / phase / side / path.name, image)
+            image = read_image(path)[:, :20] if side == "A" else np.full((20, 20, 1), int(path.stem) % 3, np.uint8)
+            write_image(tmp_path / "data" / phase / side / path.name, image)
     words = ["--model", "segmenter", "--dataroot", tmp_path / "data", *NETWORK, *CLOCK, *named(tmp_path, "run")]
     assert main(["train", *map(str, words)]) == 0
     assert content(tmp_path, "run")["description"]["palette"]["colours"] == [(0,), (1,), (2,)]
     assert asked(tmp_path, "run") == 0
-    output = read(tmp_path / "results/run/test_latest/output/6.png")
+    output = read_image(tmp_path / "results/run/test_latest/output/6.png")
     assert output.shape == (16, 16, 1)
     assert set(np.unique(output)) <= {0, 1, 2}
 

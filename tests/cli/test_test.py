@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from pix2pix.cli import main
-from pix2pix.data.io import IMAGE_SUFFIXES, read, write
+from pix2pix.data.io import IMAGE_SUFFIXES, read_image, write_image
 
 RESULTS = {"index.html", "translation.json", "source", "output", "target"}
 
@@ -118,12 +118,12 @@ def test_an_output_has_the_size_of_its_image(ready, tmp_path, size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / "photo.jpg")
     assert ready.test("run", "--input", tmp_path / "photo.jpg") == 0
-    assert read(ready.results(part="input_latest") / "output/photo.png").shape == image.shape
+    assert read_image(ready.results(part="input_latest") / "output/photo.png").shape == image.shape
 
 
 def test_pairs_can_keep_their_size_and_be_few(ready):
     assert ready.test("run", "--preprocess", "none", "--num_test", 2) == 0
-    assert [read(path).shape for path in (ready.results() / "output").iterdir()] == [(20, 20, 3)] * 2
+    assert [read_image(path).shape for path in (ready.results() / "output").iterdir()] == [(20, 20, 3)] * 2
 
 
 def test_another_phase_and_checkpoint_have_their_own_folder(ready):
@@ -244,7 +244,7 @@ def test_names_of_any_letters_come_through(ready, photos):
 def test_no_two_results_have_one_name(ready, tmp_path):
     for name in ("a.jpg", "a.png", "a.jpg.png", "b/a.jpg", "c.webp"):
         (tmp_path / "alike" / name).parent.mkdir(parents=True, exist_ok=True)
-        write(tmp_path / "alike" / name, np.zeros((16, 16, 3), np.uint8))
+        write_image(tmp_path / "alike" / name, np.zeros((16, 16, 3), np.uint8))
     assert ready.test("run", "--input", tmp_path / "alike") == 0
     names = {"a.jpg.png", "a.png.png", "a.jpg.png.png", "b/a.png", "c.png"}
     assert set(outputs(ready.results(part="input_latest"))) == names
@@ -314,20 +314,20 @@ def large(tmp_path):
     """The same image as PNG and, too large for --max_pixels 3000, as TIFF."""
     image = np.random.default_rng(0).integers(0, 256, (70, 45, 3), dtype=np.uint8)
     (tmp_path / "large").mkdir()
-    write(tmp_path / "large" / "a.png", image)
-    write(tmp_path / "large" / "b.tif", image)
+    write_image(tmp_path / "large" / "a.png", image)
+    write_image(tmp_path / "large" / "b.tif", image)
     return tmp_path / "large"
 
 
 def test_a_tiff_that_is_too_large_is_translated_by_windows_into_a_tiff(ready, large):
     assert ready.test("run", "--input", large / "b.tif", "--max_pixels", 3000, "--dropout", "off") == 0
     folder = ready.results(part="input_latest")
-    by_windows = read(folder / "output" / "b.tif")
-    assert read(folder / "source" / "b.png").shape == (70, 45, 3)
-    assert read(folder / "preview_output" / "b.png").shape == (70, 45, 3)
+    by_windows = read_image(folder / "output" / "b.tif")
+    assert read_image(folder / "source" / "b.png").shape == (70, 45, 3)
+    assert read_image(folder / "preview_output" / "b.png").shape == (70, 45, 3)
     assert '<a class="file" href="output/b.tif"' in (folder / "index.html").read_text()
     assert ready.test("run", "--input", large / "a.png", "--dropout", "off") == 0
-    assert np.abs(by_windows.astype(int) - read(folder / "output" / "a.png")).max() <= 1
+    assert np.abs(by_windows.astype(int) - read_image(folder / "output" / "a.png")).max() <= 1
 
 
 def test_without_tiles_a_tiff_that_is_too_large_is_refused(ready, large, error):
@@ -336,7 +336,7 @@ def test_without_tiles_a_tiff_that_is_too_large_is_refused(ready, large, error):
 
 
 def test_a_large_tiff_of_other_channels_is_refused_by_name(ready, large, error):
-    write(large / "c.tif", np.zeros((70, 45, 3), np.uint16))
+    write_image(large / "c.tif", np.zeros((70, 45, 3), np.uint16))
     message = error(2, ready.test, "run", "--input", large / "c.tif", "--max_pixels", 3000)
     assert re.search(r"c\.tif.*uint16.*uint8", message)
 
@@ -356,11 +356,11 @@ def test_a_large_tiff_that_is_damaged_is_left_out(ready, large, capsys):
 
 def test_tiles_of_a_given_side_give_what_the_whole_image_gives(ready, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (150, 90, 3), dtype=np.uint8)
-    write(tmp_path / "a.png", image)
+    write_image(tmp_path / "a.png", image)
     outputs = []
     for tile in (64, "off", "auto"):
         assert ready.test("run", "--input", tmp_path / "a.png", "--tile", tile) == 0
-        outputs.append(read(ready.results(part="input_latest") / "output" / "a.png").astype(int))
+        outputs.append(read_image(ready.results(part="input_latest") / "output" / "a.png").astype(int))
     assert np.abs(outputs[0] - outputs[1]).max() <= 1
     assert np.array_equal(outputs[1], outputs[2])
 
@@ -371,8 +371,8 @@ def test_a_tile_that_is_too_small_is_refused(ready, error):
 
 def test_a_page_shows_large_images_reduced(ready, tmp_path, monkeypatch):
     monkeypatch.setattr("pix2pix.cli.results.PREVIEW", 32)
-    write(tmp_path / "a.png", np.zeros((64, 40, 3), np.uint8))
+    write_image(tmp_path / "a.png", np.zeros((64, 40, 3), np.uint8))
     assert ready.test("run", "--input", tmp_path / "a.png") == 0
     folder = ready.results(part="input_latest")
-    assert read(folder / "output" / "a.png").shape == (64, 40, 3)
-    assert read(folder / "preview_output" / "a.png").shape == (32, 20, 3)
+    assert read_image(folder / "output" / "a.png").shape == (64, 40, 3)
+    assert read_image(folder / "preview_output" / "a.png").shape == (32, 20, 3)

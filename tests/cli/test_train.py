@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pix2pix.cli import main
-from pix2pix.data.io import IMAGE_SUFFIXES, read
+from pix2pix.data.io import IMAGE_SUFFIXES, read_image
 from pix2pix.methods.pix2pix import Pix2Pix
 
 D = {"loss/D", "loss/G_gan", "D/real", "D/fake", "grad_norm/D"}
@@ -82,7 +82,7 @@ def test_pairs_of_odd_and_unequal_sizes_train_and_test_at_their_own(tiny, tmp_pa
             tiny.write_pair(tmp_path / "data" / phase / f"{number}.png", number, size)
     assert tiny.train("run", "--dataroot", tmp_path / "data", "--preprocess", "none") == 0
     assert tiny.test() == 0
-    assert [read(tiny.results() / f"output/{number}.png").shape[:2] for number in range(3)] == sizes
+    assert [read_image(tiny.results() / f"output/{number}.png").shape[:2] for number in range(3)] == sizes
 
 
 def test_an_image_too_small_for_the_discriminator_is_named(tiny, error, tmp_path):

@@ -10,9 +10,9 @@ import torch
 
 from pix2pix import checkpoint
 from pix2pix.cli import main
-from pix2pix.cli.console import changes
+from pix2pix.cli.console import describe_changes
 from pix2pix.config.yaml import load_yaml
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 
 METHODS = ("johnson", "conditional", "adain")
 PICTURES = ("--load_size", 36, "--crop_size", 32, "--num_workers", 0)
@@ -49,7 +49,7 @@ class Studio:
         return self.root / "runs" / name
 
     def content(self, name="run"):
-        return checkpoint.read(checkpoint.resolve(self.folder(name), "latest"))
+        return checkpoint.load_file(checkpoint.resolve(self.folder(name), "latest"))
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def write_pictures(root):
     for folder, names in {"photos": "uvwxyz", "styles": "abc"}.items():
         for number, name in enumerate(names):
             (root / folder).mkdir(exist_ok=True)
-            write(root / folder / f"{name}.png", random.integers(0, 256, (36 + number, 44, 3), dtype=np.uint8))
+            write_image(root / folder / f"{name}.png", random.integers(0, 256, (36 + number, 44, 3), dtype=np.uint8))
     return Studio(root)
 
 
@@ -191,12 +191,12 @@ def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
 
 def test_a_changed_number_of_images_is_told(studio, capsys):
     studio.begin("johnson", "run", "--stop_at", 1)
-    write(studio.root / "photos" / "zz.png", np.zeros((40, 40, 3), np.uint8))
+    write_image(studio.root / "photos" / "zz.png", np.zeros((40, 40, 3), np.uint8))
     capsys.readouterr()
     assert studio.resume() == 0
     assert re.search("data has changed: 5 .*6 now", capsys.readouterr().err)
     content = {"description": {"photos": 5, "paintings": 3}, "processes": 2}
-    paintings, processes = changes(content, {"photos": 5, "paintings": 2}, 1)
+    paintings, processes = describe_changes(content, {"photos": 5, "paintings": 2}, 1)
     assert re.search("3 .*paintings.* 2 now", paintings)
     assert re.search("2 then, 1 now.*1/2 of the photos", processes)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pix2pix.config.base import OptionError, as_dict, from_dict, leaves
+from pix2pix.config.base import OptionError, from_dict, list_options, to_dict
 from pix2pix.config.losses import FeatureOptions
 from pix2pix.config.parse import parse
 from pix2pix.config.tools import ActivationsOptions
@@ -14,7 +14,7 @@ def parsed(line, record=ActivationsOptions):
 def test_backbones_have_spaces_or_commas_between_them(names):
     options = parsed(f"--backbone {names} --images photos")
     assert (options.backbone, options.images) == (("vgg19", "resnet50"), "photos")
-    assert from_dict(ActivationsOptions, as_dict(options)) == options
+    assert from_dict(ActivationsOptions, to_dict(options)) == options
 
 
 def test_layers_and_their_weights_may_have_spaces_too():
@@ -25,7 +25,7 @@ def test_layers_and_their_weights_may_have_spaces_too():
 
 
 def test_no_other_option_takes_several_words():
-    listed = {name for name, leaf in leaves(ActivationsOptions).items() if leaf.is_listed}
+    listed = {name for name, leaf in list_options(ActivationsOptions).items() if leaf.is_listed}
     assert listed == {"backbone", "layers"}
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from pix2pix.config.augmentation import Augmentations, Transform
-from pix2pix.config.base import OptionError, Record, as_dict, from_dict
+from pix2pix.config.base import OptionError, Record, from_dict, to_dict
 from pix2pix.config.compare import check_resume
-from pix2pix.config.help import help_text
+from pix2pix.config.help import format_help
 from pix2pix.config.parse import parse
-from pix2pix.config.types import Mark
+from pix2pix.config.types import OptionFlag
 from pix2pix.config.yaml import load_yaml, to_yaml
 
 NEEDED = 'none or a list of transforms, such as [{"Rotate": {"limit": 10, "p": 0.5}}, "Transpose"] is needed'
@@ -21,7 +21,7 @@ class Data(Record):
     """What this page needs of the data."""
 
     augment: Augmentations = Field((), description="transforms of the training pairs, in their order")
-    lr: Annotated[float, Mark.MAY_CHANGE] = Field(1, description="a second option")
+    lr: Annotated[float, OptionFlag.MAY_CHANGE] = Field(1, description="a second option")
 
 
 class Options(Record):
@@ -76,7 +76,7 @@ def test_the_command_line_takes_the_same_list_as_json():
 def test_an_empty_list_is_none_at_all(text, tmp_path):
     assert given_json(text) == ()
     assert read(tmp_path, f"augment: {text}") == read(tmp_path, "augment:") == ()
-    assert as_dict(Options())["data"]["augment"] == "none"
+    assert to_dict(Options())["data"]["augment"] == "none"
 
 
 def test_in_yaml_a_number_is_a_number_and_in_json_a_text_stays_one(tmp_path):
@@ -122,7 +122,7 @@ def is_plain(one):
 
 
 def written(augment):
-    return as_dict(Options(data=Data(augment=augment)))["data"]["augment"]
+    return to_dict(Options(data=Data(augment=augment)))["data"]["augment"]
 
 
 @settings(deadline=None, max_examples=60)
@@ -130,7 +130,7 @@ def written(augment):
 def test_stored_options_come_back_equal_and_as_one_line(augment, tmp_path_factory):
     options = Options(data=Data(augment=augment))
     assert written(augment).isprintable()
-    assert from_dict(Options, json.loads(json.dumps(as_dict(options)))) == options
+    assert from_dict(Options, json.loads(json.dumps(to_dict(options)))) == options
     path = tmp_path_factory.getbasetemp() / "stored.yaml"
     path.write_text(to_yaml(options), encoding="utf-8")
     assert from_dict(Options, load_yaml(path)) == options
@@ -146,7 +146,7 @@ def test_a_run_is_resumed_with_the_same_list_alone(tmp_path):
 
 
 def test_the_help_says_what_is_needed():
-    words = " ".join(help_text(Options, "p").split())
+    words = " ".join(format_help(Options, "p").split())
     assert NEEDED.removesuffix(" is needed") + "; default: none]" in words
 
 

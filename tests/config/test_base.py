@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pix2pix.config.base import OptionError, as_dict, from_dict, leaves, values
+from pix2pix.config.base import OptionError, from_dict, get_values, list_options, to_dict
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.test import TestOptions
 from pix2pix.config.tools import GeneratedOptions
@@ -17,7 +17,7 @@ def test_a_dict_of_options_becomes_a_frozen_record_and_back():
     record = from_dict(Pix2PixOptions, {"dataroot": "facades", "name": "a", "loss": {"lambda_l1": 50.0}})
     assert record.loss.lambda_l1 == 50
     assert record.data.crop_size == (256, 256)
-    assert from_dict(Pix2PixOptions, json.loads(json.dumps(as_dict(record)))) == record
+    assert from_dict(Pix2PixOptions, json.loads(json.dumps(to_dict(record)))) == record
     with pytest.raises(ValueError, match="frozen"):
         record.data.flip = False
 
@@ -39,19 +39,19 @@ def test_a_default_is_the_papers():
         "statistics": "image",
         "dropout": "on",
     }
-    assert {name: values(record)[name] for name in known} == known
+    assert {name: get_values(record)[name] for name in known} == known
 
 
 def test_option_names_are_unique_across_groups_and_described():
     for record in (Pix2PixOptions, TestOptions, GeneratedOptions):
         grouped = [kind.annotation for kind in record.model_fields.values() if hasattr(kind.annotation, "model_fields")]
         count = sum(len(kind.model_fields) for kind in grouped) + len(record.model_fields) - len(grouped)
-        assert count == len(leaves(record))
-        assert all(leaf.field.description for leaf in leaves(record).values())
+        assert count == len(list_options(record))
+        assert all(leaf.field.description for leaf in list_options(record).values())
 
 
 def test_switches_of_one_start_are_not_stored():
-    stored = as_dict(from_dict(Pix2PixOptions, {**MINIMAL, "overwrite": True, "dry_run": True}))
+    stored = to_dict(from_dict(Pix2PixOptions, {**MINIMAL, "overwrite": True, "dry_run": True}))
     assert not {"resume", "overwrite", "dry_run"} & stored["run"].keys()
 
 
@@ -173,10 +173,13 @@ def test_paths_to_one_folder_are_equal():
 
 
 @settings(max_examples=100, deadline=None)
-@given(name=st.sampled_from(sorted(leaves(Pix2PixOptions))), value=st.text() | st.none() | st.floats() | st.integers())
+@given(
+    name=st.sampled_from(sorted(list_options(Pix2PixOptions))),
+    value=st.text() | st.none() | st.floats() | st.integers(),
+)
 def test_any_value_of_any_option_is_read_or_refused_in_one_line(name, value):
     try:
-        message = str(leaves(Pix2PixOptions)[name].check(value, name) and "")
+        message = str(list_options(Pix2PixOptions)[name].check(value, name) and "")
     except OptionError as error:
         message = str(error)
     assert "\n" not in message

@@ -1,11 +1,11 @@
 import pytest
 
-from pix2pix.config.base import OptionError, from_dict, leaves
+from pix2pix.config.base import OptionError, from_dict, list_options
 from pix2pix.config.compare import check_claims, check_resume
 from pix2pix.config.parse import parse
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.test import TestOptions
-from pix2pix.config.types import Mark
+from pix2pix.config.types import OptionFlag
 
 STORED = from_dict(Pix2PixOptions, {"dataroot": "datasets/facades", "name": "a", "direction": "BtoA", "crop_size": 128})
 
@@ -47,8 +47,10 @@ def test_a_change_that_contradicts_another_is_refused():
 
 
 def test_what_may_change_is_steps_loading_device_reporting_and_what_is_left_out():
-    may_change = {name for name, leaf in leaves(Pix2PixOptions).items() if Mark.MAY_CHANGE in leaf.field.metadata}
-    run = {name for name, leaf in leaves(Pix2PixOptions).items() if leaf.group == "run"}
+    may_change = {
+        name for name, leaf in list_options(Pix2PixOptions).items() if OptionFlag.MAY_CHANGE in leaf.field.metadata
+    }
+    run = {name for name, leaf in list_options(Pix2PixOptions).items() if leaf.group == "run"}
     others = {"steps", "sync_batchnorm", "num_workers", "loader_timeout", "cache", "cache_gb", "max_pixels"}
     others |= {"skip_bad", "check", "tile"}
     checked = {"weights", "style_image"}  # files, by their SHA-256

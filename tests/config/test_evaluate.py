@@ -1,6 +1,6 @@
 import pytest
 
-from pix2pix.config.base import OptionError, as_dict
+from pix2pix.config.base import OptionError, to_dict
 from pix2pix.config.parse import parse
 from pix2pix.config.tools import EvaluateOptions
 
@@ -62,14 +62,14 @@ def test_how_photos_are_fed_is_for_onnx_files():
 def test_classes_to_ignore_are_a_list():
     options = parsed("--name", "a", "--palette", "cityscapes", "--ignore", "sky", "traffic light")
     assert options.segmentation.ignore == ("sky", "traffic light")
-    assert as_dict(options)["segmentation"]["ignore"] == "sky,traffic light"
+    assert to_dict(options)["segmentation"]["ignore"] == "sky,traffic light"
     assert refusal("--name", "a", "--ignore", "sky,,car").startswith("--ignore: got 'sky,,car'; a list of class names")
 
 
 def test_what_was_asked_does_not_tell_where_things_lie():
     here = ("--checkpoints_dir", "c", "--results_dir", "r", "--out", "o", "--device", "cpu", "--tile", 64)
-    assert as_dict(parsed("--name", "a", *here)) == as_dict(parsed("--name", "a"))
-    assert as_dict(parsed("--name", "a", "--seed", 0)) != as_dict(parsed("--name", "a"))
+    assert to_dict(parsed("--name", "a", *here)) == to_dict(parsed("--name", "a"))
+    assert to_dict(parsed("--name", "a", "--seed", 0)) != to_dict(parsed("--name", "a"))
 
 
 def test_the_options_of_translating_are_those_of_test_py():

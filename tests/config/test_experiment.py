@@ -1,8 +1,8 @@
 import pytest
 
-from pix2pix.config.base import OptionError, leaves
-from pix2pix.config.experiment import EVALUATION, SHARED, ExperimentOptions, read_experiment, read_scale
-from pix2pix.config.parse import Answer, parse_experiment
+from pix2pix.config.base import OptionError, list_options
+from pix2pix.config.experiment import EVALUATION, SHARED, ExperimentOptions, load_experiment, load_scale
+from pix2pix.config.parse import TextRequested, parse_experiment
 
 BASE = "dataroot: d\nngf: 8\nname: of_the_preset\n"
 GRID = "base: base.yaml\ngrid: {objective: {L1: {gan_mode: none}, L1+cGAN: {}}}\n"
@@ -23,7 +23,7 @@ def written(tmp_path):
 
 
 def test_an_experiment_is_a_base_and_a_grid_of_changes(written):
-    read = read_experiment(written(GRID))
+    read = load_experiment(written(GRID))
     assert (read.name, read.title, read.seeds) == ("ours", "ours", (0,))
     assert read.base == {"dataroot": "d", "ngf": 8}
     assert {label: choice.options for label, choice in read.axes["objective"].items()} == {
@@ -36,25 +36,25 @@ def test_a_choice_may_change_more_at_a_scale_and_how_it_is_evaluated(written):
     text = (
         "base: base.yaml\ngrid: {a: {b: {network: {ngf: 4}, small: {ngf: 2}, evaluate: {dropout: off}}}}\nseeds: [3, 5]"
     )
-    read = read_experiment(written(text))
+    read = load_experiment(written(text))
     choice = read.axes["a"]["b"]
     assert (choice.at("small"), choice.at("paper"), choice.evaluate) == ({"ngf": 2}, {"ngf": 4}, {"dropout": "off"})
     assert read.seeds == (3, 5)
 
 
 def test_what_is_about_one_start_is_not_taken_from_the_base(written):
-    assert read_experiment(written(GRID, BASE + "dry_run: true\nstop_at: 3\n")).base == {"dataroot": "d", "ngf": 8}
+    assert load_experiment(written(GRID, BASE + "dry_run: true\nstop_at: 3\n")).base == {"dataroot": "d", "ngf": 8}
 
 
 def test_a_title_is_one_line_and_else_the_name_of_the_file(written):
     titles = ["title: |\n  Which\n  one?\n", "title: ''\n", "title:\n"]
-    assert [read_experiment(written(GRID + title)).title for title in titles] == ["Which one?", "ours", "ours"]
+    assert [load_experiment(written(GRID + title)).title for title in titles] == ["Which one?", "ours", "ours"]
 
 
 def test_a_scale_is_a_file_beside_the_experiment_and_paper_needs_none(written):
     file = written(GRID)
-    assert read_scale(file, "small") == {"steps": 20}
-    assert read_scale(file, "paper") == {}
+    assert load_scale(file, "small") == {"steps": 20}
+    assert load_scale(file, "paper") == {}
 
 
 def test_flags_go_to_the_experiment_the_training_or_the_evaluation():
@@ -72,7 +72,7 @@ def test_no_option_of_an_experiment_hides_one_of_training():
 
 @pytest.mark.parametrize("word", ["--help", "--version"])
 def test_help_is_an_answer(word):
-    with pytest.raises(Answer):
+    with pytest.raises(TextRequested):
         parse_experiment(["ours.yaml", word])
 
 
@@ -144,7 +144,7 @@ def test_a_mistake_on_the_command_line_is_one_line_that_names_the_option(words, 
 def test_a_mistake_in_the_file_says_where_it_is(written, text, where):
     file = written(text)
     with pytest.raises(OptionError) as caught:
-        read_experiment(file)
+        load_experiment(file)
     assert str(caught.value).startswith(f"{file}: {where}")
 
 
@@ -158,7 +158,7 @@ def test_a_mistake_in_the_file_says_where_it_is(written, text, where):
 )
 def test_a_mistake_in_the_base_is_told(written, base, message):
     with pytest.raises(OptionError) as caught:
-        read_experiment(written(GRID, base))
+        load_experiment(written(GRID, base))
     assert message in str(caught.value)
     assert "base.yaml" in str(caught.value)
 
@@ -166,16 +166,16 @@ def test_a_mistake_in_the_base_is_told(written, base, message):
 def test_a_base_that_is_not_there_is_named(written):
     file = written(GRID.replace("base.yaml", "gone.yaml"))
     with pytest.raises(OptionError, match=r"ours\.yaml: base: .*gone\.yaml cannot be read: No such file"):
-        read_experiment(file)
+        load_experiment(file)
 
 
 @pytest.mark.parametrize(("scale", "hint"), [("smal", "did you mean small?"), ("huge", "there is paper and small")])
 def test_a_scale_that_is_not_there_is_named(written, scale, hint):
     with pytest.raises(OptionError) as caught:
-        read_scale(written(GRID), scale)
+        load_scale(written(GRID), scale)
     assert str(caught.value).startswith(f"--scale: got '{scale}'")
     assert hint in str(caught.value)
 
 
 def test_every_option_of_the_experiment_is_its_own():
-    assert set(leaves(ExperimentOptions)) == {"file", "scale", "seeds", "out", "dry_run"}
+    assert set(list_options(ExperimentOptions)) == {"file", "scale", "seeds", "out", "dry_run"}

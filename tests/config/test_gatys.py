@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.config.base import OptionError, as_dict, build, from_dict, groups, leaves, values
+from pix2pix.config.base import OptionError, build_options, from_dict, get_groups, get_values, list_options, to_dict
 from pix2pix.config.gatys import LEARNING_RATES, GatysOptions, SwagOptions
-from pix2pix.config.parse import painter, parse, trained
+from pix2pix.config.parse import parse, select_optimization_options, select_training_options
 from pix2pix.config.yaml import load_yaml, to_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -40,11 +40,13 @@ def test_input_and_gpu_ids_mean_what_they_mean_elsewhere():
 
 def test_swag_is_gatys_with_other_defaults_and_nothing_else():
     swag, gatys = read(*PICTURES, record=SwagOptions), read(*PICTURES)
-    differing = {name for name, value in values(swag).items() if values(gatys)[name] != value}
+    differing = {name for name, value in get_values(swag).items() if get_values(gatys)[name] != value}
     assert differing == {"model", "backbone", "smoothing"}
     assert (swag.features.backbone, swag.features.smoothing) == ("resnet50", True)
-    described = {name: leaf.field.description for name, leaf in leaves(GatysOptions).items() if name != "model"}
-    assert described.items() <= {name: leaf.field.description for name, leaf in leaves(SwagOptions).items()}.items()
+    described = {name: leaf.field.description for name, leaf in list_options(GatysOptions).items() if name != "model"}
+    assert (
+        described.items() <= {name: leaf.field.description for name, leaf in list_options(SwagOptions).items()}.items()
+    )
 
 
 def test_several_styles_are_a_list_on_the_command_line_and_in_yaml(tmp_path):
@@ -60,7 +62,7 @@ def test_several_styles_are_a_list_on_the_command_line_and_in_yaml(tmp_path):
 @pytest.mark.parametrize("record", [GatysOptions, SwagOptions])
 def test_options_come_back_from_yaml_and_json(tmp_path, record):
     options = read(*PICTURES, "--style", "b.jpg,c.jpg", "--style_weights", "1,2", "--scales", "3", record=record)
-    assert from_dict(record, as_dict(options)) == options
+    assert from_dict(record, to_dict(options)) == options
     (tmp_path / "options.yaml").write_text(to_yaml(options))
     assert from_dict(record, load_yaml(tmp_path / "options.yaml")) == options
 
@@ -138,25 +140,25 @@ def test_a_picture_that_is_missing_is_named(given, missing):
     ],
 )
 def test_the_model_says_whose_options_are_read(arguments, record):
-    assert painter(arguments) is record
+    assert select_optimization_options(arguments) is record
 
 
 def test_an_unknown_model_is_answered_with_those_there_are(tmp_path):
     (tmp_path / "p.yaml").write_text("model: swg\n")
     allowed = ".*pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed"
     with pytest.raises(OptionError, match=f"^--model: got 'gatis'; {allowed}: did you mean gatys"):
-        painter(["--model", "gatis"])
+        select_optimization_options(["--model", "gatis"])
     with pytest.raises(OptionError, match=f"^--model: got ''; {allowed}"):
-        painter(["--model"])
+        select_optimization_options(["--model"])
     with pytest.raises(OptionError, match=f"p.yaml: model: got 'swg'; {allowed}: did you mean swag"):
-        painter([str(tmp_path / "p.yaml")])
+        select_optimization_options([str(tmp_path / "p.yaml")])
 
 
 def test_to_train_them_is_refused_with_the_command_to_type():
     with pytest.raises(OptionError, match=r"^--model: swag .*python test\.py --model swag --content "):
-        trained(["--model", "swag", "--dataroot", "x"])
+        select_training_options(["--model", "swag", "--dataroot", "x"])
     with pytest.raises(OptionError, match=r"model: gatys .*python test\.py options/gatys\.yaml --content "):
-        trained(["options/gatys.yaml"])
+        select_training_options(["options/gatys.yaml"])
 
 
 @pytest.mark.parametrize("name", ["gatys", "swag"])
@@ -168,20 +170,20 @@ def test_the_commands_in_the_head_of_a_preset_are_right(name, monkeypatch):
     assert commands
     for words in map(shlex.split, commands):
         assert words[0] == f"options/{name}.yaml"
-        record = painter(words)
+        record = select_optimization_options(words)
         assert record in (GatysOptions, SwagOptions)
         assert read(*words, record=record).model == name
 
 
 @pytest.mark.parametrize("record", [GatysOptions, SwagOptions])
 def test_no_two_options_have_one_name(record):
-    tops = [name for name in record.model_fields if name not in groups(record)]
-    assert len(tops) + sum(len(kind.model_fields) for kind in groups(record).values()) == len(leaves(record))
+    tops = [name for name in record.model_fields if name not in get_groups(record)]
+    assert len(tops) + sum(len(kind.model_fields) for kind in get_groups(record).values()) == len(list_options(record))
 
 
 def test_the_weight_of_the_style_suits_the_loss():
     def beta(**given):
-        return build(GatysOptions, {"content": "a", "style": ("b",)} | given).beta
+        return build_options(GatysOptions, {"content": "a", "style": ("b",)} | given).beta
 
     assert beta() == 10
     assert beta(style_loss="mrf") == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from pix2pix.config.base import OptionError, as_dict, from_dict
+from pix2pix.config.base import OptionError, from_dict, to_dict
 from pix2pix.config.parse import parse
 from pix2pix.config.pix2pix import DataOptions, Pix2PixOptions
 from pix2pix.config.yaml import parse_yaml, to_yaml
@@ -42,7 +42,7 @@ def test_kinds_that_contradict_each_other_are_refused(line, message):
 def test_a_range_may_begin_below_zero_and_survives_being_written():
     record = options("--source_range -1,1 --target_range 0.1,4095")
     assert (record.data.source_range, record.data.target_range) == ((-1.0, 1.0), (0.1, 4095.0))
-    assert from_dict(Pix2PixOptions, as_dict(record)) == record
+    assert from_dict(Pix2PixOptions, to_dict(record)) == record
     assert from_dict(Pix2PixOptions, parse_yaml(to_yaml(record).encode(), "a.yaml")) == record
 
 

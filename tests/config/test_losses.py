@@ -1,6 +1,6 @@
 import pytest
 
-from pix2pix.config.base import OptionError, as_dict, from_dict
+from pix2pix.config.base import OptionError, from_dict, to_dict
 from pix2pix.config.losses import FeatureOptions
 from pix2pix.config.pix2pix import Pix2PixOptions
 
@@ -11,11 +11,11 @@ def test_losses_on_features_are_switched_on_by_their_weights():
     record = from_dict(Pix2PixOptions, {**MINIMAL, "lambda_style": 10, "style_loss": "mrf", "backbone": "vgg16"})
     assert (record.loss.lambda_perceptual, record.loss.lambda_style) == (0, 10)
     assert record.features == FeatureOptions(style_loss="mrf", backbone="vgg16")
-    assert from_dict(Pix2PixOptions, as_dict(record)) == record
+    assert from_dict(Pix2PixOptions, to_dict(record)) == record
 
 
 def test_a_run_that_knew_no_such_losses_has_none():
-    stored = as_dict(from_dict(Pix2PixOptions, MINIMAL))
+    stored = to_dict(from_dict(Pix2PixOptions, MINIMAL))
     del stored["features"], stored["loss"]["lambda_perceptual"], stored["loss"]["lambda_style"]
     record = from_dict(Pix2PixOptions, stored)
     assert record.loss.lambda_perceptual == record.loss.lambda_style == 0

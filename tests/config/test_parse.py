@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pix2pix import __version__
-from pix2pix.config.base import OptionError, leaves
+from pix2pix.config.base import OptionError, list_options
 from pix2pix.config.help import PROGRAMS
-from pix2pix.config.parse import Answer, parse
+from pix2pix.config.parse import TextRequested, parse
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.test import TestOptions
 from pix2pix.config.tools import GeneratedOptions
@@ -128,22 +128,22 @@ def test_generated_data_has_options_of_its_own():
 @pytest.mark.parametrize("record", PROGRAMS.values())
 def test_help_shows_every_option_and_fits_the_terminal(record, monkeypatch):
     monkeypatch.setenv("COLUMNS", "90")
-    with pytest.raises(Answer) as answer:
+    with pytest.raises(TextRequested) as answer:
         parse(["--nonsense", "--help"], record, program="python x.py")
     text = str(answer.value)
     assert text.startswith("usage: python x.py [PRESET.yaml] [--OPTION VALUE ...]\n")
-    assert {f"--{name}" for name in leaves(record)} <= set(text.split())
+    assert {f"--{name}" for name in list_options(record)} <= set(text.split())
     assert max(map(len, text.splitlines())) <= 90
 
 
 def test_help_names_choices_and_limits():
-    with pytest.raises(Answer) as answer:
+    with pytest.raises(TextRequested) as answer:
         train("-h")
     assert "[vanilla, lsgan, hinge or none; default: vanilla]" in " ".join(str(answer.value).split())
 
 
 def test_version_is_the_packages():
-    with pytest.raises(Answer, match=f"^pix2pix {__version__}$"):
+    with pytest.raises(TextRequested, match=f"^pix2pix {__version__}$"):
         train("--version")
 
 
@@ -151,7 +151,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     code = (
         "import sys, pix2pix.config.parse as o\n"
         "try: o.parse(['--help'], o.Pix2PixOptions, program='train.py')\n"
-        "except o.Answer: print(*{'torch', 'numpy', 'cv2', 'albumentations', 'PIL'} & set(sys.modules))"
+        "except o.TextRequested: print(*{'torch', 'numpy', 'cv2', 'albumentations', 'PIL'} & set(sys.modules))"
     )
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -186,7 +186,7 @@ def test_a_preset_and_flags_merge_as_their_union_typed_on_one_command_line(prese
 def test_any_command_line_is_read_or_refused_in_one_line(argv):
     try:
         message = to_yaml(train(*argv).options).splitlines()[0]
-    except Answer as answer:
+    except TextRequested as answer:
         message = str(answer).splitlines()[0]
     except OptionError as error:
         message = str(error)

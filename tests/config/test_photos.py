@@ -1,6 +1,6 @@
 import pytest
 
-from pix2pix.config.base import OptionError, as_dict, from_dict
+from pix2pix.config.base import OptionError, from_dict, to_dict
 from pix2pix.config.style import ContentStyleOptions, PhotoOptions
 
 
@@ -16,7 +16,7 @@ def test_a_photo_is_resized_to_the_crop_itself_but_with_styles_to_twice_that():
 
 def test_as_stored_they_are_read_again():
     both = photos(ContentStyleOptions, styles="paintings", crop_size="128x96", max_dataset_size=7, val_fraction=0)
-    assert from_dict(ContentStyleOptions, as_dict(both)) == both
+    assert from_dict(ContentStyleOptions, to_dict(both)) == both
 
 
 def test_a_crop_has_to_fit_into_the_shorter_side():

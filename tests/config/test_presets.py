@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.config.base import OptionError, build
-from pix2pix.config.experiment import read_experiment
+from pix2pix.config.base import OptionError, build_options
+from pix2pix.config.experiment import load_experiment
 from pix2pix.config.help import PROGRAMS
 from pix2pix.config.losses import FeatureOptions, LossOptions
-from pix2pix.config.parse import TRAINED, painter, parse, trained
+from pix2pix.config.parse import TRAINING_OPTIONS, parse, select_optimization_options, select_training_options
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.test import TestOptions
 
 ROOT = Path(__file__).parents[2]
-PRESETS = [path for path in sorted((ROOT / "options").glob("*.yaml")) if painter([str(path)]) is None]
+PRESETS = [
+    path for path in sorted((ROOT / "options").glob("*.yaml")) if select_optimization_options([str(path)]) is None
+]
 # The paper, section 6.2: epochs, batch size; and which side is the source in the files that its authors published.
 PAPER = {
     "facades": (200, 1, "BtoA"),
@@ -80,22 +82,22 @@ def test_losses_on_features_are_added_to_the_papers(name):
 def test_a_style_method_is_trained_as_its_paper_or_the_papers_code_does(name):
     words = [str(ROOT / "options" / f"{name}.yaml"), "--dataroot", "x", "--name", "a"]
     words += ["--style_image", "s.jpg"] if name == "johnson" else ["--styles", "s"]
-    record = trained(words)
-    assert record is TRAINED[name]
+    record = select_training_options(words)
+    assert record is TRAINING_OPTIONS[name]
     written = parse(words, record, program="train.py")
     plain = {
         option: value
         for option, value in written.given.items()
         if option in ("dataroot", "name", "styles", "style_image")
     }
-    assert written.options == build(record, plain)
+    assert written.options == build_options(record, plain)
 
 
 def test_a_segmenter_is_trained_from_photos_to_labels():
     words = [str(ROOT / "options" / "segmenter.yaml"), "--dataroot", "x", "--name", "a"]
-    record = trained(words)
+    record = select_training_options(words)
     given = parse(words, record, program="train.py").given
-    assert record is TRAINED["segmenter"]
+    assert record is TRAINING_OPTIONS["segmenter"]
     assert given == {"model": "segmenter", "direction": "AtoB", "dataroot": "x", "name": "a"}
 
 
@@ -130,7 +132,7 @@ def test_a_removed_preset_is_found_from_any_folder_and_is_the_base_of_an_experim
     (tmp_path / "options" / "experiments").mkdir(parents=True)
     file = tmp_path / "options" / "experiments" / "mine.yaml"
     file.write_text("base: ../l1.yaml\ngrid: {ngf: {narrow: {ngf: 8}}}\n")
-    assert read_experiment(str(file)).base == {"gan_mode": "none", "lambda_l1": 100}
+    assert load_experiment(str(file)).base == {"gan_mode": "none", "lambda_l1": 100}
     monkeypatch.chdir(tmp_path / "options")
     assert parse_removed("patch_16.yaml").network.patch == 16
     assert len(caplog.messages) == 2
@@ -158,7 +160,7 @@ def test_the_head_of_a_preset_is_its_manual_and_all_its_commands_are_right(prese
     for words in map(shlex.split, re.findall(r"python train\.py (.*)", manual)):
         assert words[0] == f"options/{preset.name}"
         there = [str(ROOT / words[0]), *words[1:]]
-        names.add(parse(there, trained(there), program="train.py").options.run.name)
+        names.add(parse(there, select_training_options(there), program="train.py").options.run.name)
     tested = {parse(shlex.split(words), TestOptions, program="test.py").options.name
               for words in re.findall(r"python test\.py (.*)", manual)}  # fmt: skip
     assert names
@@ -179,6 +181,7 @@ def test_all_commands_of_the_page_on_data_sets_can_be_typed(monkeypatch):
         if command != "python -m pix2pix check datasets/NAME":
             ((program, record),) = records
             words = shlex.split(command.removeprefix(program))
-            parse(words, trained(words) if program == "python train.py" else record, program=program).options  # noqa: B018
+            options = select_training_options(words) if program == "python train.py" else record
+            assert parse(words, options, program=program).options
     named = {word for command in typed for word in re.findall(r"options/(\w+)\.yaml", command)}
     assert named == {"segmenter", *PAPER}

@@ -3,7 +3,7 @@ import string
 
 import pytest
 
-from pix2pix.config.base import OptionError, leaves
+from pix2pix.config.base import OptionError, list_options
 from pix2pix.config.legacy import CLAIMS, TEST, TRAIN
 from pix2pix.config.parse import parse
 from pix2pix.config.pix2pix import Pix2PixOptions
@@ -37,7 +37,7 @@ def one_edit(word):
     [(Pix2PixOptions, TRAIN), (TestOptions, {*TEST, *CLAIMS}), (GeneratedOptions, ())],
 )
 def test_a_one_letter_typo_is_refused_and_its_name_among_two_suggestions(record, further):
-    names = {*leaves(record), *further}
+    names = {*list_options(record), *further}
     typos = sorted({(typo, name) for name in names for typo in one_edit(name) if typo and typo not in names})
     understood = 0
     for typo, name in random.Random(0).sample(typos, 250):

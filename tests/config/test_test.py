@@ -1,24 +1,24 @@
 import pytest
 
-from pix2pix.config.base import OptionError, leaves
-from pix2pix.config.parse import TRAINED
-from pix2pix.config.test import IDLE, TestOptions, check_used
+from pix2pix.config.base import OptionError, list_options
+from pix2pix.config.parse import TRAINING_OPTIONS
+from pix2pix.config.test import IDLE, TestOptions, check_applicable
 
 
 def test_an_option_that_a_method_has_no_use_for_is_refused():
-    check_used("adain", ["style", "alpha", "keep_colours", "tile"])
-    check_used("pix2pix", ["dropout", "phase"])
+    check_applicable("adain", ["style", "alpha", "keep_colours", "tile"])
+    check_applicable("pix2pix", ["dropout", "phase"])
     with pytest.raises(OptionError) as caught:
-        check_used("pix2pix", ["tile", "alpha", "style"])
+        check_applicable("pix2pix", ["tile", "alpha", "style"])
     assert str(caught.value) == "--alpha: a run of pix2pix has no use for it; leave it out"
 
 
 def test_every_method_says_what_it_has_no_use_for():
-    assert set(IDLE) == set(TRAINED)
-    assert all(names <= set(leaves(TestOptions)) for names in IDLE.values())
+    assert set(IDLE) == set(TRAINING_OPTIONS)
+    assert all(names <= set(list_options(TestOptions)) for names in IDLE.values())
 
 
 def test_a_statistic_that_a_method_lets_choose_is_an_option_of_its_training():
-    for model, record in TRAINED.items():
+    for model, record in TRAINING_OPTIONS.items():
         for name in ("statistics", "dropout"):
-            assert (name in IDLE[model]) == (name not in leaves(record))
+            assert (name in IDLE[model]) == (name not in list_options(record))

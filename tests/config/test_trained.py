@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from pix2pix.config.base import OptionError, as_dict
+from pix2pix.config.base import OptionError, to_dict
 from pix2pix.config.compare import check_claims, check_resume
-from pix2pix.config.help import help_text
-from pix2pix.config.parse import TRAINED, parse, stored_options, trained
+from pix2pix.config.help import format_help
+from pix2pix.config.parse import TRAINING_OPTIONS, load_stored_options, parse, select_training_options
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.config.style import AdainOptions, ConditionalOptions, JohnsonOptions
+from pix2pix.config.style import AdainOptions, JohnsonOptions, MultiStyleOptions
 from pix2pix.config.test import TestOptions
 from pix2pix.config.yaml import to_yaml
 
@@ -22,7 +22,7 @@ STYLISING = [name for name in NEEDED if name not in ("pix2pix", "segmenter")]
 
 
 def options(model, line=""):
-    return parse(f"--model {model} {NEEDED[model]} {line}".split(), TRAINED[model], program="train.py").options
+    return parse(f"--model {model} {NEEDED[model]} {line}".split(), TRAINING_OPTIONS[model], program="train.py").options
 
 
 def refusal(model, line):
@@ -34,10 +34,15 @@ def refusal(model, line):
 def test_the_method_is_that_of_model_or_of_the_preset_else_pix2pix(tmp_path):
     preset = tmp_path / "p.yaml"
     preset.write_text("model: adain\n")
-    assert trained(["--model", "johnson", "--dataroot", "d"]) is JohnsonOptions
-    assert trained([str(preset), "--dataroot", "d"]) is AdainOptions
-    assert trained([str(preset), "--model=conditional"]) is ConditionalOptions
-    assert trained(["--dataroot", "d"]) is trained([]) is trained(["--model", "colorization"]) is Pix2PixOptions
+    assert select_training_options(["--model", "johnson", "--dataroot", "d"]) is JohnsonOptions
+    assert select_training_options([str(preset), "--dataroot", "d"]) is AdainOptions
+    assert select_training_options([str(preset), "--model=conditional"]) is MultiStyleOptions
+    assert (
+        select_training_options(["--dataroot", "d"])
+        is select_training_options([])
+        is select_training_options(["--model", "colorization"])
+        is Pix2PixOptions
+    )
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--continue_train"])
@@ -48,11 +53,11 @@ def test_a_run_to_resume_names_its_method_itself(flag, tmp_path, monkeypatch):
     (tmp_path / "checkpoints/a/options.yaml").write_text(to_yaml(options("johnson")))
     (tmp_path / "elsewhere/a/options.yaml").write_text(to_yaml(options("adain")))
     (tmp_path / "p.yaml").write_text("name: a\nrun:\n  checkpoints_dir: elsewhere\n")
-    assert trained(["--name", "a", flag]) is JohnsonOptions
-    assert trained(["--name=a", flag, "--checkpoints_dir", "elsewhere"]) is AdainOptions
-    assert trained(["p.yaml", flag]) is AdainOptions
-    assert trained(["--name", "a", flag, "--model", "conditional"]) is ConditionalOptions
-    assert trained(["--name", "a"]) is Pix2PixOptions
+    assert select_training_options(["--name", "a", flag]) is JohnsonOptions
+    assert select_training_options(["--name=a", flag, "--checkpoints_dir", "elsewhere"]) is AdainOptions
+    assert select_training_options(["p.yaml", flag]) is AdainOptions
+    assert select_training_options(["--name", "a", flag, "--model", "conditional"]) is MultiStyleOptions
+    assert select_training_options(["--name", "a"]) is Pix2PixOptions
 
 
 @pytest.mark.parametrize("text", [None, "model: [", "model:\n  - x\n", "lr: 1\n"])
@@ -60,28 +65,28 @@ def test_whoever_opens_the_run_tells_what_is_wrong_with_it(text, tmp_path):
     if text is not None:
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "options.yaml").write_text(text)
-    assert trained(["--checkpoints_dir", str(tmp_path), "--name", "a", "--resume"]) is Pix2PixOptions
+    assert select_training_options(["--checkpoints_dir", str(tmp_path), "--name", "a", "--resume"]) is Pix2PixOptions
 
 
 def test_an_unknown_method_is_refused_naming_those_there_are():
     allowed = "pix2pix, johnson, conditional, adain or segmenter"
     with pytest.raises(OptionError, match=f"^--model: got 'jonson'; {allowed} .*did you mean johnson"):
-        trained(["--model", "jonson"])
+        select_training_options(["--model", "jonson"])
     with pytest.raises(OptionError, match=f"^the checkpoint's options: model: got 3; {allowed}"):
-        stored_options({"model": 3}, "the checkpoint's options")
+        load_stored_options({"model": 3}, "the checkpoint's options")
 
 
 @pytest.mark.parametrize("model", NEEDED)
 def test_stored_options_are_read_by_their_model(model):
     record = options(model)
-    assert stored_options(as_dict(record)) == record
+    assert load_stored_options(to_dict(record)) == record
     assert record.model == model
 
 
 def test_the_first_checkpoints_are_of_pix2pix():
-    stored = as_dict(options("pix2pix"))
+    stored = to_dict(options("pix2pix"))
     del stored["model"]
-    assert stored_options(stored) == options("pix2pix")
+    assert load_stored_options(stored) == options("pix2pix")
 
 
 def test_defaults_are_those_of_the_papers_and_their_codes():
@@ -120,7 +125,7 @@ def test_instance_norm_goes_by_the_image_and_batch_norm_by_what_it_has_seen():
 
 def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
     words = ["--dataroot", "d", "--name", "a", "--add_style", "new.jpg", "--init_from", "checkpoints/x"]
-    record = parse(words, ConditionalOptions, program="train.py").options
+    record = parse(words, MultiStyleOptions, program="train.py").options
     assert (record.loss.styles, record.loss.add_style, record.loss.init_from) == (None, "new.jpg", "checkpoints/x")
 
 
@@ -169,7 +174,7 @@ def test_what_a_method_lacks_is_refused_in_one_line(model, line, named):
 )
 def test_conditional_needs_styles_or_one_more_for_a_run(line, named):
     with pytest.raises(OptionError, match=named):
-        parse(f"--dataroot d --name a {line}".split(), ConditionalOptions, program="train.py").options  # noqa: B018
+        parse(f"--dataroot d --name a {line}".split(), MultiStyleOptions, program="train.py").options  # noqa: B018
 
 
 def test_johnson_needs_a_style():
@@ -186,7 +191,7 @@ def test_flags_of_junyanz_that_are_about_no_pairs_are_read():
 
 @pytest.mark.parametrize("model", STYLISING)
 def test_help_is_that_of_the_chosen_method(model):
-    said = help_text(trained(["--model", model, "--help"]), "python train.py")
+    said = format_help(select_training_options(["--model", model, "--help"]), "python train.py")
     assert f"[{model}; default: {model}]" in " ".join(said.split())
     assert "--lambda_l1" not in said
     assert "--styles" in said or model == "johnson"

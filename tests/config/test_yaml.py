@@ -9,7 +9,7 @@ from pix2pix.config.base import OptionError, from_dict
 from pix2pix.config.parse import parse
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.test import TestOptions
-from pix2pix.config.yaml import load_yaml, parse_yaml, scalar, to_yaml
+from pix2pix.config.yaml import format_scalar, load_yaml, parse_yaml, to_yaml
 
 BASE = {"dataroot": "x", "name": "a"}
 
@@ -183,4 +183,4 @@ def test_any_bytes_are_options_or_refused_in_one_line(content):
 
 @given(st.text(max_size=20))
 def test_any_text_survives_as_a_value(text):
-    assert parse_yaml(f"name: {scalar(text)}".encode(), "p") == {"name": text}
+    assert parse_yaml(f"name: {format_scalar(text)}".encode(), "p") == {"name": text}

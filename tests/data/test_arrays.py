@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pix2pix.data.arrays import DTYPES, convert_channels, fitted, resize, resize_nearest
+from pix2pix.data.arrays import DTYPES, convert_channels, fit_size, resize, resize_nearest
 from pix2pix.errors import ImageError
 
 
@@ -18,7 +18,7 @@ def noise(height, width, channels, seed=0):
     [((30, 60), 20, (10, 20)), ((6, 4), 9, (9, 6)), ((7, 7), 3, (3, 3)), ((1, 1000), 10, (1, 10))],
 )
 def test_a_size_is_fitted_in_its_proportions(size, longest, expected):
-    assert fitted(size, longest) == expected
+    assert fit_size(size, longest) == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -10,17 +10,17 @@ import torch
 
 from pix2pix.config.augmentation import Transform
 from pix2pix.data.batch import RawPair
-from pix2pix.data.cache import Cache, DeviceCache, formats, pair_bytes
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.cache import GpuCache, PairCache, count_pair_bytes, get_formats
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.loader import training_batches
 from pix2pix.data.transforms import Augment
 from pix2pix.errors import ImageError
 
-RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
-LABELS = Codec(
-    Encoding("labels", 4, palette=((0, 0, 0), (255, 0, 9))), Encoding("photo", 3, low=(5, 0, 9), high=(99, 255, 9))
+RGB = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
+LABELS = PairCodec(
+    ImageCodec("labels", 4, palette=((0, 0, 0), (255, 0, 9))), ImageCodec("photo", 3, low=(5, 0, 9), high=(99, 255, 9))
 )
-DEEP = Codec(Encoding("photo", 1, "uint16", high=(65535,)), Encoding("photo", 2, "float32"))
+DEEP = PairCodec(ImageCodec("photo", 1, "uint16", high=(65535,)), ImageCodec("photo", 2, "float32"))
 
 
 def noise(index, codec, size=(20, 22)):
@@ -33,7 +33,7 @@ def noise(index, codec, size=(20, 22)):
 class Noise:
     """Seven random pairs that count how often each was read."""
 
-    codec: Codec = RGB
+    codec: PairCodec = RGB
     sizes: tuple[tuple[int, int], ...] = ((20, 22),) * 7
     reads: list[int] = field(default_factory=list)
     layout: str = "noise"
@@ -58,7 +58,7 @@ class Noise:
 
 def room_for(count, codec=RGB, folder=None, capacity=None):
     raw = noise(0, codec, (18, 19))
-    return Cache(count, count * pair_bytes(raw) if capacity is None else capacity, formats(raw), folder)
+    return PairCache(count, count * count_pair_bytes(raw) if capacity is None else capacity, get_formats(raw), folder)
 
 
 def run(pairs, cache=None, transforms=(), **changes):
@@ -107,7 +107,7 @@ def test_what_is_put_into_the_cache_is_found_there(codec, tmp_path):
 def test_pairs_of_any_size_are_kept_while_they_fit():
     sizes = [(3, 5), (40, 40), (7, 2), (1, 1)]
     raws = [noise(index, RGB, size) for index, size in enumerate(sizes)]
-    cache = Cache(4, pair_bytes(raws[0]) + pair_bytes(raws[2]), formats(raws[0]))
+    cache = PairCache(4, count_pair_bytes(raws[0]) + count_pair_bytes(raws[2]), get_formats(raws[0]))
     for _ in range(2):
         for index, raw in enumerate(raws):
             cache.put(index, raw)
@@ -139,7 +139,7 @@ def test_a_cache_changes_no_batch(place, num_workers, tmp_path):
     assert (cache.get(0) is not None) == (cache.get(6) is not None) == (place != "too small")
 
 
-@pytest.mark.parametrize("codec", [LABELS, DEEP, Codec(Encoding("lightness", 3), Encoding("chroma", 3))])
+@pytest.mark.parametrize("codec", [LABELS, DEEP, PairCodec(ImageCodec("lightness", 3), ImageCodec("chroma", 3))])
 def test_it_changes_none_of_any_kind(codec):
     assert_equal(take(6, Noise(codec), room_for(7, codec)), take(6, Noise(codec)))
 
@@ -229,7 +229,7 @@ def test_what_is_gone_leaves_no_open_file():
 
 
 def on_device(codec, device="cpu"):
-    return DeviceCache(7, noise(0, codec, (18, 19)), codec, torch.device(device))
+    return GpuCache(7, noise(0, codec, (18, 19)), codec, torch.device(device))
 
 
 @pytest.mark.parametrize("codec", [RGB, LABELS])

@@ -8,10 +8,10 @@ import torch
 from pix2pix.config.pix2pix import DataOptions
 from pix2pix.data import cache as caching
 from pix2pix.data.batch import RawPair
-from pix2pix.data.cache import Cache, DeviceCache, open_cache
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.cache import GpuCache, PairCache, open_cache
+from pix2pix.data.codec import ImageCodec, PairCodec
 
-RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
+RGB = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
 IMAGE = np.zeros((512, 512, 3), np.uint8)  # two of them are 1.5 MiB
 PAIR = RawPair(IMAGE, IMAGE, "a")
 CPU = torch.device("cpu")
@@ -23,13 +23,13 @@ def choose(folder=None, codec=RGB, device=CPU, **options):
 
 def test_pairs_that_fit_lie_in_memory():
     caching_ = choose()
-    assert isinstance(caching_.cache, Cache)
+    assert isinstance(caching_.cache, PairCache)
     assert caching_.said == "400 pairs in 0.59 GiB of memory"
 
 
 def test_others_of_one_size_lie_on_disk(tmp_path):
     caching_ = choose(tmp_path, cache_gb=0.5)
-    assert isinstance(caching_.cache, Cache)
+    assert isinstance(caching_.cache, PairCache)
     assert caching_.said == "400 pairs in 0.59 GiB of disk, until the training ends"
     assert choose(tmp_path, cache="disk").said == caching_.said
     assert choose(cache="disk").said == caching_.said
@@ -38,7 +38,7 @@ def test_others_of_one_size_lie_on_disk(tmp_path):
 @pytest.mark.parametrize("options", [{"preprocess": "none"}, {"cache": "ram", "cache_gb": 0.5}])
 def test_what_may_exceed_the_budget_is_kept_up_to_it(options):
     caching_ = choose(**options)
-    assert isinstance(caching_.cache, Cache)
+    assert isinstance(caching_.cache, PairCache)
     assert caching_.said == f"as many of 400 pairs as fit in {options.get('cache_gb', 2)} GiB of memory"
 
 
@@ -65,21 +65,21 @@ def test_a_file_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
 
 
 def test_where_processes_cannot_share_a_cache_only_one_process_has_it(monkeypatch):
-    monkeypatch.setattr(caching, "is_shareable", lambda: False)
+    monkeypatch.setattr(caching, "can_share_cache", lambda: False)
     cache, said = choose()
     assert cache is None
     assert "--num_workers 0" in said
-    assert isinstance(choose(num_workers=0).cache, Cache)
+    assert isinstance(choose(num_workers=0).cache, PairCache)
 
 
 def test_a_gpu_with_room_keeps_all_unless_something_is_left_to_the_host(monkeypatch):
     monkeypatch.setattr(caching, "_fits_on", lambda device, needed: True)
     cache, said = choose()
-    assert isinstance(cache, DeviceCache)
+    assert isinstance(cache, GpuCache)
     assert said == "400 pairs in 0.59 GiB of the GPU's memory"
-    deep = Codec(Encoding("photo", 3), Encoding("photo", 3, "uint16"))
+    deep = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3, "uint16"))
     for changes in ({"augment": ["Transpose"]}, {"cache": "ram"}, {"preprocess": "crop"}, {"codec": deep}):
-        assert isinstance(choose(**changes).cache, Cache)
+        assert isinstance(choose(**changes).cache, PairCache)
 
 
 def test_a_gpu_gives_a_quarter_of_what_is_free(monkeypatch):
@@ -93,7 +93,7 @@ def test_processes_share_that_half(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(2**31))
     assert choose(tmp_path, cache="disk").cache is not None
-    monkeypatch.setattr("pix2pix.distributed.count", lambda: 2)
+    monkeypatch.setattr("pix2pix.distributed.world_size", lambda: 2)
     cache, said = choose(tmp_path, cache="disk")
     assert cache is None
     assert said == (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from pix2pix.data.arrays import to_array, to_tensor
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.generated import generate
 from pix2pix.data.labels import PALETTES
 from pix2pix.errors import UserError
@@ -18,11 +18,11 @@ from pix2pix.errors import UserError
 FACADES = PALETTES["facades"].colours
 DTYPES = ["uint8", "uint16", "int16", "int32", "uint32", "float32"]
 KINDS = {
-    "photo": Encoding("photo", 3),
-    "labels": Encoding("labels", 3, palette=FACADES),
-    "onehot": Encoding("onehot", 3, palette=FACADES),
-    "lightness": Encoding("lightness", 3),
-    "chroma": Encoding("chroma", 3),
+    "photo": ImageCodec("photo", 3),
+    "labels": ImageCodec("labels", 3, palette=FACADES),
+    "onehot": ImageCodec("onehot", 3, palette=FACADES),
+    "lightness": ImageCodec("lightness", 3),
+    "chroma": ImageCodec("chroma", 3),
 }
 
 
@@ -49,7 +49,7 @@ def there_and_back(encoding, array):
 
 
 def test_a_photo_becomes_a_tensor_and_a_photo_again():
-    photo = Encoding("photo", 3)
+    photo = ImageCodec("photo", 3)
     image = noise(5, 7, 3)
     assert np.array_equal(photo.decode(photo.encode(image), None), image)
 
@@ -59,12 +59,12 @@ def test_a_photo_becomes_a_tensor_and_a_photo_again():
     "encoding",
     [
         *KINDS.values(),
-        Encoding("photo", 1),
-        Encoding("photo", 4, low=(1, 2, 3, 4), high=(200, 2, 255, 9)),
-        Encoding("photo", 7, low=(30,), high=(90,)),
-        Encoding("labels", 1, palette=FACADES),
-        Encoding("labels", 4, palette=FACADES),
-        Encoding("photo", 2, "uint16", high=(65535.0,)),
+        ImageCodec("photo", 1),
+        ImageCodec("photo", 4, low=(1, 2, 3, 4), high=(200, 2, 255, 9)),
+        ImageCodec("photo", 7, low=(30,), high=(90,)),
+        ImageCodec("labels", 1, palette=FACADES),
+        ImageCodec("labels", 4, palette=FACADES),
+        ImageCodec("photo", 2, "uint16", high=(65535.0,)),
     ],
 )
 def test_many_images_become_what_each_becomes_alone_also_views_that_are_not_to_be_written_to(encoding, flipped):
@@ -74,7 +74,7 @@ def test_many_images_become_what_each_becomes_alone_also_views_that_are_not_to_b
     for image in images:
         image.flags.writeable = False
     alone = [encoding.encode(image.copy()) for image in images]
-    assert torch.equal(encoding.encode_all(images), torch.stack(alone))
+    assert torch.equal(encoding.encode_batch(images), torch.stack(alone))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
@@ -83,24 +83,24 @@ def test_many_images_become_what_each_becomes_alone_also_views_that_are_not_to_b
 def test_values_of_every_type_and_number_of_channels_come_back(kind, dtype, channels):
     image = np.random.default_rng(0).uniform(0, 30_000, (6, 5, channels)).astype(dtype)
     low, high = (tuple(map(float, getattr(image, end)(axis=(0, 1)))) for end in ("min", "max"))
-    back = there_and_back(Encoding(kind, channels, dtype, low, high), image)
+    back = there_and_back(ImageCodec(kind, channels, dtype, low, high), image)
     assert np.abs(back.astype(float) - image).max() <= (0 if dtype != "float32" else 1e-6 * 30_000)
 
 
 def test_values_outside_the_range_are_clipped():
-    encoding = Encoding("photo", 1, "int16", (-100.0,), (300.0,))
+    encoding = ImageCodec("photo", 1, "int16", (-100.0,), (300.0,))
     image = np.array([-200, -100, 100, 300, 301], np.int16).reshape(1, 5, 1)
     assert encoding.encode(image).flatten().tolist() == [-1, -1, 0, 1, 1]
     assert there_and_back(encoding, image).flatten().tolist() == [-100, -100, 100, 300, 300]
 
 
 def test_a_constant_channel_is_minus_one_and_comes_back():
-    encoding = Encoding("photo", 2, "float32", (5.5, 0.0), (5.5, 1.0))
+    encoding = ImageCodec("photo", 2, "float32", (5.5, 0.0), (5.5, 1.0))
     image = np.array([[[5.5, 0.25]]], np.float32)
     assert encoding.encode(image).flatten().tolist() == [-1, -0.5]
     assert np.array_equal(there_and_back(encoding, image), image)
     assert encoding.decode(torch.ones(2, 1, 1), None).flatten().tolist() == [5.5, 1]
-    lightness, chroma = (Encoding(kind, 3, low=(7.0,), high=(7.0,)) for kind in ("lightness", "chroma"))
+    lightness, chroma = (ImageCodec(kind, 3, low=(7.0,), high=(7.0,)) for kind in ("lightness", "chroma"))
     x = lightness.encode(np.full((2, 2, 3), 7, np.uint8))
     assert (lightness.decode(x, x) == 7).all()
     assert (chroma.decode(torch.ones(2, 2, 2), x) == 7).all()
@@ -118,13 +118,13 @@ def test_bytes_become_tensors_to_the_bit_as_they_always_did():
 def test_every_value_of_16_bits_comes_back(low_high):
     low, high = low_high
     image = np.linspace(low[-1], high[-1], 65_536).round().astype(np.uint16).reshape(256, 256, 1).repeat(2, axis=2)
-    assert np.array_equal(there_and_back(Encoding("photo", 2, "uint16", low, high), image), image)
+    assert np.array_equal(there_and_back(ImageCodec("photo", 2, "uint16", low, high), image), image)
 
 
 def test_what_a_type_cannot_hold_is_clipped_to_it():
     image = torch.tensor([-1.0, 1.0]).reshape(1, 1, 2)
-    assert Encoding("photo", 1, "uint8", (-50.0,), (300.0,)).decode(image, image).flatten().tolist() == [0, 255]
-    assert Encoding("photo", 1, "int32", (-3e9,), (3e9,)).decode(image, image).flatten().tolist() == [
+    assert ImageCodec("photo", 1, "uint8", (-50.0,), (300.0,)).decode(image, image).flatten().tolist() == [0, 255]
+    assert ImageCodec("photo", 1, "int32", (-3e9,), (3e9,)).decode(image, image).flatten().tolist() == [
         -(2**31),
         2**31 - 1,
     ]
@@ -153,16 +153,16 @@ def test_onehot_has_one_channel_per_colour():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_numbers_become_the_colours_of_their_classes(dtype):
-    encoding = Encoding("labels", 1, dtype, (0.0,), (11.0,), FACADES)
+    encoding = ImageCodec("labels", 1, dtype, (0.0,), (11.0,), FACADES)
     numbers = np.arange(12).reshape(3, 4, 1).astype(dtype)
     assert np.array_equal(there_and_back(encoding, numbers), numbers)
     colours = np.array(FACADES, np.uint8).reshape(3, 4, 3)
-    assert torch.equal(encoding.encode(numbers), Encoding("photo", 3).encode(colours))
+    assert torch.equal(encoding.encode(numbers), ImageCodec("photo", 3).encode(colours))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_numbers_become_onehot(dtype):
-    encoding = Encoding("onehot", 1, dtype, palette=FACADES)
+    encoding = ImageCodec("onehot", 1, dtype, palette=FACADES)
     numbers = np.arange(12).reshape(3, 4, 1).astype(dtype)
     assert np.array_equal(there_and_back(encoding, numbers), numbers)
     assert torch.equal(encoding.encode(numbers), KINDS["onehot"].encode(np.array(FACADES, np.uint8).reshape(3, 4, 3)))
@@ -171,7 +171,7 @@ def test_numbers_become_onehot(dtype):
 @pytest.mark.parametrize("number", [-1, 12, 255, 70_000, 1.5])
 def test_numbers_that_the_palette_lacks_are_black_and_of_no_class(number):
     image = np.full((1, 1, 1), number, np.float32)
-    labels, onehot = (Encoding(kind, 1, "float32", palette=FACADES) for kind in ("labels", "onehot"))
+    labels, onehot = (ImageCodec(kind, 1, "float32", palette=FACADES) for kind in ("labels", "onehot"))
     assert labels.encode(image).flatten().tolist() == [-1] * 3
     tensor = onehot.encode(image)
     assert tensor.flatten().tolist() == [-1] * 12
@@ -181,14 +181,14 @@ def test_numbers_that_the_palette_lacks_are_black_and_of_no_class(number):
 @pytest.mark.parametrize("kind", ["labels", "onehot"])
 def test_alpha_of_labels_is_passed_over(kind):
     _, labels = generate(0, 0, (32, 32))
-    encoding = Encoding(kind, 4, palette=FACADES)
+    encoding = ImageCodec(kind, 4, palette=FACADES)
     image = np.dstack([labels, noise(32, 32, 1)])
     assert np.array_equal(there_and_back(encoding, image), labels)
     assert torch.equal(encoding.encode(image), KINDS[kind].encode(labels))
 
 
 def test_measured_palettes_have_the_channels_of_their_files():
-    encoding = Encoding("labels", 1, "uint16", (0.0,), (60_000.0,), ((0,), (7,), (60_000,)))
+    encoding = ImageCodec("labels", 1, "uint16", (0.0,), (60_000.0,), ((0,), (7,), (60_000,)))
     image = np.array([0, 7, 60_000], np.uint16).reshape(1, 3, 1)
     assert np.array_equal(there_and_back(encoding, image), image)
     grey = torch.tensor([-0.9, 0.1]).reshape(1, 1, 2)
@@ -197,7 +197,7 @@ def test_measured_palettes_have_the_channels_of_their_files():
 
 def test_the_first_of_equally_near_colours_wins():
     for palette in (((0,), (10,)), ((10,), (0,))):
-        encoding = Encoding("onehot", 1, palette=palette)
+        encoding = ImageCodec("onehot", 1, palette=palette)
         assert encoding.encode(np.full((1, 1, 1), 5, np.uint8)).flatten().tolist() == [1, -1]
 
 
@@ -207,7 +207,7 @@ def test_the_colour_decoded_is_the_nearest(seed):
     rng = np.random.default_rng(seed)
     palette = rng.integers(0, 256, (5, 3))
     image = torch.from_numpy(rng.uniform(-1.2, 1.2, (3, 6, 6)))
-    decoded = Encoding("labels", 3, palette=tuple(map(tuple, palette.tolist()))).decode(image, image)
+    decoded = ImageCodec("labels", 3, palette=tuple(map(tuple, palette.tolist()))).decode(image, image)
     values = (image.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) * 127.5
     distances = np.linalg.norm(values[:, :, None] - palette, axis=-1)
     assert np.allclose(np.linalg.norm(values - decoded, axis=-1), distances.min(axis=-1))
@@ -225,7 +225,7 @@ def test_lightness_and_chroma_are_those_of_scikit_image():
 )
 def test_greys_are_their_own_lightness_at_every_depth(dtype, low, high):
     values = np.linspace(low, high, 256 if dtype == "uint8" else 3996).astype(dtype).reshape(-1, 1, 1)
-    encoding = Encoding("lightness", 1, dtype, (low,), (high,))
+    encoding = ImageCodec("lightness", 1, dtype, (low,), (high,))
     assert np.abs(there_and_back(encoding, values).astype(float) - values).max() <= (
         1e-6 * 4 if dtype == "float32" else 0
     )
@@ -234,7 +234,7 @@ def test_greys_are_their_own_lightness_at_every_depth(dtype, low, high):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_lightness_and_chroma_make_the_photo_again(dtype):
     image = (noise(24, 24, 3) / 255 * 30_000).astype(dtype)
-    lightness, chroma = (Encoding(kind, 3, dtype, (0.0,), (30_000.0,)) for kind in ("lightness", "chroma"))
+    lightness, chroma = (ImageCodec(kind, 3, dtype, (0.0,), (30_000.0,)) for kind in ("lightness", "chroma"))
     back = chroma.decode(chroma.encode(image), lightness.encode(image))
     assert (back.dtype, back.shape) == (image.dtype, image.shape)
     assert np.abs(back.astype(float) - image).max() <= 1
@@ -243,8 +243,8 @@ def test_lightness_and_chroma_make_the_photo_again(dtype):
 def test_alpha_of_photos_is_passed_over_and_grey_has_no_chroma():
     image = noise(6, 6, 4)
     for kind in ("lightness", "chroma"):
-        assert torch.equal(Encoding(kind, 4).encode(image), Encoding(kind, 3).encode(image[..., :3]))
-    assert Encoding("chroma", 1).encode(image[..., :1]).abs().max() < 1e-4
+        assert torch.equal(ImageCodec(kind, 4).encode(image), ImageCodec(kind, 3).encode(image[..., :3]))
+    assert ImageCodec("chroma", 1).encode(image[..., :1]).abs().max() < 1e-4
 
 
 SOURCES = {
@@ -277,7 +277,7 @@ def test_chroma_that_no_screen_shows_leaves_every_grey_white_and_black():
 
 
 def test_deep_photos_keep_their_grey_to_a_level():
-    lightness, chroma = (Encoding(kind, 3, "uint16", (0.0,), (65_535.0,)) for kind in ("lightness", "chroma"))
+    lightness, chroma = (ImageCodec(kind, 3, "uint16", (0.0,), (65_535.0,)) for kind in ("lightness", "chroma"))
     rng = np.random.default_rng(0)
     x = lightness.encode(rng.integers(0, 2**16, (64, 64, 3)).astype(np.uint16))
     output = lightness.encode(chroma.decode(torch.from_numpy(rng.uniform(-1, 1, (2, 64, 64))), x))
@@ -291,14 +291,14 @@ def test_pictures_are_what_is_decoded(kind):
     x, image = KINDS["lightness"].encode(labels), encoding.encode(labels)
     picture = encoding.picture(torch.stack([image, image]), torch.stack([x, x]))
     assert picture.shape == (2, 3, 32, 32)
-    shown = Encoding("photo", 3).decode(picture[1], None)
+    shown = ImageCodec("photo", 3).decode(picture[1], None)
     assert np.abs(shown.astype(int) - encoding.decode(image, x)).max() <= (1 if kind == "chroma" else 0)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])
 def test_pictures_of_other_channels_show_the_first(channels):
     image = torch.rand(2, channels, 4, 5)
-    picture = Encoding("photo", channels).picture(image, image)
+    picture = ImageCodec("photo", channels).picture(image, image)
     assert torch.equal(picture, image[:, :3] if channels > 2 else image[:, :1].expand(2, 3, 4, 5))
 
 
@@ -323,7 +323,7 @@ def test_labels_are_resized_without_mixing_and_photos_are_averaged(kind):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["photo", "lightness", "chroma"])
 def test_unit_values_are_the_range_and_come_back(kind, dtype):
-    encoding = Encoding(kind, 3, dtype, (10.0,), (30_000.0 if dtype != "uint8" else 250.0,))
+    encoding = ImageCodec(kind, 3, dtype, (10.0,), (30_000.0 if dtype != "uint8" else 250.0,))
     (high,) = encoding.high
     image = np.linspace(10, high, 48).round().reshape(4, 4, 3).astype(dtype)
     unit = encoding.to_unit(image)
@@ -336,11 +336,11 @@ def test_unit_values_are_the_range_and_come_back(kind, dtype):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_encoding_is_plain_json_and_comes_back_equal(kind):
     encoding = KINDS[kind]
-    stored = encoding.as_dict()
+    stored = encoding.to_dict()
     assert json.loads(json.dumps(stored)) == stored
-    assert Encoding.from_dict(stored) == encoding
-    assert hash(Encoding.from_dict(stored)) == hash(encoding)
-    assert Codec(encoding, encoding).target is encoding
+    assert ImageCodec.from_dict(stored) == encoding
+    assert hash(ImageCodec.from_dict(stored)) == hash(encoding)
+    assert PairCodec(encoding, encoding).target is encoding
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_an_encoding_is_plain_json_and_comes_back_equal(kind):
 )
 def test_files_that_do_not_fit_their_kind_are_refused(arguments, message):
     with pytest.raises(UserError) as caught:
-        Encoding(*arguments)
+        ImageCodec(*arguments)
     assert str(caught.value) == message
 
 
@@ -364,11 +364,11 @@ def test_an_encoding_of_a_newer_version_is_refused():
     with pytest.raises(
         UserError, match=r"^the encoding holds gamma, which this version does not know: use a newer one$"
     ):
-        Encoding.from_dict(Encoding("photo", 3).as_dict() | {"gamma": 2.2})
+        ImageCodec.from_dict(ImageCodec("photo", 3).to_dict() | {"gamma": 2.2})
 
 
 def test_large_label_maps_are_decoded_within_a_second():
-    encoding = Encoding("labels", 3, palette=PALETTES["camvid"].colours)
+    encoding = ImageCodec("labels", 3, palette=PALETTES["camvid"].colours)
     image = torch.rand(3, 1024, 1024)
     start = process_time()
     encoding.decode(image, image)
@@ -376,33 +376,33 @@ def test_large_label_maps_are_decoded_within_a_second():
 
 
 def test_pixels_of_no_class_are_counted():
-    numbers = Encoding("onehot", 1, palette=PALETTES["facades"].colours)
+    numbers = ImageCodec("onehot", 1, palette=PALETTES["facades"].colours)
     assert numbers.strangers(np.array([[[0], [11], [12], [255]]], np.uint8)).tolist() == [[False, False, True, True]]
-    colours = Encoding("labels", 3, palette=PALETTES["facades"].colours)
+    colours = ImageCodec("labels", 3, palette=PALETTES["facades"].colours)
     clean = np.array(PALETTES["facades"].colours, np.uint8)[None]
     assert not colours.strangers(clean).any()
     assert colours.strangers(np.full((4, 4, 3), 128, np.uint8)).all()
-    assert not Encoding("photo", 3).strangers(clean).any()
+    assert not ImageCodec("photo", 3).strangers(clean).any()
 
 
 def test_classes_are_onehot_and_none_for_pixels_that_are_far_from_every_colour():
     colours = ((255, 0, 0), (0, 0, 255))
-    onehot, classes = (Encoding(kind, 3, palette=colours) for kind in ("onehot", "classes"))
+    onehot, classes = (ImageCodec(kind, 3, palette=colours) for kind in ("onehot", "classes"))
     near = np.array([[[255, 0, 0], [0, 40, 230]]], np.uint8)
     assert torch.equal(classes.encode(near), onehot.encode(near))
     far = np.array([[[255, 0, 0], [120, 130, 120]]], np.uint8)
     assert classes.encode(far).tolist() == [[[1, -1]], [[-1, -1]]]
     assert np.array_equal(classes.decode(classes.encode(near), near), np.array([[[255, 0, 0], [0, 0, 255]]]))
-    numbers = Encoding("classes", 1, palette=colours)
+    numbers = ImageCodec("classes", 1, palette=colours)
     assert numbers.encode(np.array([[[1], [7]]], np.uint8)).tolist() == [[[-1, -1]], [[1, -1]]]
     assert (classes.nc, classes.is_labels) == (2, True)
-    assert Encoding.from_dict(classes.as_dict()) == classes
+    assert ImageCodec.from_dict(classes.to_dict()) == classes
     picture = classes.picture(classes.encode(far)[None], None)
     assert torch.equal(picture[0, :, 0], torch.tensor([[1.0, -1], [-1, -1], [-1, -1]]))
 
 
 def test_large_class_numbers_come_back_exactly():
     palette = tuple((4_000_000_000 + number,) for number in range(4))
-    labels = Encoding("labels", 1, "uint32", (4e9,), (4e9 + 3,), palette)
+    labels = ImageCodec("labels", 1, "uint32", (4e9,), (4e9 + 3,), palette)
     array = np.array(palette, np.uint32).reshape(2, 2, 1)
     assert np.array_equal(labels.decode(labels.encode(array), labels.encode(array)), array)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import lab2rgb, rgb2lab
 
-from pix2pix.data.color import lab_to_rgb, lightness_to_grey, rgb_to_lab, srgb_to_linear, within_gamut
+from pix2pix.data.color import clip_to_gamut, lab_to_rgb, lightness_to_gray, rgb_to_lab, srgb_to_linear
 
 
 def colours(count=2000, seed=0, dtype=torch.float64):
@@ -52,7 +52,7 @@ def test_black_and_white_are_the_ends_of_the_lightness():
 def test_a_grey_is_found_by_its_lightness():
     grey = torch.linspace(0, 1, 1001, dtype=torch.float64).reshape(1, -1)
     lightness = rgb_to_lab(grey.expand(3, 1, -1))[0]
-    assert (lightness_to_grey(lightness) - grey).abs().max() < 1e-12
+    assert (lightness_to_gray(lightness) - grey).abs().max() < 1e-12
 
 
 def test_light_is_linear_where_dark_and_doubles_as_srgb_says():
@@ -63,14 +63,14 @@ def test_light_is_linear_where_dark_and_doubles_as_srgb_says():
 def test_colours_that_screens_show_are_left_alone(dtype):
     lab = rgb_to_lab(colours(dtype=dtype))
     before = lab.clone()
-    assert torch.equal(within_gamut(lab), lab)
+    assert torch.equal(clip_to_gamut(lab), lab)
     assert torch.equal(lab, before)
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-4), (torch.float32, 2e-4)])
 def test_all_other_colours_keep_lightness_and_hue_and_lose_chroma_only(dtype, error):
     lab = any_lab(dtype=dtype)
-    fitted = within_gamut(lab)
+    fitted = clip_to_gamut(lab)
     assert torch.equal(fitted[0], lab[0])
     factor = fitted[1:].norm(dim=0) / lab[1:].norm(dim=0)
     assert 0 <= factor.min() < 0.9 < factor.max() <= 1
@@ -82,7 +82,7 @@ def test_all_other_colours_keep_lightness_and_hue_and_lose_chroma_only(dtype, er
 def test_no_more_chroma_is_lost_than_must_be():
     lab = any_lab(300)
     outside = torch.logical_or(lab_to_rgb(lab) < 0, lab_to_rgb(lab) > 1).any(dim=0)
-    edge = within_gamut(lab)
+    edge = clip_to_gamut(lab)
     a_little_more = torch.cat([edge[:1], edge[1:] * 1.001])
     rgb = lab_to_rgb(a_little_more)[:, outside]
     assert outside.sum() > 200
@@ -91,13 +91,13 @@ def test_no_more_chroma_is_lost_than_must_be():
 
 def test_what_lies_beyond_black_or_white_loses_all_colour():
     lab = torch.tensor([[0.0, 50, 50], [100.0, 50, -50]], dtype=torch.float64).T.unsqueeze(-1)
-    assert within_gamut(lab)[1:].abs().max() < 0.02
+    assert clip_to_gamut(lab)[1:].abs().max() < 0.02
 
 
 def test_lab_images_take_well_under_a_second():
     rgb = torch.rand(3, 512, 512)
     start = process_time()
-    lab_to_rgb(within_gamut(rgb_to_lab(rgb)))
+    lab_to_rgb(clip_to_gamut(rgb_to_lab(rgb)))
     assert process_time() - start < 1
 
 

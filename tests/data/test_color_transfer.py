@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.data.color import keep_colours, luminance, match_colours, rgb_to_lab
+from pix2pix.data.color import keep_colors, luminance, match_colors, rgb_to_lab
 
 
 def picture(height, width, seed=0, dtype=torch.float64):
@@ -26,7 +26,7 @@ def lab(image):
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_matched_colours_have_the_mean_and_covariance_of_the_reference_whatever_the_sizes(dtype, error):
     image, reference = picture(20, 30, dtype=dtype), picture(55, 40, seed=1, dtype=dtype) * 0.5 + 0.2
-    matched = match_colours(image, reference)
+    matched = match_colors(image, reference)
     assert (matched.shape, matched.dtype) == (image.shape, dtype)
     assert torch.allclose(matched.mean(dim=(1, 2)), reference.mean(dim=(1, 2)), atol=error)
     assert np.abs(covariance(matched) - covariance(reference)).max() < error
@@ -41,28 +41,28 @@ def test_it_is_coral_with_symmetric_roots():
 
     matrix = power(covariance(reference), 0.5) @ power(covariance(image), -0.5)
     expected = matrix @ (image - image.mean(dim=(1, 2), keepdim=True)).reshape(3, -1).numpy()
-    matched = match_colours(image, reference)
+    matched = match_colors(image, reference)
     assert np.allclose((matched - reference.mean(dim=(1, 2), keepdim=True)).reshape(3, -1), expected)
 
 
 def test_an_image_matched_to_itself_or_to_a_larger_copy_stays():
     image = picture(20, 30)
-    assert torch.allclose(match_colours(image, image), image)
-    assert torch.allclose(match_colours(image, image.tile(1, 3, 2)), image)
+    assert torch.allclose(match_colors(image, image), image)
+    assert torch.allclose(match_colors(image, image.tile(1, 3, 2)), image)
 
 
 def test_each_image_of_a_batch_is_matched_to_its_own_reference_or_to_one():
     images, references = (torch.stack([picture(8, 9, seed) for seed in seeds]) for seeds in [(0, 1), (2, 3)])
-    alone = [match_colours(image, reference) for image, reference in zip(images, references, strict=True)]
-    assert torch.allclose(match_colours(images, references), torch.stack(alone))
-    assert torch.allclose(match_colours(images, references[:1])[1], match_colours(images[1], references[0]))
+    alone = [match_colors(image, reference) for image, reference in zip(images, references, strict=True)]
+    assert torch.allclose(match_colors(images, references), torch.stack(alone))
+    assert torch.allclose(match_colors(images, references[:1])[1], match_colors(images[1], references[0]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_grey_image_gets_the_colours_along_one_line(dtype):
     grey = picture(20, 30, dtype=dtype)[:1].expand(3, -1, -1)
     reference = picture(20, 30, seed=1, dtype=dtype)
-    matched = match_colours(grey, reference)
+    matched = match_colors(grey, reference)
     assert torch.allclose(matched.mean(dim=(1, 2)), reference.mean(dim=(1, 2)), atol=1e-5)
     values = np.linalg.eigvalsh(covariance(matched))
     assert values[:2] == pytest.approx([0, 0], abs=1e-8)
@@ -73,35 +73,35 @@ def test_the_noise_of_a_grey_image_is_no_colour():
     grey = picture(20, 30)[:1].expand(3, -1, -1)
     noisy = ((grey + 1) / 2 * 255 + picture(20, 30, seed=5) * 0.6).round() / 255 * 2 - 1
     assert (
-        match_colours(noisy, picture(20, 30, seed=1)) - match_colours(grey, picture(20, 30, seed=1))
+        match_colors(noisy, picture(20, 30, seed=1)) - match_colors(grey, picture(20, 30, seed=1))
     ).abs().max() < 0.1
 
 
 def test_a_grey_or_constant_reference_makes_grey_or_constant():
     image, grey = picture(20, 30), picture(20, 30, seed=1)[:1].expand(3, -1, -1)
-    matched = match_colours(image, grey)
+    matched = match_colors(image, grey)
     assert (matched - matched[:1]).abs().max() < 1e-6
     blue = torch.tensor([-1.0, 0, 1], dtype=torch.float64).reshape(3, 1, 1).expand(3, 5, 5)
-    assert torch.allclose(match_colours(image, blue), blue[:, :1, :1].expand(3, 20, 30))
+    assert torch.allclose(match_colors(image, blue), blue[:, :1, :1].expand(3, 20, 30))
 
 
 def test_an_image_of_one_colour_becomes_the_mean_colour():
     reference = picture(20, 30)
-    matched = match_colours(torch.full((3, 4, 4), 0.3, dtype=torch.float64), reference)
+    matched = match_colors(torch.full((3, 4, 4), 0.3, dtype=torch.float64), reference)
     assert torch.allclose(matched, reference.mean(dim=(1, 2), keepdim=True).expand(3, 4, 4))
 
 
 def test_one_channel_is_matched_by_its_mean_and_deviation():
     grey, reference = luminance(picture(20, 30)), luminance(picture(9, 40, seed=1))
     expected = (grey - grey.mean()) / grey.std(correction=0) * reference.std(correction=0) + reference.mean()
-    assert torch.allclose(match_colours(grey, reference), expected)
+    assert torch.allclose(match_colors(grey, reference), expected)
 
 
 def test_colours_are_matched_in_full_precision_under_autocast():
     image, reference = picture(20, 30, dtype=torch.float32), picture(25, 20, seed=1, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(match_colours(image, reference), match_colours(image, reference))
-        assert np.abs(covariance(match_colours(image, reference)) - covariance(reference)).max() < 1e-5
+        assert torch.equal(match_colors(image, reference), match_colors(image, reference))
+        assert np.abs(covariance(match_colors(image, reference)) - covariance(reference)).max() < 1e-5
 
 
 def test_the_luminance_is_the_grey_of_the_same_lightness():
@@ -115,7 +115,7 @@ def test_the_luminance_is_the_grey_of_the_same_lightness():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_kept_colours_have_the_lightness_of_the_output_and_the_hue_of_the_content(dtype):
     output, content = picture(20, 30, dtype=dtype), picture(20, 30, seed=1, dtype=dtype)
-    kept = keep_colours(output, content)
+    kept = keep_colors(output, content)
     assert kept.dtype == dtype
     assert kept.abs().max() <= 1
     assert (lab(kept)[0] - lab(output)[0]).abs().max() < 0.05
@@ -127,11 +127,11 @@ def test_kept_colours_have_the_lightness_of_the_output_and_the_hue_of_the_conten
 def test_colours_that_a_screen_can_show_are_the_contents_to_the_last():
     content = picture(20, 30) * 0.5
     darker = content - 0.05
-    kept = keep_colours(darker, content)
+    kept = keep_colors(darker, content)
     assert (lab(kept)[1:] - lab(content)[1:]).abs().max() < 0.01
-    assert torch.allclose(keep_colours(content, content), content, atol=1e-6)
+    assert torch.allclose(keep_colors(content, content), content, atol=1e-6)
 
 
 def test_an_output_beyond_the_range_is_clipped_first():
     content = picture(4, 4)
-    assert torch.allclose(keep_colours(content * 0 + 3, content), torch.ones_like(content), atol=1e-3)
+    assert torch.allclose(keep_colors(content * 0 + 3, content), torch.ones_like(content), atol=1e-3)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pix2pix.config.pix2pix import DataOptions
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.data.dataset import GENERATED, held_out, open_pairs
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.data.dataset import GENERATED, open_pairs, select_validation_names
 from pix2pix.data.generated import generate
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 from pix2pix.errors import ImageError, UserError
 
 
@@ -20,7 +20,7 @@ def flat(value, height=4, width=6, channels=3):
 
 def save(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, image)
+    write_image(path, image)
 
 
 def side_by_side(folder, names, width=6):
@@ -110,11 +110,11 @@ def test_with_a_val_folder_train_is_whole(tmp_path):
 
 @given(st.sets(st.integers(0, 99).map(str), max_size=30).map(sorted), st.floats(0, 0.5), st.randoms())
 def test_the_split_depends_on_names_alone(names, fraction, random):
-    kept_out = held_out(names, fraction)
+    kept_out = select_validation_names(names, fraction)
     expected = round(fraction * len(names))
     assert len(kept_out) == (max(expected, 1) if fraction and len(names) > 1 else expected)
     shuffled = random.sample(names, len(names))
-    assert held_out(shuffled, fraction) == kept_out
+    assert select_validation_names(shuffled, fraction) == kept_out
 
 
 def test_the_first_pairs_are_those_of_the_first_names(tmp_path):
@@ -135,29 +135,33 @@ def test_a_codec_gives_every_pair_its_channels_and_holds_it_to_its_depth(tmp_pat
     for name, channels in (("1", 1), ("2", 4)):
         save(tmp_path / "trainA" / f"{name}.png", flat(7, channels=channels))
         save(tmp_path / "trainB" / f"{name}.png", flat(9))
-    rgb, grey = Encoding("photo", 3), Encoding("photo", 1)
-    for direction, codec in (("AtoB", Codec(grey, rgb)), ("BtoA", Codec(rgb, grey))):
+    rgb, grey = ImageCodec("photo", 3), ImageCodec("photo", 1)
+    for direction, codec in (("AtoB", PairCodec(grey, rgb)), ("BtoA", PairCodec(rgb, grey))):
         pairs = open_(tmp_path, direction=direction).of(codec)
         shapes = {pairs.read(index).source.shape + pairs.read(index).target.shape for index in range(2)}
         assert shapes == {(4, 6, codec.source.channels, 4, 6, codec.target.channels)}
     with pytest.raises(ImageError) as caught:
-        open_(tmp_path).of(Codec(rgb, Encoding("photo", 3, "uint16"))).read(0)
+        open_(tmp_path).of(PairCodec(rgb, ImageCodec("photo", 3, "uint16"))).read(0)
     assert str(caught.value) == (f"{tmp_path}/trainB/1.png: is of uint8, where the training has uint16: convert it")
     with pytest.raises(ImageError, match=r"trainA/2\.png: .*\b7\b"):
-        open_(tmp_path).of(Codec(Encoding("photo", 7), rgb)).read(1)
+        open_(tmp_path).of(PairCodec(ImageCodec("photo", 7), rgb)).read(1)
 
 
 def test_label_maps_lose_their_alpha_and_nothing_else(tmp_path):
     save(tmp_path / "trainA" / "1.png", flat(7, channels=4))
     save(tmp_path / "trainB" / "1.png", flat(9))
-    labels, rgb = Encoding("labels", 3), Encoding("photo", 3)
-    assert open_(tmp_path, source_kind="labels").of(Codec(labels, rgb)).read(0).source.shape == (4, 6, 3)
+    labels, rgb = ImageCodec("labels", 3), ImageCodec("photo", 3)
+    assert open_(tmp_path, source_kind="labels").of(PairCodec(labels, rgb)).read(0).source.shape == (4, 6, 3)
     assert open_(tmp_path, source_kind="labels", input_nc=3).read(0).source.shape == (4, 6, 3)
     with pytest.raises(ImageError, match=r"trainA/1\.png: labels of 4 channels do not become 1, which would mix"):
         open_(tmp_path, source_kind="labels", input_nc=1).read(0)
-    assert open_(tmp_path, target_kind="labels").of(Codec(rgb, Encoding("labels", 4))).read(0).target.shape == (4, 6, 4)
+    assert open_(tmp_path, target_kind="labels").of(PairCodec(rgb, ImageCodec("labels", 4))).read(0).target.shape == (
+        4,
+        6,
+        4,
+    )
     with pytest.raises(ImageError, match=r"trainB/1\.png: labels of 3 channels, where the training has 1: make them"):
-        open_(tmp_path, target_kind="labels").of(Codec(rgb, Encoding("labels", 1))).read(0)
+        open_(tmp_path, target_kind="labels").of(PairCodec(rgb, ImageCodec("labels", 1))).read(0)
 
 
 def test_generated_pairs_need_no_files():
@@ -255,6 +259,6 @@ def test_two_folders_of_partners_are_not_cut_in_halves(tmp_path):
     for side in ("input", "target"):
         for name in ("1", "2"):
             (tmp_path / "train" / side).mkdir(parents=True, exist_ok=True)
-            write(tmp_path / "train" / side / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+            write_image(tmp_path / "train" / side / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(UserError, match=r"holds input/ and target/ with images of equal names: call them A/ and B/"):
         open_(tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from pix2pix.data.arrays import DTYPES, resize
-from pix2pix.data.io import find_images, find_others, natural_order, read, write
+from pix2pix.data.io import find_images, find_other_files, natural_sort_key, read_image, write_image
 from pix2pix.data.pillow import from_pil, to_pil
 from pix2pix.errors import ImageError
 
@@ -21,8 +21,8 @@ def noise(height, width, channels, seed=0):
 
 def test_what_is_written_is_read(tmp_path):
     image = noise(5, 7, 3)
-    write(tmp_path / "a.png", image)
-    assert np.array_equal(read(tmp_path / "a.png"), image)
+    write_image(tmp_path / "a.png", image)
+    assert np.array_equal(read_image(tmp_path / "a.png"), image)
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,16 @@ def test_what_is_written_is_read(tmp_path):
 )
 def test_png_and_webp_keep_every_value(tmp_path, suffix, channels):
     image = noise(9, 4, channels)
-    write(tmp_path / f"a{suffix}", image)
-    assert np.array_equal(read(tmp_path / f"a{suffix}"), image)
+    write_image(tmp_path / f"a{suffix}", image)
+    assert np.array_equal(read_image(tmp_path / f"a{suffix}"), image)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
 def test_jpeg_keeps_channels_and_nearly_the_values(tmp_path, suffix, channels):
     image = cv2.blur(noise(32, 48, channels), (9, 9)).reshape(32, 48, channels)
-    write(tmp_path / f"a{suffix}", image)
-    copy = read(tmp_path / f"a{suffix}")
+    write_image(tmp_path / f"a{suffix}", image)
+    copy = read_image(tmp_path / f"a{suffix}")
     assert copy.shape == image.shape
     assert np.abs(copy.astype(int) - image).mean() < 3
 
@@ -52,7 +52,7 @@ def test_exif_orientation_is_applied_as_opencv_applies_it(tmp_path, orientation,
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(corner).save(tmp_path / f"a{suffix}", exif=exif, quality=100)
-    image = read(tmp_path / f"a{suffix}")
+    image = read_image(tmp_path / f"a{suffix}")
     with Image.open(tmp_path / f"a{suffix}") as stored:
         assert np.array_equal(image, np.asarray(ImageOps.exif_transpose(stored)))
     if suffix == ".jpg":
@@ -62,7 +62,7 @@ def test_exif_orientation_is_applied_as_opencv_applies_it(tmp_path, orientation,
 
 def refusal(path, **options):
     with pytest.raises(ImageError) as caught:
-        read(path, **options)
+        read_image(path, **options)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -80,7 +80,7 @@ def test_an_image_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path, m
 
     monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(ImageError, match=r"^cannot write .*/a.png: No space left on device$"):
-        write(tmp_path / "a.png", noise(4, 4, 3))
+        write_image(tmp_path / "a.png", noise(4, 4, 3))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,7 +96,7 @@ def test_an_image_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path, m
 def test_an_image_that_does_not_fit_its_path_is_refused(tmp_path, name, message):
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match=f"{message}$"):
-        write(tmp_path / name, noise(4, 4, 4))
+        write_image(tmp_path / name, noise(4, 4, 4))
 
 
 def test_images_and_others_are_found_in_natural_order_without_hidden_files_and_loops(tmp_path):
@@ -108,7 +108,7 @@ def test_images_and_others_are_found_in_natural_order_without_hidden_files_and_l
         (tmp_path / name).touch()
     (tmp_path / "sub" / "loop").symlink_to(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == kept
-    assert [path.relative_to(tmp_path).as_posix() for path in find_others(tmp_path)] == others
+    assert [path.relative_to(tmp_path).as_posix() for path in find_other_files(tmp_path)] == others
 
 
 def test_what_is_no_folder_has_no_images(tmp_path):
@@ -121,13 +121,15 @@ def test_what_is_no_folder_has_no_images(tmp_path):
 
 @given(st.lists(st.tuples(st.integers(0, 10**30), st.integers(0, 99)), unique=True))
 def test_natural_order_is_that_of_the_numbers(pairs):
-    assert sorted([f"a{i}_{j}.png" for i, j in pairs], key=natural_order) == [f"a{i}_{j}.png" for i, j in sorted(pairs)]
+    assert sorted([f"a{i}_{j}.png" for i, j in pairs], key=natural_sort_key) == [
+        f"a{i}_{j}.png" for i, j in sorted(pairs)
+    ]
 
 
 def test_relative_paths_are_read_as_well(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write("-a #1?.png", noise(2, 2, 1))
-    assert read(Path("-a #1?.png")).shape == (2, 2, 1)
+    write_image("-a #1?.png", noise(2, 2, 1))
+    assert read_image(Path("-a #1?.png")).shape == (2, 2, 1)
 
 
 def values(height, width, channels, dtype, seed=0):
@@ -149,8 +151,8 @@ def values(height, width, channels, dtype, seed=0):
 def test_tiff_and_npy_keep_every_type_and_number_of_channels(tmp_path_factory, size, channels, dtype, suffix):
     path = tmp_path_factory.getbasetemp() / f"kept{suffix}"
     image = values(*size, channels, dtype)
-    write(path, image)
-    copy = read(path)
+    write_image(path, image)
+    copy = read_image(path)
     assert (copy.dtype, copy.shape) == (dtype, image.shape)
     assert np.array_equal(copy, image)
 
@@ -160,13 +162,13 @@ def test_tiff_and_npy_keep_every_type_and_number_of_channels(tmp_path_factory, s
 )
 def test_npy_keeps_shapes_that_might_pass_for_channels_first(tmp_path, shape):
     image = values(*shape, "uint8")
-    write(tmp_path / "a.npy", image)
-    assert np.array_equal(read(tmp_path / "a.npy"), image)
+    write_image(tmp_path / "a.npy", image)
+    assert np.array_equal(read_image(tmp_path / "a.npy"), image)
 
 
 @pytest.mark.parametrize("shape", [(1, 65, 65), (4, 65, 65), (2, 99, 98)])
 def test_npy_of_few_rows_and_many_columns_and_channels_is_written_but_not_read(tmp_path, shape):
-    write(tmp_path / "a.npy", values(*shape, "uint8"))
+    write_image(tmp_path / "a.npy", values(*shape, "uint8"))
     assert np.array_equal(np.load(tmp_path / "a.npy"), values(*shape, "uint8"))
     assert f"an array of shape {shape}, where (H, W, C) is needed: put its channels last" in refusal(tmp_path / "a.npy")
 
@@ -174,8 +176,8 @@ def test_npy_of_few_rows_and_many_columns_and_channels_is_written_but_not_read(t
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_png_keeps_16_bits(tmp_path, channels):
     image = values(9, 4, channels, "uint16")
-    write(tmp_path / "a.png", image)
-    assert np.array_equal(read(tmp_path / "a.png"), image)
+    write_image(tmp_path / "a.png", image)
+    assert np.array_equal(read_image(tmp_path / "a.png"), image)
     assert np.array_equal(
         cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED).reshape(9, 4, channels),
         image if channels == 1 else image[..., [2, 1, 0, 3][:channels]],
@@ -185,9 +187,9 @@ def test_png_keeps_16_bits(tmp_path, channels):
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
 def test_a_16_bit_ramp_keeps_its_mean_from_file_to_file(tmp_path, suffix):
     ramp = np.tile(np.linspace(0, 65535, 256).round().astype(np.uint16)[:, np.newaxis], (256, 1, 3))
-    write(tmp_path / f"a{suffix}", ramp)
-    write(tmp_path / f"b{suffix}", resize(read(tmp_path / f"a{suffix}"), (77, 130)))
-    copy = read(tmp_path / f"b{suffix}")
+    write_image(tmp_path / f"a{suffix}", ramp)
+    write_image(tmp_path / f"b{suffix}", resize(read_image(tmp_path / f"a{suffix}"), (77, 130)))
+    copy = read_image(tmp_path / f"b{suffix}")
     assert copy.dtype == np.uint16
     assert copy.mean() == pytest.approx(ramp.mean(), rel=0.005)
 
@@ -205,7 +207,7 @@ def test_a_16_bit_ramp_keeps_its_mean_from_file_to_file(tmp_path, suffix):
 )
 def test_a_format_that_cannot_hold_the_array_names_those_that_can(tmp_path, name, dtype, shape, message):
     with pytest.raises(ImageError) as caught:
-        write(tmp_path / name, np.zeros(shape, dtype))
+        write_image(tmp_path / name, np.zeros(shape, dtype))
     assert f"{tmp_path}/{name}: " in str(caught.value)
     assert message in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -261,17 +263,17 @@ def test_a_pil_image_with_a_value_that_is_no_number_is_refused():
 def test_the_alpha_that_opencv_writes_into_tiff_files_without_naming_it_is_read(tmp_path):
     image = noise(6, 5, 4)
     assert cv2.imwrite(str(tmp_path / "a.tif"), image[..., [2, 1, 0, 3]])
-    assert np.array_equal(read(tmp_path / "a.tif"), image)
+    assert np.array_equal(read_image(tmp_path / "a.tif"), image)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_a_png_file_keeps_what_is_said_of_it(tmp_path, dtype):
     array = np.arange(24, dtype=dtype).reshape(2, 4, 3)
     texts = {"options": '{"seed": 1}', "weights": "caf\u00e9 \u5bb6.pth", "Software": "not unicode \udce9"}
-    write(tmp_path / "said.png", array, texts)
+    write_image(tmp_path / "said.png", array, texts)
     with Image.open(tmp_path / "said.png") as image:
         image.load()  # with the checksums of all chunks
         assert image.text == texts | {"Software": r"not unicode \udce9"}
-    assert np.array_equal(read(tmp_path / "said.png"), array)
-    write(tmp_path / "said.tif", array, texts)
-    assert np.array_equal(read(tmp_path / "said.tif"), array)
+    assert np.array_equal(read_image(tmp_path / "said.png"), array)
+    write_image(tmp_path / "said.tif", array, texts)
+    assert np.array_equal(read_image(tmp_path / "said.tif"), array)

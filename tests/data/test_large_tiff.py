@@ -5,11 +5,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.data.io import open_pixels, read, write
-from pix2pix.data.tiff import LargeTiff, NewTiff
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.data.io import open_image, read_image, write_image
+from pix2pix.data.tiff import TiffReader, TiffWriter
 from pix2pix.errors import ImageError
-from pix2pix.networks.canvas import ArrayCanvas, shrunken
+from pix2pix.networks.canvas import ArrayCanvas, shrink_image
 
 
 def noise(*shape, dtype="uint8"):
@@ -19,12 +19,12 @@ def noise(*shape, dtype="uint8"):
 
 def test_a_tiff_that_is_too_large_is_read_by_windows(tmp_path):
     image = noise(40, 50, 3)
-    write(tmp_path / "a.tif", image)
-    large = open_pixels(tmp_path / "a.tif", max_pixels=1999)
-    assert isinstance(large, LargeTiff)
+    write_image(tmp_path / "a.tif", image)
+    large = open_image(tmp_path / "a.tif", max_pixels=1999)
+    assert isinstance(large, TiffReader)
     assert (large.shape, large.dtype) == ((40, 50, 3), np.uint8)
     assert np.array_equal(large[3:20, 5:50], image[3:20, 5:50])
-    assert np.array_equal(open_pixels(tmp_path / "a.tif", max_pixels=2000), image)
+    assert np.array_equal(open_image(tmp_path / "a.tif", max_pixels=2000), image)
 
 
 LAYOUTS = {
@@ -44,7 +44,7 @@ def test_every_window_is_that_of_the_image_that_is_read_whole(tmp_path, layout, 
     kind = {"photometric": "rgb", "extrasamples": ["unassalpha"] * (channels - 3)} if channels > 2 else {}
     values = image if channels > 1 else image[..., 0]
     tifffile.imwrite(tmp_path / "a.tif", values, metadata=None, **kind, **LAYOUTS[layout])
-    whole, large = read(tmp_path / "a.tif"), LargeTiff(tmp_path / "a.tif")
+    whole, large = read_image(tmp_path / "a.tif"), TiffReader(tmp_path / "a.tif")
     assert np.array_equal(whole, image)
     assert (large.shape, large.dtype) == (whole.shape, whole.dtype)
     for rows, columns in ((slice(0, 37), slice(0, 53)), (slice(5, 6), slice(31, 33)), (slice(15, 36), slice(1, 52))):
@@ -55,12 +55,12 @@ def test_every_window_is_that_of_the_image_that_is_read_whole(tmp_path, layout, 
 
 def test_white_that_is_zero_is_turned_round(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", noise(20, 20), photometric="miniswhite", metadata=None)
-    assert np.array_equal(LargeTiff(tmp_path / "a.tif")[2:9, 3:20], read(tmp_path / "a.tif")[2:9, 3:20])
+    assert np.array_equal(TiffReader(tmp_path / "a.tif")[2:9, 3:20], read_image(tmp_path / "a.tif")[2:9, 3:20])
 
 
 def refusal(path, **choices):
     with pytest.raises(ImageError) as caught:
-        LargeTiff(path, **choices)[0:20, 0:20]
+        TiffReader(path, **choices)[0:20, 0:20]
     return str(caught.value).removeprefix(f"{path}: ")
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_part_is_told_when_it_is_read(tmp_path):
     content = bytearray(path.read_bytes())
     content[offset : offset + 20] = bytes(20)
     path.write_bytes(content)
-    large = LargeTiff(path)
+    large = TiffReader(path)
     assert large[0:40, 0:64].shape == (40, 64, 1)
     with pytest.raises(ImageError, match=r"a\.tif: damaged"):
         large[40:41, 0:1]
@@ -100,7 +100,7 @@ def test_a_cut_off_file_of_uncompressed_pixels_is_told_when_it_is_read(tmp_path)
     tifffile.imwrite(path, noise(64, 64), metadata=None)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ImageError, match=r"a\.tif: damaged"):
-        LargeTiff(path)[60:64, 0:64]
+        TiffReader(path)[60:64, 0:64]
 
 
 def test_values_that_are_no_numbers_are_refused(tmp_path):
@@ -113,18 +113,18 @@ def test_values_that_are_no_numbers_are_refused(tmp_path):
 @pytest.mark.parametrize("channels", [1, 3, 4, 5])
 def test_what_is_written_by_windows_is_read(tmp_path, channels, dtype):
     image = noise(37, 53, channels, dtype=dtype)
-    new = NewTiff(tmp_path / "a.tif", image.shape, dtype)
+    new = TiffWriter(tmp_path / "a.tif", image.shape, dtype)
     for rows in (slice(20, 37), slice(0, 20)):
         for columns in (slice(0, 11), slice(11, 53)):
             new[rows, columns] = image[rows, columns]
-    assert np.array_equal(read(tmp_path / "a.tif"), image)
-    assert np.array_equal(LargeTiff(tmp_path / "a.tif")[0:37, 0:53], image)
+    assert np.array_equal(read_image(tmp_path / "a.tif"), image)
+    assert np.array_equal(TiffReader(tmp_path / "a.tif")[0:37, 0:53], image)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(ImageError, match=r"cannot write .*none/a\.tif: No such file or directory"):
-        NewTiff(tmp_path / "none" / "a.tif", (4, 4, 1), "uint8")
-    new = NewTiff(tmp_path / "a.tif", (4, 4, 1), "uint8")
+        TiffWriter(tmp_path / "none" / "a.tif", (4, 4, 1), "uint8")
+    new = TiffWriter(tmp_path / "a.tif", (4, 4, 1), "uint8")
     (tmp_path / "a.tif").unlink()
     with pytest.raises(ImageError, match=r"cannot write .*a\.tif: No such file or directory"):
         new[0:1, 0:1] = noise(1, 1, 1)
@@ -132,14 +132,14 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".npy"])
 def test_other_files_that_are_too_large_are_refused(tmp_path, suffix):
-    write(tmp_path / f"a{suffix}", noise(40, 50, 3))
+    write_image(tmp_path / f"a{suffix}", noise(40, 50, 3))
     with pytest.raises(ImageError, match="40x50 are more than 1999 pixels"):
-        open_pixels(tmp_path / f"a{suffix}", max_pixels=1999)
+        open_image(tmp_path / f"a{suffix}", max_pixels=1999)
 
 
 def test_a_canvas_encodes_and_decodes_windows_as_the_whole(tmp_path):
     image = noise(30, 41, 3)
-    codec = Codec(Encoding("lightness", 3), Encoding("chroma", 3))
+    codec = PairCodec(ImageCodec("lightness", 3), ImageCodec("chroma", 3))
     made = {}
 
     def make(shape, dtype):
@@ -156,10 +156,10 @@ def test_a_canvas_encodes_and_decodes_windows_as_the_whole(tmp_path):
 
 def test_a_shrunken_image_keeps_its_proportions_and_its_mean():
     image = noise(100, 300, 3)
-    small = shrunken(image, Encoding("photo", 3), 30)
+    small = shrink_image(image, ImageCodec("photo", 3), 30)
     assert small.shape == (10, 30, 3)
     assert abs(small.mean() - image.mean()) < 1
-    assert np.array_equal(shrunken(image, Encoding("photo", 3), 300), image)
+    assert np.array_equal(shrink_image(image, ImageCodec("photo", 3), 300), image)
 
 
 def test_want_of_memory_is_no_damage(tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_want_of_memory_is_no_damage(tmp_path, monkeypatch):
         raise MemoryError
 
     tifffile.imwrite(tmp_path / "a.tif", noise(64, 64), compression="zlib", rowsperstrip=8, metadata=None)
-    large = LargeTiff(tmp_path / "a.tif")
+    large = TiffReader(tmp_path / "a.tif")
     monkeypatch.setattr(np, "empty", fail)
     with pytest.raises(MemoryError):
         large[20:30, 0:64]
@@ -175,7 +175,7 @@ def test_want_of_memory_is_no_damage(tmp_path, monkeypatch):
 
 def test_a_file_that_has_gone_is_told(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", noise(64, 64), metadata=None)
-    large = LargeTiff(tmp_path / "a.tif")
+    large = TiffReader(tmp_path / "a.tif")
     large.path.unlink()
     with pytest.raises(ImageError, match=r"a\.tif: No such file or directory$"):
         large[0:1, 0:1]
@@ -204,15 +204,15 @@ def test_bits_in_the_other_order_are_turned_round(tmp_path):
     content = bytearray((tmp_path / "a.tif").read_bytes())
     content[place] = 266 & 255  # FillOrder, which tifffile does not write
     (tmp_path / "a.tif").write_bytes(content)
-    whole = read(tmp_path / "a.tif")
+    whole = read_image(tmp_path / "a.tif")
     assert not np.array_equal(whole[..., 0], image)
-    assert np.array_equal(LargeTiff(tmp_path / "a.tif")[0:20, 0:20], whole)
+    assert np.array_equal(TiffReader(tmp_path / "a.tif")[0:20, 0:20], whole)
 
 
 def test_one_channel_lies_beside_itself_whatever_the_file_says(tmp_path):
     image = noise(20, 20)
     tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(284, 3, 1, 2, True)], metadata=None, compression="zlib")
-    assert np.array_equal(LargeTiff(tmp_path / "a.tif")[3:9, 2:20], image[3:9, 2:20, np.newaxis])
+    assert np.array_equal(TiffReader(tmp_path / "a.tif")[3:9, 2:20], image[3:9, 2:20, np.newaxis])
 
 
 def test_a_compression_that_needs_another_package_is_told(tmp_path):
@@ -228,4 +228,4 @@ def test_a_compression_that_needs_another_package_is_told(tmp_path):
 def test_values_of_other_types_are_refused_by_name(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.ones((20, 20), np.complex64), metadata=None)
     with pytest.raises(ImageError, match=r"a\.tif: "):
-        LargeTiff(tmp_path / "a.tif")
+        TiffReader(tmp_path / "a.tif")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pix2pix.data.io import write
-from pix2pix.data.layouts import list_pairs, possible_folders
+from pix2pix.data.io import write_image
+from pix2pix.data.layouts import list_candidate_folders, list_pairs
 from pix2pix.errors import UserError
 
 GREY = np.full((4, 6, 1), 7, np.uint8)
@@ -11,7 +11,7 @@ GREY = np.full((4, 6, 1), 7, np.uint8)
 def save(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write(root / name, GREY)
+        write_image(root / name, GREY)
 
 
 @pytest.mark.parametrize(("one", "other"), [("trainA", "trainB"), ("train/A", "train/B"), ("A/train", "B/train")])
@@ -26,7 +26,7 @@ def test_a_side_without_the_other_is_told(tmp_path, one, other):
     save(tmp_path, f"{other}/1.png")
     listing = list_pairs(tmp_path, "train", photos=False)
     assert listing.folders == (tmp_path / one, tmp_path / other)
-    assert set(listing.folders) < set(possible_folders(tmp_path, "train"))
+    assert set(listing.folders) < set(list_candidate_folders(tmp_path, "train"))
 
 
 def test_folders_of_equal_names_are_named_in_one_line(tmp_path):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from pix2pix.data.arrays import to_array
 from pix2pix.data.batch import RawPair
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.data.loader import LoaderError, evaluation_pairs, samples, training_batches
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.data.loader import LoaderError, batch_samples, iterate_pairs, training_batches
 from pix2pix.data.transforms import Augment
 from pix2pix.errors import ImageError, UserError
 
@@ -49,7 +49,7 @@ class Noise:
         return RawPair(image, 255 - image, self.names[index])
 
 
-RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
+RGB = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
 FIVE = Noise([(20, 20)] * 5)
 
 
@@ -88,7 +88,7 @@ def test_a_batch_is_a_pair_of_stacked_images():
 
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 2**40))
 def test_every_epoch_shows_every_pair_once_in_full_batches(count, batch_size, seed):
-    steps = [samples(step, batch_size, count, seed) for step in range(2 * count)]
+    steps = [batch_samples(step, batch_size, count, seed) for step in range(2 * count)]
     assert {len(step) for step in steps} == {batch_size}
     run_ = [sample for step in steps for sample in step]
     assert [sample.epoch for sample in run_] == [number // count for number in range(len(run_))]
@@ -97,7 +97,7 @@ def test_every_epoch_shows_every_pair_once_in_full_batches(count, batch_size, se
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    orders = {tuple(s.pair for s in samples(step, 50, 50, seed)) for step in range(3) for seed in range(3)}
+    orders = {tuple(s.pair for s in batch_samples(step, 50, 50, seed)) for step in range(3) for seed in range(3)}
     assert len(orders) == 9
 
 
@@ -267,10 +267,10 @@ def test_workers_that_are_spawned_load_the_same_batches(monkeypatch):
 def test_evaluation_goes_through_all_pairs_in_order_without_jitter():
     pairs = Noise([(16, 16), (30, 16), (16, 16)])
     arguments = {"preprocess": "resize_and_crop", "load_size": (18, 18), "crop_size": (16, 16)}
-    seen = list(evaluation_pairs(pairs, RGB, **arguments))
+    seen = list(iterate_pairs(pairs, RGB, **arguments))
     assert [pair.name for pair in seen] == [["image_0"], ["image_1"], ["image_2"]]
     assert {pair.source.shape for pair in seen} == {(1, 3, 16, 16)}
     assert np.array_equal(to_array(seen[0].target[0]), pairs.read(0).target)
-    assert len(list(evaluation_pairs(pairs, RGB, **arguments, limit=2))) == 2
-    shares = [list(evaluation_pairs(pairs, RGB, **arguments, rank=rank, ranks=2)) for rank in range(2)]
+    assert len(list(iterate_pairs(pairs, RGB, **arguments, limit=2))) == 2
+    shares = [list(iterate_pairs(pairs, RGB, **arguments, rank=rank, ranks=2)) for rank in range(2)]
     assert [[pair.name for pair in share] for share in shares] == [[["image_0"], ["image_2"]], [["image_1"]]]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pix2pix.data.generated import generate
-from pix2pix.data.labels import PALETTES, look_at
+from pix2pix.data.labels import PALETTES, sample_pixels
 
 
 def noise(*shape, dtype=np.uint8, high=256):
@@ -10,7 +10,7 @@ def noise(*shape, dtype=np.uint8, high=256):
 
 
 def test_a_plain_picture_is_one_colour():
-    look = look_at(np.full((40, 60, 3), (255, 0, 0), np.uint8))
+    look = sample_pixels(np.full((40, 60, 3), (255, 0, 0), np.uint8))
     assert look == ((7, 0, 0), 1.0, 1, look.palette)
 
 
@@ -19,22 +19,22 @@ def test_a_plain_picture_is_one_colour():
 def test_the_share_of_the_commonest_colour_is_that_of_all_pixels(shape, share):
     image = noise(*shape, 3)
     image[:, : round(share * shape[1])] = 255
-    assert look_at(image).share == pytest.approx(share, abs=0.02)
+    assert sample_pixels(image).share == pytest.approx(share, abs=0.02)
     image = noise(*shape, 3)
     image[: round(share * shape[0])] = 255
-    assert look_at(image).share == pytest.approx(share, abs=0.02)
+    assert sample_pixels(image).share == pytest.approx(share, abs=0.02)
 
 
 def test_every_column_has_its_turn_whatever_the_width():
     for width in (*range(1, 40), 255, 256, 257, 1000, 1001):
         columns = np.arange(width) % 251
         image = np.broadcast_to(columns[None, :, None], (4096, width, 1)).astype(np.uint8)
-        assert look_at(image).distinct == min(width, 251), width
+        assert sample_pixels(image).distinct == min(width, 251), width
 
 
 def test_compression_noise_is_one_colour_but_many_distinct_ones():
     image = 120 + noise(64, 64, 3, high=8)
-    look = look_at(image.astype(np.uint8))
+    look = sample_pixels(image.astype(np.uint8))
     assert look.share == 1.0
     assert look.distinct > 64
 
@@ -43,13 +43,13 @@ def test_compression_noise_is_one_colour_but_many_distinct_ones():
 def test_deep_images_are_seen_over_their_own_range(dtype):
     image = np.zeros((20, 20, 1), dtype)
     image[:5] = 3000
-    look = look_at(image)
+    look = sample_pixels(image)
     assert (look.colour, look.share, look.distinct, look.palette) == ((0,), 0.75, 2, None)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 40])
 def test_any_number_of_channels_can_be_looked_at(channels):
-    look = look_at(np.full((1, 1, channels), 7, np.uint8))
+    look = sample_pixels(np.full((1, 1, channels), 7, np.uint8))
     assert (look.share, look.distinct, look.palette) == (1.0, 1, None)
     assert len(look.colour) == min(channels, 12)
 
@@ -59,12 +59,12 @@ def test_labels_in_the_colours_of_a_palette_name_it_even_when_blurred_a_little(n
     colours = np.array(PALETTES[name].colours, np.int64)
     labels = colours[np.random.default_rng(0).integers(0, len(colours), (8, 8))].repeat(16, 0).repeat(16, 1)
     spoilt = np.clip(labels + np.random.default_rng(1).integers(-5, 6, labels.shape), 0, 255)
-    assert look_at(labels.astype(np.uint8)).palette == name
-    assert look_at(spoilt.astype(np.uint8)).palette == name
+    assert sample_pixels(labels.astype(np.uint8)).palette == name
+    assert sample_pixels(spoilt.astype(np.uint8)).palette == name
 
 
 def test_noise_and_photos_have_no_palette():
-    assert look_at(noise(200, 200, 3)).palette is None
+    assert sample_pixels(noise(200, 200, 3)).palette is None
     photo, labels = generate(0, 3, size=(128, 128))
-    assert look_at(labels).palette == "facades"
-    assert look_at(photo).palette is None
+    assert sample_pixels(labels).palette == "facades"
+    assert sample_pixels(photo).palette is None

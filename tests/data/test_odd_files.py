@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pix2pix.data.arrays import DTYPES
-from pix2pix.data.io import read
+from pix2pix.data.io import read_image
 from pix2pix.errors import ImageError
 
 NOT_AN_IMAGE = "not a PNG, JPEG, WebP, TIFF or NPY image"
@@ -513,7 +513,7 @@ def check(outcome, expected):
 
 def outcome_of(path, **options):
     try:
-        return read(path, **options)
+        return read_image(path, **options)
     except ImageError as error:
         return str(error)
 
@@ -568,7 +568,7 @@ def test_interlaced_pixels_are_read_or_end_early(tmp_path, seed):
     (tmp_path / "whole.png").write_bytes(png(height, width, 8, 2, data, interlace=1))
     last = 1 + 3 * [part.shape[1] for part in parts if part.size][-1]
     (tmp_path / "early.png").write_bytes(png(height, width, 8, 2, data[:-last], interlace=1))
-    assert np.array_equal(read(tmp_path / "whole.png"), image)
+    assert np.array_equal(read_image(tmp_path / "whole.png"), image)
     assert isinstance(outcome_of(tmp_path / "early.png"), str)
 
 

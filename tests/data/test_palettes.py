@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pix2pix.data.generated.plan import PALETTE
-from pix2pix.data.labels import PALETTES, Palette, load_palette, palette_of
+from pix2pix.data.labels import PALETTES, Palette, infer_palette, load_palette
 from pix2pix.errors import UserError
 
 
@@ -41,11 +41,11 @@ def test_the_other_sets_ignore_what_is_of_no_class_alone():
 
 def test_colours_of_a_known_palette_have_its_names_and_others_numbers():
     facades, cityscapes = PALETTES["facades"], PALETTES["cityscapes"]
-    assert palette_of(facades.colours) == facades
-    some = palette_of([(111, 74, 0), (70, 130, 180)])
+    assert infer_palette(facades.colours) == facades
+    some = infer_palette([(111, 74, 0), (70, 130, 180)])
     assert some == Palette(("dynamic", "sky"), ((111, 74, 0), (70, 130, 180)), ("dynamic",))
-    assert palette_of([*cityscapes.colours, (1, 2, 3)]).names == tuple(map(str, range(30)))
-    assert palette_of([(3,), (7,)]) == Palette(("0", "1"), ((3,), (7,)))
+    assert infer_palette([*cityscapes.colours, (1, 2, 3)]).names == tuple(map(str, range(30)))
+    assert infer_palette([(3,), (7,)]) == Palette(("0", "1"), ((3,), (7,)))
 
 
 def test_camvid_is_in_its_alphabetical_order():

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pix2pix.config.style import ContentStyleOptions, PhotoOptions
-from pix2pix.data.dataset import held_out
+from pix2pix.data.dataset import select_validation_names
 from pix2pix.data.generated import generate
-from pix2pix.data.io import write
-from pix2pix.data.photos import PhotoData, evaluation_photos, open_photo_data, photo_batches, reopen_photo_data
+from pix2pix.data.io import write_image
+from pix2pix.data.photos import PhotoData, iterate_photos, open_photo_data, photo_batches, reopen_photo_data
 from pix2pix.errors import ImageError, UserError
 
 
@@ -28,7 +28,7 @@ def noise(height, width, channels=3, seed=0):
 
 def save(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, image)
+    write_image(path, image)
 
 
 def tree(root, count=5, size=(20, 30)):
@@ -195,7 +195,7 @@ def test_a_photo_of_any_size_fills_any_crop(height, width, load_size, data):
     (batch,) = run(photos, 1, batch_size=1, load_size=load_size, crop_size=crop_size)
     assert batch.content.shape == batch.style.shape == (1, 3, *crop_size)
     assert batch.content.isfinite().all()
-    (batch,) = evaluation_photos(photos, options("held", load_size=load_size, crop_size=crop_size))
+    (batch,) = iterate_photos(photos, options("held", load_size=load_size, crop_size=crop_size))
     assert min(batch.content.shape[2:]) == min(batch.style.shape[2:]) == min(crop_size)
 
 
@@ -205,7 +205,7 @@ def test_one_row_of_pixels_is_never_enlarged_as_a_whole(size):
     big = {"load_size": 2048, "crop_size": (2048, 2048)}  # the whole would have 20 thousand million pixels
     (batch,) = run(found, 1, batch_size=1, **big)
     assert batch.content.shape == (1, 3, 2048, 2048)
-    (batch,) = evaluation_photos(found, options("held", load_size=64, crop_size=64))
+    (batch,) = iterate_photos(found, options("held", load_size=64, crop_size=64))
     assert sorted(batch.content.shape[2:]) == [64, 256]
 
 
@@ -283,21 +283,21 @@ def test_validation_shows_whole_photos_in_order_beside_the_styles_in_turn():
     photos = [noise(20, 30), noise(30, 20), noise(9, 9), noise(40, 20)]
     found = held(photos, flat(50, 3, (10, 25)))
     data = options("held", crop_size=(12, 10))
-    seen = list(evaluation_photos(found, data))
+    seen = list(iterate_photos(found, data))
     assert [one.name for one in seen] == [["0"], ["1"], ["2"], ["3"]]
     assert [one.content.shape[2:] for one in seen] == [(10, 15), (15, 10), (10, 10), (20, 10)]
     assert [one.style.shape[2:] for one in seen] == [(10, 25)] * 4
     assert [numbers(one.style) for one in seen] == [[50], [51], [52], [50]]
     small = ((seen[0].content[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert np.array_equal(small, cv2.resize(photos[0], (15, 10), interpolation=cv2.INTER_AREA))
-    assert len(list(evaluation_photos(found, data, limit=2))) == 2
-    shares = [list(evaluation_photos(found, data, rank=rank, ranks=3)) for rank in range(3)]
+    assert len(list(iterate_photos(found, data, limit=2))) == 2
+    shares = [list(iterate_photos(found, data, rank=rank, ranks=3)) for rank in range(3)]
     assert [[one.name[0] for one in share] for share in shares] == [["0", "3"], ["1"], ["2"]]
     assert_equal([shares[0][1]], [seen[3]])
 
 
 def test_validation_without_styles_is_of_photos_alone():
-    (batch,) = evaluation_photos(held([noise(20, 30)]), options("held"))
+    (batch,) = iterate_photos(held([noise(20, 30)]), options("held"))
     assert batch._fields == ("content", "name")
 
 
@@ -342,7 +342,7 @@ def test_without_val_a_share_of_train_is_kept_out_by_the_hash_of_its_names(tmp_p
     tree(tmp_path / inside, 10, (8, 8))
     found = open_(tmp_path, val_fraction=0.3)
     names = {f"{number}.png" for number in range(10)}
-    assert set(found.val.names) == held_out(sorted(names), 0.3)
+    assert set(found.val.names) == select_validation_names(sorted(names), 0.3)
     assert set(found.train.names) == names - set(found.val.names)
     assert found.train.layout == f"photos in {tmp_path / inside} (7 of 10: train by --val_fraction 0.3)"
     assert found.val.layout == f"photos in {tmp_path / inside} (3 of 10: val by --val_fraction 0.3)"
@@ -352,7 +352,7 @@ def test_without_val_a_share_of_train_is_kept_out_by_the_hash_of_its_names(tmp_p
 def test_a_single_photo_is_learnt_from(tmp_path):
     found = open_(tree(tmp_path, 1), val_fraction=0.5)
     assert (len(found.train), len(found.val)) == (1, 0)
-    assert list(evaluation_photos(found, options(tmp_path))) == []
+    assert list(iterate_photos(found, options(tmp_path))) == []
 
 
 def test_a_folder_without_photos_to_learn_from_is_refused(tmp_path):

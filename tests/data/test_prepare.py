@@ -5,21 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 from pix2pix.data.prepare import (
     PARTIAL,
-    Copy,
-    Drawing,
-    combine,
-    edges,
-    new_folder,
-    phase_of,
-    problem,
-    save,
-    side_by_side,
-    sketch,
-    split,
-    suffix_for,
+    FileToCopy,
+    ImageToWrite,
+    atomic_folder,
+    choose_phase,
+    choose_suffix,
+    draw_edges,
+    find_problem,
+    join_side_by_side,
+    plan_edges,
+    plan_pairs,
+    plan_split,
+    write_item,
 )
 from pix2pix.errors import ImageError, UserError
 
@@ -34,16 +34,16 @@ def image(height=8, width=6, channels=3, dtype=np.uint8, seed=0):
 
 def test_a_pair_is_a_beside_b():
     a, b = image(seed=1), image(seed=2)
-    pair = side_by_side(a, b)
+    pair = join_side_by_side(a, b)
     assert (pair[:, :6] == a).all()
     assert (pair[:, 6:] == b).all()
 
 
 def test_grey_beside_colour_becomes_colour_of_the_same_values():
     grey, colour = image(channels=1), image()
-    assert (side_by_side(grey, colour)[:, :6] == grey).all()
-    assert (side_by_side(colour, grey)[:, 6:] == grey).all()
-    assert side_by_side(grey, grey).shape == (8, 12, 1)
+    assert (join_side_by_side(grey, colour)[:, :6] == grey).all()
+    assert (join_side_by_side(colour, grey)[:, 6:] == grey).all()
+    assert join_side_by_side(grey, grey).shape == (8, 12, 1)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_grey_beside_colour_becomes_colour_of_the_same_values():
 )
 def test_what_cannot_be_joined_is_told(b, message):
     with pytest.raises(ImageError) as error:
-        side_by_side(image(), b)
+        join_side_by_side(image(), b)
     alike = "" if "size" in message else "one file holds only what is alike: convert one, or train from two folders"
     assert str(error.value) == message + alike
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_joined_is_told(b, message):
 def test_edges_are_black_where_a_step_is_and_white_elsewhere():
     photo = np.zeros((20, 30, 3), np.uint8)
     photo[:, 15:] = 255
-    drawn = edges(photo, **CANNY)
+    drawn = draw_edges(photo, **CANNY)
     assert drawn.shape == (20, 30, 1)
     black = (drawn[..., 0] == 0).nonzero()[1]
     assert len(black) == 20
@@ -74,20 +74,20 @@ def test_edges_are_black_where_a_step_is_and_white_elsewhere():
 
 
 def test_a_plain_photo_has_no_edges():
-    assert (edges(np.full((9, 9, 3), 77, np.uint8), **CANNY) == 255).all()
-    assert (edges(np.full((1, 1, 1), 77, np.uint8), **CANNY) == 255).all()
+    assert (draw_edges(np.full((9, 9, 3), 77, np.uint8), **CANNY) == 255).all()
+    assert (draw_edges(np.full((1, 1, 1), 77, np.uint8), **CANNY) == 255).all()
 
 
 def test_edges_are_the_same_at_either_depth():
     photo = image(40, 40, channels=1)
-    assert (edges(photo, **CANNY) == edges(photo.astype(np.uint16) * 257, **CANNY)).all()
-    assert (edges(photo, **CANNY) == 0).any()
+    assert (draw_edges(photo, **CANNY) == draw_edges(photo.astype(np.uint16) * 257, **CANNY)).all()
+    assert (draw_edges(photo, **CANNY) == 0).any()
 
 
 def test_lower_thresholds_and_less_blur_draw_more():
     photo = image(64, 64)
     few, more, most = (
-        (edges(photo, low, high, blur) == 0).sum() for low, high, blur in ((100, 200, 2), (20, 40, 2), (20, 40, 0))
+        (draw_edges(photo, low, high, blur) == 0).sum() for low, high, blur in ((100, 200, 2), (20, 40, 2), (20, 40, 0))
     )
     assert few < more < most
 
@@ -95,21 +95,21 @@ def test_lower_thresholds_and_less_blur_draw_more():
 def test_transparency_plays_no_part_in_edges():
     photo = image(20, 20)
     with_alpha = np.dstack([photo, image(20, 20, 1, seed=3)])
-    assert (edges(photo, **CANNY) == edges(with_alpha, **CANNY)).all()
+    assert (draw_edges(photo, **CANNY) == draw_edges(with_alpha, **CANNY)).all()
 
 
 @pytest.mark.parametrize("photo", [image(channels=5), image(dtype=np.float32)])
 def test_what_has_no_edges_to_draw_is_told(photo):
     with pytest.raises(ImageError, match="edges are drawn of 1, 3 or 4 channels of uint8 or uint16: convert it"):
-        edges(photo, **CANNY)
+        draw_edges(photo, **CANNY)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_sketch_keeps_the_photo_and_is_black_and_white_in_its_depth(tmp_path, channels, dtype):
     photo = image(20, 30, channels, dtype)
-    write(tmp_path / "a.png", photo)
-    (drawing,), faults = sketch(tmp_path, 20, 40, 0, 10**6)
+    write_image(tmp_path / "a.png", photo)
+    (drawing,), faults = plan_edges(tmp_path, 20, 40, 0, 10**6)
     pair = drawing.make()
     assert faults == []
     assert pair.dtype == dtype
@@ -118,13 +118,13 @@ def test_a_sketch_keeps_the_photo_and_is_black_and_white_in_its_depth(tmp_path, 
 
 
 def test_a_phase_is_a_function_of_the_name_in_the_shares_that_are_asked():
-    counts = Counter(str(phase_of(name, 0.1, 0.2)) for name in NAMES)
+    counts = Counter(str(choose_phase(name, 0.1, 0.2)) for name in NAMES)
     for phase, share in (("train", 0.7), ("val", 0.1), ("test", 0.2)):
         assert abs(counts[phase] - share * 10_000) < 4 * (10_000 * share * (1 - share)) ** 0.5
 
 
 def test_the_phase_of_a_name_stays_what_it_is():
-    assert [str(phase_of(name, 0.3, 0.3)) for name in ("1", "2", "3", "4", "5")] == PINNED
+    assert [str(choose_phase(name, 0.3, 0.3)) for name in ("1", "2", "3", "4", "5")] == PINNED
 
 
 # the first digits of their SHA-256, by sha256sum: 0.6b 0.d4 0.4e 0.4b 0.ef, on a scale from 0 to 0.ff
@@ -132,9 +132,9 @@ PINNED = ["val", "train", "val", "test", "train"]
 
 
 def test_shares_may_grow_without_moving_what_is_in_test():
-    tenth, fifth = ({name for name in NAMES if str(phase_of(name, 0, test)) == "test"} for test in (0.1, 0.2))
+    tenth, fifth = ({name for name in NAMES if str(choose_phase(name, 0, test)) == "test"} for test in (0.1, 0.2))
     assert tenth < fifth
-    assert all(str(phase_of(name, 0, 0)) == "train" for name in NAMES)
+    assert all(str(choose_phase(name, 0, 0)) == "train" for name in NAMES)
 
 
 def touch(folder, *names):
@@ -146,7 +146,9 @@ def touch(folder, *names):
 def test_more_images_move_no_others(tmp_path):
     touch(tmp_path / "one", *(f"{n}.png" for n in range(0, 60, 2)))
     touch(tmp_path / "two", *(f"{n}.jpg" for n in range(60)))
-    one, two = ({copy.path.with_suffix("") for copy in split(tmp_path / name, 0.2, 0.2)[0]} for name in ("one", "two"))
+    one, two = (
+        {copy.path.with_suffix("") for copy in plan_split(tmp_path / name, 0.2, 0.2)[0]} for name in ("one", "two")
+    )
     assert one < two
     assert len(two) == 60
 
@@ -154,7 +156,7 @@ def test_more_images_move_no_others(tmp_path):
 def test_partners_stay_together_in_whatever_form_their_names_are(tmp_path):
     touch(tmp_path / "A", *(f"x/{n} \u00fc.png" for n in range(40)))
     touch(tmp_path / "B", *(f"x/{n} u\u0308.jpg" for n in range(40)))
-    copies, faults, _ = split(tmp_path, 0.2, 0.2)
+    copies, faults, _ = plan_split(tmp_path, 0.2, 0.2)
     assert faults == []
     sides = {side: {(copy.path.parts[0], copy.path.stem.split()[0]) for copy in copies if copy.path.parts[1] == side}
              for side in "AB"}  # fmt: skip
@@ -166,15 +168,15 @@ def test_partners_stay_together_in_whatever_form_their_names_are(tmp_path):
 def test_a_split_that_leaves_nothing_to_train_is_refused(tmp_path):
     touch(tmp_path, "3.png", "4.png")
     with pytest.raises(UserError) as error:
-        split(tmp_path, 0.3, 0.3)
+        plan_split(tmp_path, 0.3, 0.3)
     assert str(error.value) == f"{tmp_path}: none of 2 images falls to train: lower --val and --test"
 
 
 def test_what_is_without_a_partner_or_has_a_name_twice_is_told(tmp_path):
     touch(tmp_path / "A", "1.png", "2.png", "3.png", "3.jpg")
     touch(tmp_path / "B", "1.jpg", "4.png")
-    copies, faults, _ = split(tmp_path, 0, 0)
-    _, same = combine(tmp_path / "A", tmp_path / "B", 1)
+    copies, faults, _ = plan_split(tmp_path, 0, 0)
+    _, same = plan_pairs(tmp_path / "A", tmp_path / "B", 1)
     assert {copy.file.stem for copy in copies} == {"1"}
     assert faults == same == [
         f"{tmp_path}/A/3.jpg and {tmp_path}/A/3.png have one name: keep one of them, whatever the suffix",
@@ -196,11 +198,11 @@ def test_what_is_without_a_partner_or_has_a_name_twice_is_told(tmp_path):
 )
 def test_png_is_written_where_it_can_hold_the_image(tmp_path, dtype, channels, suffix, written):
     pair = image(channels=channels, dtype=dtype)
-    assert suffix_for(pair, suffix) == written
-    save(Drawing(Path(f"deep/x{suffix}"), lambda: pair), tmp_path)
+    assert choose_suffix(pair, suffix) == written
+    write_item(ImageToWrite(Path(f"deep/x{suffix}"), lambda: pair), tmp_path)
     (file,) = (tmp_path / "deep").iterdir()
     assert file.name == f"x{written}"
-    again = read(file)
+    again = read_image(file)
     assert again.dtype == dtype
     assert (again == pair).all()
 
@@ -209,16 +211,16 @@ def test_a_problem_is_found_without_writing(tmp_path):
     touch(tmp_path, "text.png")
     out = tmp_path.with_name("out")
     out.mkdir()
-    (drawing,), _ = sketch(tmp_path, 1, 2, 0, 10**6)
-    assert problem(drawing, out).startswith(f"{tmp_path}/text.png: not a PNG")
-    write(tmp_path / "text.png", image(channels=3))
-    assert problem(drawing, out) is None
-    (small,), _ = sketch(tmp_path, 1, 2, 0, 47)
-    assert "pixels" in problem(small, out)
+    (drawing,), _ = plan_edges(tmp_path, 1, 2, 0, 10**6)
+    assert find_problem(drawing, out).startswith(f"{tmp_path}/text.png: not a PNG")
+    write_image(tmp_path / "text.png", image(channels=3))
+    assert find_problem(drawing, out) is None
+    (small,), _ = plan_edges(tmp_path, 1, 2, 0, 47)
+    assert "pixels" in find_problem(small, out)
     np.save(tmp_path / "text.npy", image(channels=5))
     (tmp_path / "text.png").unlink()
-    (odd,), _ = sketch(tmp_path, 1, 2, 0, 10**6)
-    assert problem(odd, out).startswith(f"{tmp_path}/text.npy: 5 channels of uint8: ")
+    (odd,), _ = plan_edges(tmp_path, 1, 2, 0, 10**6)
+    assert find_problem(odd, out).startswith(f"{tmp_path}/text.npy: 5 channels of uint8: ")
     assert list(out.iterdir()) == []
 
 
@@ -230,7 +232,7 @@ def test_a_problem_is_found_without_writing(tmp_path):
     ],
 )
 def test_a_pair_that_its_format_cannot_hold_is_found_without_writing(tmp_path, suffix, shape, why):
-    said = problem(Drawing(Path(f"x/1{suffix}"), lambda: np.ones(shape, np.float32)), tmp_path)
+    said = find_problem(ImageToWrite(Path(f"x/1{suffix}"), lambda: np.ones(shape, np.float32)), tmp_path)
     assert said.startswith(f"x/1{suffix} would not be read again, train from two folders: {why}")
     assert str(tmp_path) not in said
     assert list(tmp_path.iterdir()) == []
@@ -239,19 +241,19 @@ def test_a_pair_that_its_format_cannot_hold_is_found_without_writing(tmp_path, s
 def test_what_hinders_writing_is_told_without_the_unfinished_folder(tmp_path):
     (tmp_path / PARTIAL / "x/1.png").mkdir(parents=True)
     with pytest.raises(UserError) as error:
-        save(Drawing(Path("x/1.jpg"), image), tmp_path / PARTIAL)
+        write_item(ImageToWrite(Path("x/1.jpg"), image), tmp_path / PARTIAL)
     assert str(error.value) == "cannot write x/1.png: Is a directory"
 
 
 def test_png_is_not_written_where_it_is_too_long_to_be_read():
-    assert suffix_for(np.zeros((1, 1_000_000, 1), np.uint16), ".png") == ".png"
-    assert suffix_for(np.zeros((1, 1_000_001, 1), np.uint16), ".png") == ".tif"
+    assert choose_suffix(np.zeros((1, 1_000_000, 1), np.uint16), ".png") == ".png"
+    assert choose_suffix(np.zeros((1, 1_000_001, 1), np.uint16), ".png") == ".tif"
 
 
 def test_one_folder_is_no_pair_of_folders(tmp_path):
     touch(tmp_path / "a", "1.png")
     with pytest.raises(UserError) as error:
-        combine(tmp_path / "a", tmp_path / "b/../a", 1)
+        plan_pairs(tmp_path / "a", tmp_path / "b/../a", 1)
     assert str(error.value) == f"--a and --b are one folder, {tmp_path}/a: pairs need two"
 
 
@@ -260,7 +262,7 @@ def test_what_is_split_already_is_not_split_again(tmp_path, name):
     touch(tmp_path, f"{name}/1.png", "2.png")
     place = name.removesuffix("/A") if name.startswith("test/") else name
     with pytest.raises(UserError) as error:
-        split(tmp_path, 0.1, 0.1)
+        plan_split(tmp_path, 0.1, 0.1)
     assert str(error.value) == (
         f"{tmp_path} is split already, {tmp_path}/{place} is there: train from it, or split what is inside"
     )
@@ -271,24 +273,24 @@ def test_partners_in_folders_of_other_names_are_not_torn_apart(tmp_path, a, b):
     touch(tmp_path / a, "1.png", "2.png")
     touch(tmp_path / b, "1.jpg", "2.jpg")
     with pytest.raises(UserError, match=r"with images of equal names: call them A/ and B/ if those are partners"):
-        split(tmp_path, 0.1, 0.1)
+        plan_split(tmp_path, 0.1, 0.1)
 
 
 def test_images_beside_partners_are_not_left_behind(tmp_path):
     touch(tmp_path, "A/1.png", "B/1.png", "C/2.png")
     advice = "beside A/ and B/: put partners into both, or take the images away"
     with pytest.raises(UserError) as error:
-        split(tmp_path, 0.1, 0.1)
+        plan_split(tmp_path, 0.1, 0.1)
     assert str(error.value) == f"{tmp_path}/C/2.png {advice}"
     touch(tmp_path, "C/10.png", "C/3.png")
     with pytest.raises(UserError) as error:
-        split(tmp_path, 0.1, 0.1)
+        plan_split(tmp_path, 0.1, 0.1)
     assert str(error.value) == f"{tmp_path}/C/2.png and 2 more {advice}"
 
 
 def test_a_name_that_is_double_in_one_folder_is_told_once(tmp_path):
     touch(tmp_path, "a/1.png", "a/1.jpg", "b/1.png", "a/Two.png", "b/two.png")
-    _, faults = combine(tmp_path / "a", tmp_path / "b", 1)
+    _, faults = plan_pairs(tmp_path / "a", tmp_path / "b", 1)
     assert faults == [
         f"{tmp_path}/a/1.jpg and {tmp_path}/a/1.png have one name: keep one of them, whatever the suffix",
         f"{tmp_path}/a/Two.png has no partner in {tmp_path}/b: two.png differs in case alone, rename it",
@@ -298,19 +300,19 @@ def test_a_name_that_is_double_in_one_folder_is_told_once(tmp_path):
 
 def test_a_file_that_cannot_be_copied_is_told(tmp_path):
     with pytest.raises(UserError, match=r"^cannot write train/gone\.png: No such file or directory$"):
-        save(Copy(tmp_path / "gone.png", Path("train/gone.png")), tmp_path)
+        write_item(FileToCopy(tmp_path / "gone.png", Path("train/gone.png")), tmp_path)
 
 
 def test_a_new_folder_is_filled_at_once(tmp_path):
     out = tmp_path / "deep/out"
-    with new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         touch(folder, "train/1.png", "2.png")
         assert [path.name for path in out.iterdir()] == [PARTIAL]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*")) == ["2.png", "train", "train/1.png"]
 
 
 def fill_and_fail(out, why, name="train/1.png"):
-    with new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         touch(folder, name)
         raise why
 
@@ -345,14 +347,14 @@ def test_a_failure_leaves_what_others_have_put_beside(tmp_path):
 
 def test_what_a_killed_command_left_is_told_from_a_whole_data_set(tmp_path):
     touch(tmp_path / PARTIAL, "1.png")
-    with pytest.raises(UserError) as error, new_folder(tmp_path):
+    with pytest.raises(UserError) as error, atomic_folder(tmp_path):
         pass
     assert str(error.value) == (
         f"--out {tmp_path} holds .partial: a command was broken off there, or still writes; delete the folder when "
         "none does, or choose another"
     )
     shutil.rmtree(tmp_path / PARTIAL)
-    with new_folder(tmp_path):
+    with atomic_folder(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -360,7 +362,7 @@ def test_what_a_killed_command_left_is_told_from_a_whole_data_set(tmp_path):
 def test_a_folder_that_was_linked_stays_a_link(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")
-    with new_folder(tmp_path / "out") as folder:
+    with atomic_folder(tmp_path / "out") as folder:
         touch(folder, "1.png")
     assert (tmp_path / "out").is_symlink()
     assert (tmp_path / "disk/1.png").exists()

@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from pix2pix.data.codec import read_rgb
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 from pix2pix.errors import ImageError
 
 
 @pytest.mark.parametrize(("dtype", "white"), [("uint8", 255), ("uint16", 65535)])
 def test_the_whole_depth_of_a_file_becomes_minus_one_to_one(tmp_path, dtype, white):
-    write(tmp_path / "ramp.png", np.linspace(0, white, 12).reshape(2, 2, 3).round().astype(dtype))
+    write_image(tmp_path / "ramp.png", np.linspace(0, white, 12).reshape(2, 2, 3).round().astype(dtype))
     assert torch.allclose(
         read_rgb(tmp_path / "ramp.png").permute(1, 2, 0).flatten(), torch.linspace(-1, 1, 12), atol=4e-3
     )
@@ -21,8 +21,8 @@ def test_floats_are_zero_to_one(tmp_path):
 
 
 def test_grey_is_repeated_and_alpha_left_out(tmp_path):
-    write(tmp_path / "grey.png", np.full((2, 3, 1), 255, np.uint8))
-    write(tmp_path / "alpha.png", np.dstack([np.zeros((2, 3, 3), np.uint8), np.full((2, 3), 9, np.uint8)]))
+    write_image(tmp_path / "grey.png", np.full((2, 3, 1), 255, np.uint8))
+    write_image(tmp_path / "alpha.png", np.dstack([np.zeros((2, 3, 3), np.uint8), np.full((2, 3), 9, np.uint8)]))
     assert read_rgb(tmp_path / "grey.png").equal(torch.ones(3, 2, 3))
     assert read_rgb(tmp_path / "alpha.png").equal(-torch.ones(3, 2, 3))
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from pix2pix.config.pix2pix import DataOptions
-from pix2pix.data.codec import Encoding
+from pix2pix.data.codec import ImageCodec
 from pix2pix.data.dataset import open_pairs
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 from pix2pix.data.labels import PALETTES
-from pix2pix.data.validate import describe, measured, odd_ones, survey
+from pix2pix.data.validate import check_pairs, describe_image, find_inconsistent, measure_codec
 from pix2pix.errors import UserError
 
 
@@ -14,13 +14,13 @@ def two_folders(root, sources, targets, suffixes=(".tif", ".tif")):
     for folder, images, suffix in zip(("trainA", "trainB"), (sources, targets), suffixes, strict=True):
         (root / folder).mkdir(parents=True)
         for number, image in enumerate(images):
-            write(root / folder / f"{number}{suffix}", image)
+            write_image(root / folder / f"{number}{suffix}", image)
 
 
 def codec(root, colours=False, **given):
     data = DataOptions(dataroot=str(root), val_fraction=0, **given)
     pairs = open_pairs(data, "train")
-    return measured(data, pairs, list(survey(pairs, colours=colours)))
+    return measure_codec(data, pairs, list(check_pairs(pairs, colours=colours)))
 
 
 def ramp(low, high, dtype, channels=1):
@@ -34,8 +34,8 @@ BYTES = ramp(0, 200, np.uint8, 3)
 def test_deep_images_take_the_range_of_all_training_pairs_and_bytes_their_own(tmp_path):
     two_folders(tmp_path, [ramp(100, 4000, np.uint16), ramp(7, 900, np.uint16)], [BYTES, BYTES], (".tif", ".png"))
     source, target = codec(tmp_path)
-    assert source == Encoding("photo", 1, "uint16", (7.0,), (4000.0,), (), ".tif")
-    assert target == Encoding("photo", 3)
+    assert source == ImageCodec("photo", 1, "uint16", (7.0,), (4000.0,), (), ".tif")
+    assert target == ImageCodec("photo", 3)
 
 
 def test_every_channel_has_its_own_range(tmp_path):
@@ -87,20 +87,23 @@ def test_one_hot_sources_have_a_channel_per_class(tmp_path):
 
 def test_photos_to_colour_share_one_range_and_come_out_in_their_depth(tmp_path):
     (tmp_path / "train").mkdir()
-    write(tmp_path / "train" / "1.png", ramp(5, 60000, np.uint16, 3))
+    write_image(tmp_path / "train" / "1.png", ramp(5, 60000, np.uint16, 3))
     source, target = codec(tmp_path, target_kind="lab")
-    assert source == Encoding("lightness", 3, "uint16", (0.0,), (65535.0,))
-    assert target == Encoding("chroma", 3, "uint16", (0.0,), (65535.0,))
+    assert source == ImageCodec("lightness", 3, "uint16", (0.0,), (65535.0,))
+    assert target == ImageCodec("chroma", 3, "uint16", (0.0,), (65535.0,))
 
 
 def test_what_cannot_be_read_and_what_is_unlike_most_is_found_in_one_look(tmp_path):
     two_folders(tmp_path, [BYTES] * 5, [BYTES] * 5, (".png", ".png"))
     (tmp_path / "trainA" / "1.png").write_text("no image")
-    write(tmp_path / "trainB" / "2.png", BYTES[:, :3])
-    write(tmp_path / "trainB" / "3.png", BYTES.astype(np.uint16))
-    write(tmp_path / "trainB" / "4.png", BYTES[..., :1])
+    write_image(tmp_path / "trainB" / "2.png", BYTES[:, :3])
+    write_image(tmp_path / "trainB" / "3.png", BYTES.astype(np.uint16))
+    write_image(tmp_path / "trainB" / "4.png", BYTES[..., :1])
     pairs = open_pairs(DataOptions(dataroot=str(tmp_path), val_fraction=0), "train")
-    faults = {index: fault.replace(str(tmp_path), "ROOT") for index, fault in odd_ones(list(survey(pairs))).items()}
+    faults = {
+        index: fault.replace(str(tmp_path), "ROOT")
+        for index, fault in find_inconsistent(list(check_pairs(pairs))).items()
+    }
     assert sorted(faults) == [1, 2, 3, 4]
     assert faults[1].startswith("ROOT/trainA/1.png: not a PNG")
     assert "ROOT/trainA/2.png is 4x6 but ROOT/trainB/2.png is 4x3" in faults[2]
@@ -114,7 +117,7 @@ def test_what_cannot_be_read_and_what_is_unlike_most_is_found_in_one_look(tmp_pa
 def test_colours_are_those_of_the_pixels(dtype):
     image = np.zeros((10, 10, 3), dtype)
     image[:1] = (255, 7, 1)
-    assert describe(image, colours=True).colours == {(0, 0, 0), (255, 7, 1)}
-    assert describe(image).colours == frozenset()
+    assert describe_image(image, colours=True).colours == {(0, 0, 0), (255, 7, 1)}
+    assert describe_image(image).colours == frozenset()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(dtype)
-    assert len(describe(noise, colours=True).colours) == 257
+    assert len(describe_image(noise, colours=True).colours) == 257

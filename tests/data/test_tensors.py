@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pix2pix.data.arrays import of_height, reflect_to_multiple, to_array, to_tensor
+from pix2pix.data.arrays import pad_to_multiple, resize_to_height, to_array, to_tensor
 
 
 def noise(height, width, channels, seed=0):
@@ -33,7 +33,7 @@ def test_tensors_are_copies_even_of_mirrored_and_locked_arrays():
 
 def test_padding_mirrors_without_repeating_the_edge():
     row = torch.arange(3.0).reshape(1, 1, 1, 3)
-    padded, (_, columns) = reflect_to_multiple(row, 8)
+    padded, (_, columns) = pad_to_multiple(row, 8)
     assert padded[0, 0, 0].tolist() == [2, 1, 0, 1, 2, 1, 0, 1]
     assert padded[0, 0, :, 0].tolist() == [2] * 8
     assert columns == slice(2, 5)
@@ -42,7 +42,7 @@ def test_padding_mirrors_without_repeating_the_edge():
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 32))
 def test_padding_is_that_of_numpy_and_the_slices_undo_it(height, width, multiple):
     image = torch.arange(2.0 * height * width).reshape(1, 2, height, width)
-    padded, (rows, columns) = reflect_to_multiple(image, multiple)
+    padded, (rows, columns) = pad_to_multiple(image, multiple)
     around = [(part.start, length - part.stop) for part, length in zip((rows, columns), padded.shape[-2:], strict=True)]
     assert all(0 <= after - before <= 1 and before + after < multiple for before, after in around)
     assert padded.shape[-2] % multiple == padded.shape[-1] % multiple == 0
@@ -52,7 +52,7 @@ def test_padding_is_that_of_numpy_and_the_slices_undo_it(height, width, multiple
 
 def test_what_fits_is_not_copied():
     image = torch.zeros(1, 3, 16, 32)
-    padded, inside = reflect_to_multiple(image, 16)
+    padded, inside = pad_to_multiple(image, 16)
     assert padded is image
     assert inside == (slice(0, 16), slice(0, 32))
 
@@ -60,5 +60,7 @@ def test_what_fits_is_not_copied():
 def test_an_image_of_a_height_keeps_its_proportions_and_plain_colours():
     tensor = torch.tensor([-0.5, 0, 1]).reshape(1, 3, 1, 1).expand(1, 3, 10, 21)
     for height, width in ((5, 10), (20, 42), (1, 2)):
-        assert torch.allclose(of_height(tensor, height), tensor[..., :1, :1].expand(1, 3, height, width), atol=1e-6)
-    assert of_height(tensor[..., :1], 1).shape == (1, 3, 1, 1)
+        assert torch.allclose(
+            resize_to_height(tensor, height), tensor[..., :1, :1].expand(1, 3, height, width), atol=1e-6
+        )
+    assert resize_to_height(tensor[..., :1], 1).shape == (1, 3, 1, 1)

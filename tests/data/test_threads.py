@@ -3,11 +3,11 @@ import time
 
 import pytest
 
-from pix2pix.data.validate import in_order
+from pix2pix.data.validate import map_ordered
 
 
 def test_results_come_in_order_whichever_is_ready_first():
-    assert list(in_order(lambda index: (time.sleep(0.002 * (index % 3)), index)[1], 40)) == list(range(40))
+    assert list(map_ordered(lambda index: (time.sleep(0.002 * (index % 3)), index)[1], 40)) == list(range(40))
 
 
 def test_what_one_raises_comes_in_its_turn_and_ends_the_threads():
@@ -17,7 +17,7 @@ def test_what_one_raises_comes_in_its_turn_and_ends_the_threads():
         return index
 
     before = threading.active_count()
-    results = in_order(work, 100)
+    results = map_ordered(work, 100)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
@@ -26,7 +26,7 @@ def test_what_one_raises_comes_in_its_turn_and_ends_the_threads():
 
 def test_no_more_is_done_than_a_few_ahead():
     done = []
-    results = in_order(done.append, 1000)
+    results = map_ordered(done.append, 1000)
     next(results)
     results.close()
     assert len(done) < 30

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pix2pix.config.augmentation import Transform
 from pix2pix.data.batch import RawPair
-from pix2pix.data.codec import Codec, Encoding
-from pix2pix.data.transforms import Augment, resized
+from pix2pix.data.codec import ImageCodec, PairCodec
+from pix2pix.data.transforms import Augment, resize_pair
 from pix2pix.errors import UserError
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "uint32", "float32")
@@ -100,12 +100,12 @@ def test_modes_without_crop_only_flip(preprocess):
 def test_each_preprocess_has_its_sizes(preprocess, in_training, otherwise):
     raw = coordinates(40, 60, 1, 4)
     for training, size in ((True, in_training), (False, otherwise)):
-        pair = resized(raw, preprocess, (28, 30), (20, 24), training)
+        pair = resize_pair(raw, preprocess, (28, 30), (20, 24), training)
         assert (pair.source.shape, pair.target.shape) == ((*size, 1), (*size, 4))
 
 
 def test_a_height_never_falls_to_nothing():
-    assert resized(coordinates(1, 90), "scale_width", (9, 9), (9, 9), True).source.shape == (1, 9, 3)
+    assert resize_pair(coordinates(1, 90), "scale_width", (9, 9), (9, 9), True).source.shape == (1, 9, 3)
 
 
 @pytest.mark.parametrize("size", [(7, 20), (20, 7)])
@@ -119,11 +119,11 @@ def test_an_image_smaller_than_the_crop_is_refused_by_name(size):
 
 
 def encoding(kind, dtype="uint8", channels=3):
-    return Encoding(kind, channels, dtype, (0.0,), (255.0,))
+    return ImageCodec(kind, channels, dtype, (0.0,), (255.0,))
 
 
-PHOTOS = Codec(encoding("photo"), encoding("photo"))
-TO_LABELS = Codec(encoding("photo"), encoding("labels"))
+PHOTOS = PairCodec(encoding("photo"), encoding("photo"))
+TO_LABELS = PairCodec(encoding("photo"), encoding("labels"))
 
 
 def coded(height, width, dtype, channels):
@@ -193,7 +193,7 @@ def test_crops_and_flips_are_drawn_as_by_albumentations(preprocess):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 200])
 def test_pairs_of_any_depth_and_channels_are_cropped_and_flipped(dtype, channels):
-    codec = Codec(encoding("photo", dtype, channels), encoding("labels"))
+    codec = PairCodec(encoding("photo", dtype, channels), encoding("labels"))
     raw = pair_of(codec, 20, 20)
     assert {check_shape(Augment("crop", (8, 9), True, seed)(raw, 0, 0), raw) for seed in range(6)} == {True}
 
@@ -233,7 +233,7 @@ def test_the_same_seed_gives_the_same_pair_after_pickling_and_in_any_order():
 
 def check_alike(height, width, sides, steps, seed):
     """Apply the steps to a coded pair; return the number of pixels in which its sides differ."""
-    codec = Codec(*(encoding(*side) for side in sides))
+    codec = PairCodec(*(encoding(*side) for side in sides))
     raw = pair_of(codec, height, width)
     pair = Augment("none", (1, 1), False, seed, codec, steps)(raw, seed % 7, seed % 11)
     for before, after in zip(raw[:2], pair[:2], strict=True):
@@ -273,18 +273,18 @@ def test_any_geometry_is_the_same_on_both_sides_500_times(case, seed):
 def test_moved_pixels_keep_their_values_at_every_depth(dtype, kind):
     top = 1.0 if dtype == "float32" else float(np.iinfo(dtype).max)
     values = np.random.default_rng(0).random((9, 9, 2)) * top
-    side = Encoding(kind, 2, dtype, (0.0,), (top,))
+    side = ImageCodec(kind, 2, dtype, (0.0,), (top,))
     raw = RawPair(values.astype(dtype), values.astype(dtype), "a")
-    pair = Augment("none", (1, 1), False, 0, Codec(side, side), [Transform("HorizontalFlip", {"p": 1})])(raw, 0, 0)
+    pair = Augment("none", (1, 1), False, 0, PairCodec(side, side), [Transform("HorizontalFlip", {"p": 1})])(raw, 0, 0)
     exact = kind == "labels" or dtype in ("uint8", "uint16", "int16")
     tolerance = 0 if exact else 2**-23 * top  # float32 in [0, 1] between the two
     assert np.abs(pair.source.astype(np.float64) - raw.source[:, ::-1]).max() <= tolerance
 
 
 def test_what_is_not_drawn_is_not_rounded():
-    side = Encoding("photo", 2, "float32", (0.1,), (0.7,))
+    side = ImageCodec("photo", 2, "float32", (0.1,), (0.7,))
     raw = RawPair(*np.random.default_rng(0).random((2, 9, 9, 2), dtype=np.float32), "a")
-    pair = Augment("none", (1, 1), False, 0, Codec(side, side), [Transform("Rotate", {"p": 0})])(raw, 0, 0)
+    pair = Augment("none", (1, 1), False, 0, PairCodec(side, side), [Transform("Rotate", {"p": 0})])(raw, 0, 0)
     assert np.array_equal(pair.source, raw.source)
 
 
@@ -303,7 +303,7 @@ GEOMETRY = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_no_geometry_mixes_the_colours_of_labels(dtype, channels):
-    codec = Codec(encoding("labels", dtype, channels), encoding("labels"))
+    codec = PairCodec(encoding("labels", dtype, channels), encoding("labels"))
     values = np.random.default_rng(0).integers(1, 250, (40, 44, channels)).astype(dtype)
     raw = RawPair(values, coded(40, 44, "uint8", 3), "a")
     for name in sorted(GEOMETRY):
@@ -326,7 +326,7 @@ def test_no_geometry_mixes_the_colours_of_labels(dtype, channels):
     ],
 )
 def test_labels_are_filled_with_what_the_user_says(step, fill, dtype):
-    codec = Codec(encoding("photo"), encoding("labels", dtype))
+    codec = PairCodec(encoding("photo"), encoding("labels", dtype))
     raw = RawPair(coded(20, 20, "uint8", 3), np.full((20, 20, 3), 100, dtype), "a")
     target = Augment("none", (1, 1), False, 0, codec, [step])(raw, 0, 0).target
     assert colours(target) == {np.full(3, 100, dtype).tobytes(), (np.zeros(3, dtype) + np.array(fill, dtype)).tobytes()}
@@ -335,7 +335,7 @@ def test_labels_are_filled_with_what_the_user_says(step, fill, dtype):
 @pytest.mark.parametrize("name", ["CoarseDropout", "Erasing", "GridDropout", "PixelDropout", "XYMasking"])
 def test_holes_are_for_the_source_alone_unless_said(name):
     lengths = {"num_masks_x": [1, 1], "mask_x_length": [5, 5]} if name == "XYMasking" else {}
-    raw = pair_of(Codec(encoding("photo"), encoding("photo")), 40, 40)
+    raw = pair_of(PairCodec(encoding("photo"), encoding("photo")), 40, 40)
     for to, changed in ((None, (True, False)), ("target", (False, True)), ("both", (True, True))):
         pair = Augment("none", (1, 1), False, 0, None, [Transform(name, {"p": 1, **lengths}, to)])(raw, 0, 1)
         assert tuple(not np.array_equal(*sides) for sides in zip(pair[:2], raw[:2], strict=True)) == changed
@@ -347,7 +347,7 @@ def test_holes_in_labels_need_a_value():
 
 
 def test_a_fill_that_labels_cannot_hold_is_their_nearest():
-    codec = Codec(encoding("photo"), encoding("labels"))
+    codec = PairCodec(encoding("photo"), encoding("labels"))
     pad = Transform("Pad", {"padding": 1, "fill_mask": -5.0})
     assert Augment("none", (1, 1), False, 0, codec, [pad])(pair_of(codec, 9, 9), 0, 0).target[0, 0, 0] == 0
 
@@ -372,7 +372,7 @@ def test_holes_in_photos_leave_labels_alone():
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["photo", "labels"])
 def test_every_transform_works_by_its_seed_alone_or_is_refused(kind):
-    codec = Codec(encoding("photo"), encoding(kind))
+    codec = PairCodec(encoding("photo"), encoding(kind))
     raw = RawPair(*np.random.default_rng(0).integers(1, 250, (2, 40, 44, 3), dtype=np.uint8), "a")
     works = 0
     for name in sorted(all_transforms()):
@@ -395,11 +395,11 @@ def test_every_transform_works_by_its_seed_alone_or_is_refused(kind):
 
 
 def test_a_colour_for_both_is_one_draw_at_any_depth():
-    deep = Encoding("photo", 3, "uint16", (0.0,), (65535.0,))
+    deep = ImageCodec("photo", 3, "uint16", (0.0,), (65535.0,))
     values = coded(20, 20, "uint8", 3)
     raw = RawPair(values, values.astype(np.uint16) * 257, "a")
     noise = Transform("GaussNoise", {"std_range": [0.1, 0.1], "p": 1}, "both")
-    pair = Augment("none", (1, 1), False, 0, Codec(encoding("photo"), deep), [noise])(raw, 0, 0)
+    pair = Augment("none", (1, 1), False, 0, PairCodec(encoding("photo"), deep), [noise])(raw, 0, 0)
     assert np.abs(pair.source / 255 - pair.target / 65535).max() < 0.003
     assert np.abs(pair.source.astype(float) - values).std() > 5
 
@@ -407,7 +407,7 @@ def test_a_colour_for_both_is_one_draw_at_any_depth():
 def test_a_colour_for_the_target_leaves_the_source():
     raw = pair_of(PHOTOS, 20, 20)
     invert = Transform("InvertImg", {"p": 1}, "target")
-    pair = Augment("none", (1, 1), False, 0, Codec(encoding("labels"), encoding("photo")), [invert])(raw, 0, 0)
+    pair = Augment("none", (1, 1), False, 0, PairCodec(encoding("labels"), encoding("photo")), [invert])(raw, 0, 0)
     assert np.array_equal(pair.source, raw.source)
     assert np.array_equal(pair.target, 255 - raw.target)
 
@@ -483,7 +483,7 @@ def test_a_colour_for_the_target_leaves_the_source():
         ),
         (
             Transform("InvertImg"),
-            Codec(encoding("labels"), encoding("labels")),
+            PairCodec(encoding("labels"), encoding("labels")),
             "InvertImg mixes the colours of labels, which the source has; leave it out",
         ),
     ],
@@ -525,7 +525,7 @@ def test_a_transform_that_cannot_be_meant_is_refused_before_training(asked, code
     ],
 )
 def test_what_fails_on_a_pair_is_refused_by_trying_it_on(asked, source, message):
-    codec = Codec(source, encoding("photo"))
+    codec = PairCodec(source, encoding("photo"))
     augment = Augment("none", (1, 1), False, 0, codec, [asked])
     with pytest.raises(UserError) as caught:
         augment.try_on(pair_of(codec, 20, 22))
@@ -561,11 +561,11 @@ class Broken:
     ],
 )
 def test_what_a_transform_breaks_is_refused(change, message):
-    from pix2pix.data.transforms import Step
+    from pix2pix.data.transforms import PairTransform
 
-    codec = Codec(encoding("photo", "float32"), encoding("photo"))
+    codec = PairCodec(encoding("photo", "float32"), encoding("photo"))
     with pytest.raises(UserError) as caught:
-        Step("Broken", Broken(change), codec._asdict()).applied(pair_of(codec, 9, 9), 0)
+        PairTransform("Broken", Broken(change), codec._asdict()).applied(pair_of(codec, 9, 9), 0)
     assert message in str(caught.value)
 
 
@@ -583,11 +583,11 @@ def test_no_warning_of_albumentations_is_heard():
 
 
 def test_labels_are_resized_as_their_codec_says():
-    codec = Codec(encoding("labels", "int32", 1), encoding("photo"))
+    codec = PairCodec(encoding("labels", "int32", 1), encoding("photo"))
     raw = pair_of(codec, 20, 20)
-    pair = resized(raw, "resize_and_crop", (31, 13), (8, 8), True, codec)
+    pair = resize_pair(raw, "resize_and_crop", (31, 13), (8, 8), True, codec)
     assert colours(pair.source) <= colours(raw.source)
-    assert np.array_equal(pair.target, resized(raw, "resize_and_crop", (31, 13), (8, 8), True).target)
+    assert np.array_equal(pair.target, resize_pair(raw, "resize_and_crop", (31, 13), (8, 8), True).target)
 
 
 def test_without_transforms_albumentations_is_not_imported(monkeypatch):

@@ -7,10 +7,10 @@ import pytest
 
 from pix2pix.config.pix2pix import DataOptions
 from pix2pix.data.batch import RawPair
-from pix2pix.data.codec import Encoding
-from pix2pix.data.io import write
+from pix2pix.data.codec import ImageCodec
+from pix2pix.data.io import write_image
 from pix2pix.data.labels import PALETTES
-from pix2pix.data.validate import open_training_set, reopen_training_set, survey
+from pix2pix.data.validate import check_pairs, open_training_set, reopen_training_set
 from pix2pix.errors import UserError
 
 
@@ -24,7 +24,7 @@ def image(number, channels=3, dtype=np.uint8, high=256):
 
 def save(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, array)
+    write_image(path, array)
 
 
 def two_folders(root, count=4, a=image, b=image, phase="train", suffix=".png"):
@@ -64,7 +64,7 @@ def test_every_pair_of_both_phases_is_read_once(tmp_path):
     data = open_training_set(DataOptions(dataroot=str(tmp_path)), progress)
     assert told == [("train", 4, ["0", "1", "2", "3"]), ("val", 2, ["0", "1"])]
     assert (len(data.train), len(data.val), data.faults) == (4, 2, ())
-    assert data.codec == (Encoding("photo", 3), Encoding("photo", 3))
+    assert data.codec == (ImageCodec("photo", 3), ImageCodec("photo", 3))
 
 
 ADVICE = "; `python -m pix2pix check ROOT` lists all, --skip_bad leaves them out"
@@ -104,7 +104,7 @@ def test_a_resumed_run_keeps_what_was_left_out_without_reading_anything(tmp_path
     damage(tmp_path / "trainB" / "1.png")
     options = DataOptions(dataroot=str(tmp_path), val_fraction=0.0, skip_bad=True)
     data = open_training_set(options, silent)
-    monkeypatch.setattr("pix2pix.data.layouts.read", None)
+    monkeypatch.setattr("pix2pix.data.layouts.read_image", None)
     again = reopen_training_set(options, data.codec, data.skipped)
     assert again.train == data.train
     assert again.val == data.val
@@ -128,7 +128,7 @@ def test_where_no_file_has_a_partner_the_first_of_them_says_why(tmp_path):
 
 def test_where_validation_takes_all_pairs_it_is_said(tmp_path, monkeypatch):
     two_folders(tmp_path, count=2)
-    monkeypatch.setattr("pix2pix.data.dataset.held_out", lambda names, fraction: set(names))
+    monkeypatch.setattr("pix2pix.data.dataset.select_validation_names", lambda names, fraction: set(names))
     assert refusal(tmp_path, val_fraction=0.5) == (
         "--dataroot ROOT: there is nothing to train on, all pairs are kept out: lower --val_fraction"
     )
@@ -147,7 +147,7 @@ def test_without_the_check_the_first_pair_alone_is_read(tmp_path):
     damage(tmp_path / "trainB" / "1.png")
     data = open_(tmp_path, check=False)
     assert data.train.names == ("0", "1", "2", "3")
-    assert data.codec == (Encoding("photo", 3), Encoding("photo", 3))
+    assert data.codec == (ImageCodec("photo", 3), ImageCodec("photo", 3))
     damage(tmp_path / "trainA" / "0.png")
     assert refusal(tmp_path, check=False).startswith("ROOT/trainA/0.png: ")
 
@@ -224,10 +224,10 @@ class Many:
 @pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("given", [{"colours": True}, {"closely": True}], ids=["for training", "for check"])
 def test_what_is_kept_of_a_pair_is_a_few_numbers(given, count):
-    list(survey(Many(3), **given))
+    list(check_pairs(Many(3), **given))
     tracemalloc.start()
     try:
-        seen = list(survey(Many(count), **given))
+        seen = list(check_pairs(Many(count), **given))
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -244,7 +244,7 @@ def test_reading_stays_a_little_ahead_of_who_asks():
             read.append(index)
             return super().read(index)
 
-    one_by_one = survey(Counted(5000))
+    one_by_one = check_pairs(Counted(5000))
     assert next(one_by_one).name == "0"
     one_by_one.close()
     assert len(read) < 50
@@ -256,7 +256,7 @@ def test_an_error_of_the_program_stops_the_reading():
             raise ZeroDivisionError("a bug" if index == 2 else "another")
 
     with pytest.raises(ZeroDivisionError, match="another"):
-        list(survey(Broken(5)))
+        list(check_pairs(Broken(5)))
 
 
 def test_training_refuses_a_faulty_pair_before_its_first_step(tiny, error, tmp_path):
@@ -281,7 +281,7 @@ def test_a_run_that_skips_and_is_resumed_ends_bit_equal_without_reading_all_agai
     assert log.count("left out: ") == 1
     assert ": 3 pairs" in log
     assert tiny.content("parted")["description"]["skipped"] == {"train": ["1"], "val": []}
-    monkeypatch.setattr("pix2pix.data.validate.survey", None)
+    monkeypatch.setattr("pix2pix.data.validate.check_pairs", None)
     assert tiny.resume("parted", "--stop_at", 8) == 0
     whole, parted = tiny.content("whole"), tiny.content("parted")
     for network, weights in whole["networks"].items():

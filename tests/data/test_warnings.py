@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from pix2pix.data.generated import generate
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 from pix2pix.data.layouts import list_pairs
-from pix2pix.data.validate import survey
-from pix2pix.data.warnings import oddities
+from pix2pix.data.validate import check_pairs
+from pix2pix.data.warnings import find_warnings
 
 SIZE = (32, 32, 3)
 
@@ -38,8 +38,8 @@ def two_folders(root, pairs, phase="train", suffix=".png"):
 
 def found(root, photos=False):
     listings = {phase: list_pairs(root, phase, photos=photos) for phase in ("train", "val", "test")}
-    seen = {phase: list(survey(one.pairs, closely=True)) for phase, one in listings.items() if one}
-    return oddities(seen, photos=photos)
+    seen = {phase: list(check_pairs(one.pairs, closely=True)) for phase, one in listings.items() if one}
+    return find_warnings(seen, photos=photos)
 
 
 def sentences(root, **given):
@@ -93,11 +93,11 @@ def test_only_files_that_look_alike_are_read_again(tmp_path, monkeypatch):
     two_folders(tmp_path, [(noise(n), noise(100 + n)) for n in range(6)])
     shutil.copy(tmp_path / "trainB" / "1.png", tmp_path / "trainA" / "5.png")
     listing = list_pairs(tmp_path, "train", photos=False)
-    seen = {"train": list(survey(listing.pairs, closely=True))}
+    seen = {"train": list(check_pairs(listing.pairs, closely=True))}
     opened, open_file = [], Path.open
     monkeypatch.setattr(Path, "open", lambda path, *mode: opened.append(path.name) or open_file(path, *mode))
-    monkeypatch.setattr("pix2pix.data.warnings.jpeg_quality", lambda path: None)
-    assert len(oddities(seen)) == 1
+    monkeypatch.setattr("pix2pix.data.warnings.estimate_jpeg_quality", lambda path: None)
+    assert len(find_warnings(seen)) == 1
     assert sorted(opened) == ["1.png", "5.png"]
 
 
@@ -168,14 +168,14 @@ def test_layouts_that_differ_between_phases_are_not_compared(tmp_path):
 def test_photos_are_told_of_once(tmp_path):
     for number in range(3):
         save(tmp_path / "train" / f"{number}.png", noise(number))
-    write(tmp_path / "train" / "plain.png", np.full(SIZE, 9, np.uint8))
+    write_image(tmp_path / "train" / "plain.png", np.full(SIZE, 9, np.uint8))
     assert sentences(tmp_path, photos=True) == ["ROOT/train/plain.png: 100% of the photo is one colour"]
 
 
 def test_faulty_pairs_and_no_pairs_have_no_oddities(tmp_path):
     two_folders(tmp_path, [(noise(0), noise(1)[:5])])
     assert sentences(tmp_path) == []
-    assert oddities({}) == oddities({"train": []}) == []
+    assert find_warnings({}) == find_warnings({"train": []}) == []
 
 
 def test_more_channels_than_rows_look_like_axes_in_another_order(tmp_path):

@@ -1,10 +1,10 @@
 import pytest
 
-from pix2pix.config.base import OptionError, from_dict, values
-from pix2pix.config.experiment import read_experiment, read_scale
+from pix2pix.config.base import OptionError, from_dict, get_values
+from pix2pix.config.experiment import load_experiment, load_scale
 from pix2pix.config.parse import parse_experiment
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.evaluation.experiment import cells
+from pix2pix.evaluation.experiment import expand_grid
 
 GRID = """
 base: base.yaml
@@ -27,7 +27,7 @@ def grid(tmp_path):
     def made(words="", text=GRID):
         file.write_text(text)
         asked = parse_experiment([str(file), *words.split()])
-        return cells(read_experiment(str(file)), read_scale(str(file), asked.options.scale), asked)
+        return expand_grid(load_experiment(str(file)), load_scale(str(file), asked.options.scale), asked)
 
     return made
 
@@ -55,7 +55,7 @@ def test_nearer_options_win_over_farther_ones(grid):
         20,
         5,
     )
-    assert values(typed) == values(at_small) | {"ndf": 9}
+    assert get_values(typed) == get_values(at_small) | {"ndf": 9}
     assert grid()[2].options == from_dict(
         Pix2PixOptions,
         {"dataroot": "d", "ngf": "8", "ndf": "4", "lambda_style": "10", "name": "ours_style with_0"},

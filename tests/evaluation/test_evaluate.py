@@ -7,22 +7,22 @@ import torch
 
 from pix2pix import metrics
 from pix2pix.config.tools import SegmentationOptions
-from pix2pix.data.codec import Codec, Encoding, rgb_encoding
-from pix2pix.data.io import write
+from pix2pix.data.codec import ImageCodec, PairCodec, rgb_codec
+from pix2pix.data.io import write_image
 from pix2pix.data.labels import PALETTES, Palette
 from pix2pix.errors import UserError
-from pix2pix.evaluation.evaluate import evaluate, scorer_of
-from pix2pix.evaluation.metric_networks import Absent, Instruments
-from pix2pix.evaluation.score import Picture
+from pix2pix.evaluation.evaluate import build_scorer, evaluate
+from pix2pix.evaluation.metric_networks import MetricNetworks, Unavailable
+from pix2pix.evaluation.score import TranslationFiles
 
-NOTHING = Instruments(*(Absent(f"no {name}") for name in ("segmenter", "inception", "distance", "lpips")))
+NOTHING = MetricNetworks(*(Unavailable(f"no {name}") for name in ("segmenter", "inception", "distance", "lpips")))
 BRIGHTNESS = SimpleNamespace(  # a network that can be reckoned with: means and halves of the channels
     name="mean colour",
     sha256="0" * 64,
     resize="none",
     features=lambda images: torch.cat([images.mean(dim=(2, 3)), images.mean(dim=(2, 3)) / 2], dim=1),
 )
-PHOTO = rgb_encoding("uint8")
+PHOTO = rgb_codec("uint8")
 
 
 class Judge:
@@ -50,15 +50,15 @@ def pictures(tmp_path):
             for side, array in zip(("output", "truth", "labels"), arrays, strict=False):
                 (tmp_path / side).mkdir(exist_ok=True)
                 paths.append(tmp_path / side / f"{number}{suffix}")
-                write(paths[-1], array)
-            found.append(Picture(str(number), *paths, *[None] * (3 - len(paths))))
+                write_image(paths[-1], array)
+            found.append(TranslationFiles(str(number), *paths, *[None] * (3 - len(paths))))
         return found
 
     return made
 
 
 def scorer(codec=None, instruments=NOTHING, **given):
-    return scorer_of(SegmentationOptions(**given), codec, instruments)
+    return build_scorer(SegmentationOptions(**given), codec, instruments)
 
 
 def values(evaluation):
@@ -96,9 +96,9 @@ def test_scores_are_means_over_images_with_intervals_around_them(pictures):
 def test_one_images_scores_do_not_depend_on_the_others(pictures):
     made = pictures(*((random((12, 12, 3), seed), random((12, 12, 3), seed + 100)) for seed in range(3)))
     instruments = NOTHING._replace(distance=BRIGHTNESS)
-    together = evaluate(made, scorer(instruments=instruments)).as_dict()["images"]
+    together = evaluate(made, scorer(instruments=instruments)).to_dict()["images"]
     for picture in made:
-        alone = evaluate([picture], scorer(instruments=instruments)).as_dict()["images"]
+        alone = evaluate([picture], scorer(instruments=instruments)).to_dict()["images"]
         assert alone == {picture.name: together[picture.name]}
 
 
@@ -135,7 +135,7 @@ def test_photos_are_scored_by_the_classes_that_are_seen_in_them_and_so_is_the_tr
     truth = np.array([[red, blue, blue, red]], np.uint8).repeat(4, axis=0)  # half of the road is seen
     evaluation = evaluate(
         pictures((labels, truth, labels)),
-        scorer(Codec(PHOTO, PHOTO), NOTHING._replace(segmenter=Judge()), segmenter="judge"),
+        scorer(PairCodec(PHOTO, PHOTO), NOTHING._replace(segmenter=Judge()), segmenter="judge"),
     )
     found = evaluation.summary.metrics
     assert found["pixel accuracy"] == {"value": 1, "interval": [1, 1], "of_truth": pytest.approx(2 / 3)}
@@ -180,18 +180,18 @@ def test_grey_label_maps_hold_the_numbers_of_classes_without_a_codec_too(picture
 
 def test_label_maps_of_a_run_need_no_palette_given(pictures):
     colours = PALETTES["facades"].colours[:2]
-    codec = Codec(PHOTO, Encoding("labels", 3, palette=colours))
+    codec = PairCodec(PHOTO, ImageCodec("labels", 3, palette=colours))
     truth = np.array(colours, np.uint8)[random((8, 8), 0) % 2]
     evaluation = evaluate(pictures((truth, truth)), scorer(codec))
     assert list(evaluation.summary.classes) == ["background", "facade"]
     assert values(evaluation)["class IoU"] == 1
-    without = evaluate(pictures((truth, truth)), scorer(Codec(PHOTO, Encoding("labels", 3))))
+    without = evaluate(pictures((truth, truth)), scorer(PairCodec(PHOTO, ImageCodec("labels", 3))))
     assert without.summary.metrics["class IoU"] == {"not_computed": "the label maps have no palette: give --palette"}
 
 
 def test_label_maps_without_a_known_colour_have_no_scores(pictures):
     white = np.full((4, 4, 3), 255, np.uint8)
-    codec = Codec(PHOTO, Encoding("labels", 3, palette=((0, 0, 0), (0, 0, 255))))
+    codec = PairCodec(PHOTO, ImageCodec("labels", 3, palette=((0, 0, 0), (0, 0, 255))))
     evaluation = evaluate(pictures((white, white)), scorer(codec))
     assert evaluation.summary.metrics["pixel accuracy"] == {
         "not_computed": "no pixel of the label maps is of a class that is counted"
@@ -199,7 +199,7 @@ def test_label_maps_without_a_known_colour_have_no_scores(pictures):
 
 
 def test_images_of_more_depth_are_scored_as_test_py_does(pictures):
-    codec = Codec(PHOTO, Encoding("photo", 3, "uint16", low=(0,), high=(4095,)))
+    codec = PairCodec(PHOTO, ImageCodec("photo", 3, "uint16", low=(0,), high=(4095,)))
     output, truth = (np.minimum(random((12, 12, 3), seed, np.uint16), 4095) for seed in (0, 1))
     found = evaluate(pictures((output, truth)), scorer(codec)).measured[0]
     x, y = (codec.target.encode(array)[None] for array in (output, truth))
@@ -216,7 +216,7 @@ def test_pictures_from_elsewhere_may_be_grey_have_alpha_or_more_depth(pictures):
 
 
 def test_outputs_that_no_eye_sees_are_compared_by_their_values_alone(pictures):
-    codec = Codec(PHOTO, Encoding("photo", 2))
+    codec = PairCodec(PHOTO, ImageCodec("photo", 2))
     two, labels = random((12, 12, 2), 0), random((12, 12, 3), 1)
     instruments = NOTHING._replace(segmenter=Judge())
     made = pictures((two, two, labels), suffix=".npy")
@@ -233,10 +233,12 @@ def refused(call, *arguments):
 
 
 def test_what_the_images_are_not_is_refused():
-    labels = Codec(PHOTO, Encoding("labels", 3, palette=((0, 0, 0), (255, 255, 255))))
-    assert re.search("--segmenter.*label maps", refused(scorer_of, SegmentationOptions(segmenter="x"), labels, NOTHING))
+    labels = PairCodec(PHOTO, ImageCodec("labels", 3, palette=((0, 0, 0), (255, 255, 255))))
     assert re.search(
-        "--ignore.*--segmenter.*--palette", refused(scorer_of, SegmentationOptions(ignore=("sky",)), None, NOTHING)
+        "--segmenter.*label maps", refused(build_scorer, SegmentationOptions(segmenter="x"), labels, NOTHING)
+    )
+    assert re.search(
+        "--ignore.*--segmenter.*--palette", refused(build_scorer, SegmentationOptions(ignore=("sky",)), None, NOTHING)
     )
 
 
@@ -252,4 +254,4 @@ def test_partners_of_other_sizes_are_refused(pictures):
 
 def test_a_truth_of_another_depth_than_the_run_has_is_named(pictures):
     made = pictures((random((12, 12, 3), 0), random((12, 12, 3), 0, np.uint16)))
-    assert re.search(f"{made[0].truth}.*uint16.*uint8", refused(evaluate, made, scorer(Codec(PHOTO, PHOTO))))
+    assert re.search(f"{made[0].truth}.*uint16.*uint8", refused(evaluate, made, scorer(PairCodec(PHOTO, PHOTO))))

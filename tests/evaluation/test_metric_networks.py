@@ -15,7 +15,7 @@ from torchvision import models
 
 from pix2pix.errors import UserError
 from pix2pix.evaluation import metric_networks
-from pix2pix.evaluation.metric_networks import backbone_features, inception_2015, lpips_network
+from pix2pix.evaluation.metric_networks import load_backbone_features, load_inception, load_lpips
 from pix2pix.networks.feature_extractor import FeatureExtractor
 
 
@@ -61,7 +61,7 @@ def inception_file(inception_tensors, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(inception_file):
-    return inception_2015(inception_file, "cpu")
+    return load_inception(inception_file, "cpu")
 
 
 def test_the_inception_network_has_the_features_of_torch_fidelity(ours, inception_file):
@@ -80,7 +80,7 @@ def test_a_safetensors_file_is_the_same_network(ours, inception_tensors, tmp_pat
     path = tmp_path / "inception.safetensors"
     save_file(inception_tensors, path)
     monkeypatch.setitem(metric_networks.PUBLISHED, "inception_2015", digest(path)[:8])
-    again = inception_2015(path, "cpu")
+    again = load_inception(path, "cpu")
     assert torch.equal(again.features(images(1)), ours.features(images(1)))
     assert again[:2] == ("Inception 2015", digest(path))
 
@@ -125,24 +125,24 @@ def test_a_file_of_another_network_is_not_inception(fault, inception_tensors, tm
     path = tmp_path / "other.pth"
     torch.save(tensors, path)
     with pytest.raises(UserError) as caught:
-        inception_2015(path, "cpu")
+        load_inception(path, "cpu")
     assert re.search(f"--inception {path}.*2015.*{re.escape(words)}", str(caught.value))
 
 
 def test_an_inception_file_that_is_not_there_says_so(tmp_path):
     with pytest.raises(UserError) as caught:
-        inception_2015(tmp_path / "none.pth", "cpu")
+        load_inception(tmp_path / "none.pth", "cpu")
     assert re.search(rf"--inception {tmp_path}/none\.pth", str(caught.value))
 
 
 def test_without_torch_fidelity_there_is_no_inception(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(UserError, match=r"FID.*torch-fidelity.*\.\[evaluate\]"):
-        inception_2015(tmp_path / "any.pth", "cpu")
+        load_inception(tmp_path / "any.pth", "cpu")
 
 
 def test_a_backbones_features_are_means_over_positions_in_a_unit_of_its_own():
-    network = backbone_features("vgg16", "relu2_1", "random", None, "cpu", seed=3)
+    network = load_backbone_features("vgg16", "relu2_1", "random", None, "cpu", seed=3)
     extractor = FeatureExtractor("vgg16", ["relu2_1"], "random", seed=3)
     noise = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert network.features(noise).square().mean().item() == pytest.approx(1)
@@ -158,13 +158,15 @@ def test_a_backbones_features_are_means_over_positions_in_a_unit_of_its_own():
 def test_a_layer_that_nothing_excites_has_features_of_0(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, path)
-    assert backbone_features("vgg16", "relu1_1", str(path), None, "cpu").features(images()).tolist() == [[0] * 64] * 2
+    assert (
+        load_backbone_features("vgg16", "relu1_1", str(path), None, "cpu").features(images()).tolist() == [[0] * 64] * 2
+    )
 
 
 def test_a_backbone_of_a_file_is_named_by_its_layer(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"features.0.weight": torch.ones(64, 3, 3, 3), "features.0.bias": torch.ones(64)}, path)
-    network = backbone_features("vgg19", "conv1_1", str(path), None, "cpu")
+    network = load_backbone_features("vgg19", "conv1_1", str(path), None, "cpu")
     assert network[:2] == ("vgg19 conv1_1", digest(path))
 
 
@@ -185,7 +187,7 @@ def test_lpips_is_that_of_torchmetrics_with_the_same_backbone(net, backbone, tmp
         parts = name.split(".")
         state[".".join(["features", *parts[2 if parts[0] == "slices" else 1 :]])] = tensor.clone()
     save_file(state, tmp_path / "backbone.safetensors")
-    ours = lpips_network(backbone, str(tmp_path / "backbone.safetensors"), None, "cpu")
+    ours = load_lpips(backbone, str(tmp_path / "backbone.safetensors"), None, "cpu")
     x, y = images(), images(seed=1)
     expected = theirs(x, y).flatten()
     assert expected.min() > 0.01
@@ -195,12 +197,12 @@ def test_lpips_is_that_of_torchmetrics_with_the_same_backbone(net, backbone, tmp
     assert ours.sha256 == digest(tmp_path / "backbone.safetensors")
     assert ours.heads_sha256 == digest(Path(torchmetrics_lpips.__file__).with_name("lpips_models") / f"{net}.pth")
     monkeypatch.setitem(metric_networks.PUBLISHED, backbone, ours.sha256[:8])
-    again = lpips_network(backbone, str(tmp_path / "backbone.safetensors"), None, "cpu")
+    again = load_lpips(backbone, str(tmp_path / "backbone.safetensors"), None, "cpu")
     assert again.name == f"LPIPS ({backbone})"
 
 
 def test_lpips_of_random_weights_says_so():
-    assert lpips_network("squeezenet1_1", "random", None, "cpu").name == "LPIPS (squeezenet1_1, random weights)"
+    assert load_lpips("squeezenet1_1", "random", None, "cpu").name == "LPIPS (squeezenet1_1, random weights)"
 
 
 def test_published_weights_are_those_of_torchvision():
@@ -215,25 +217,28 @@ def test_without_torchmetrics_there_is_no_lpips(spec, monkeypatch, tmp_path):
 
     monkeypatch.setattr(metric_networks, "find_spec", lambda _: Elsewhere() if spec else None)
     with pytest.raises(UserError) as caught:
-        lpips_network("vgg16", "random", None, "cpu")
+        load_lpips("vgg16", "random", None, "cpu")
     assert re.search(r"LPIPS.*vgg\.pth.*\.\[evaluate\]", str(caught.value))
 
 
 def test_faults_of_weights_name_the_option_that_gave_them(tmp_path):
     path = tmp_path / "w.pth"
     with pytest.raises(UserError) as caught:
-        lpips_network("vgg16", str(path), None, "cpu")
+        load_lpips("vgg16", str(path), None, "cpu")
     assert re.search(f"--lpips_weights {path}", str(caught.value))
     with pytest.raises(UserError) as caught:
-        backbone_features("vgg19", "relu4_1", str(path), None, "cpu")
+        load_backbone_features("vgg19", "relu4_1", str(path), None, "cpu")
     assert re.search(f"--distance_weights {path}", str(caught.value))
     with pytest.raises(UserError, match=r"--distance_flavour.*--distance_weights"):
-        backbone_features("vgg19", "relu4_1", "random", "caffe", "cpu")
+        load_backbone_features("vgg19", "relu4_1", "random", "caffe", "cpu")
     with pytest.raises(UserError, match=r"--distance_backbone.*vgg20"):
-        backbone_features("vgg20", "relu4_1", "random", None, "cpu")
+        load_backbone_features("vgg20", "relu4_1", "random", None, "cpu")
 
 
 def test_networks_stand_on_the_device_asked_for():
-    network = lpips_network("squeezenet1_1", "random", None, "meta")
+    network = load_lpips("squeezenet1_1", "random", None, "meta")
     assert {network.extractor.scale.device.type, *(head.device.type for head in network.heads)} == {"meta"}
-    assert backbone_features("squeezenet1_1", "conv1", "random", None, "meta").features(images()).device.type == "meta"
+    assert (
+        load_backbone_features("squeezenet1_1", "conv1", "random", None, "meta").features(images()).device.type
+        == "meta"
+    )

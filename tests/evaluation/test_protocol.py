@@ -3,11 +3,11 @@ import os
 
 import pytest
 
-from pix2pix.data.codec import Codec, Encoding, rgb_encoding
+from pix2pix.data.codec import ImageCodec, PairCodec, rgb_codec
 from pix2pix.errors import UserError
 from pix2pix.evaluation.protocol import Translation, read_translation, write_metrics, write_translation
 
-CODEC = Codec(rgb_encoding("uint16"), Encoding("labels", 3, palette=((0, 0, 0), (1, 2, 3))))
+CODEC = PairCodec(rgb_codec("uint16"), ImageCodec("labels", 3, palette=((0, 0, 0), (1, 2, 3))))
 
 
 def test_metrics_are_written_whole_with_sorted_keys_and_any_name(tmp_path):

@@ -13,14 +13,14 @@ from pix2pix.checkpoint import resolve
 from pix2pix.config.base import from_dict
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.segmenter import SegmenterOptions
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.labels import Palette
 from pix2pix.errors import UserError
 from pix2pix.evaluation.segmentation import open_segmenter
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.methods.segmenter import Segmenter
 from pix2pix.runtime.device import Runtime
-from pix2pix.training.checkpointing import Progress, save
+from pix2pix.training.checkpointing import TrainState, save_checkpoint
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 PALETTE = Palette(("red", "green", "blue"), COLOURS)
@@ -90,10 +90,10 @@ def refusal(given, *arguments, **options):
 
 def write_run(folder, palette=PALETTE, photo=3, best=True):
     options = from_dict(SegmenterOptions, {"model": "segmenter", "dataroot": "d", "name": folder.name, **TINY})
-    codec = Codec(Encoding("photo", photo), Encoding("classes", 3, palette=palette.colours))
+    codec = PairCodec(ImageCodec("photo", photo), ImageCodec("classes", 3, palette=palette.colours))
     folder.mkdir(parents=True)
     method = Segmenter(options, codec, Runtime("cpu"), palette)
-    save(method, options, Progress(step=7), folder, best=best)
+    save_checkpoint(method, options, TrainState(step=7), folder, best=best)
     return method
 
 
@@ -131,10 +131,14 @@ def test_the_palette_of_a_run_may_be_named_again(tmp_path, colours):
 
 def test_runs_that_are_no_segmenters_of_rgb_are_refused(tmp_path):
     options = from_dict(Pix2PixOptions, {"dataroot": "d", "name": "other", "gan_mode": "none", **TINY})
-    photo = Encoding("photo", 3)
+    photo = ImageCodec("photo", 3)
     (tmp_path / "other").mkdir()
-    save(
-        Pix2Pix(options, Codec(photo, photo), Runtime("cpu")), options, Progress(step=7), tmp_path / "other", best=True
+    save_checkpoint(
+        Pix2Pix(options, PairCodec(photo, photo), Runtime("cpu")),
+        options,
+        TrainState(step=7),
+        tmp_path / "other",
+        best=True,
     )
     said = refusal("other", root=tmp_path)
     assert re.search(f"--segmenter {tmp_path}/other.*pix2pix.*segmenter", said)

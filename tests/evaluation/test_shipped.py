@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.config.experiment import read_experiment, read_scale
+from pix2pix.config.experiment import load_experiment, load_scale
 from pix2pix.config.losses import LossOptions
 from pix2pix.config.parse import parse, parse_experiment
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.evaluation.experiment import cells, identity
+from pix2pix.evaluation.experiment import expand_grid, get_learned_options
 
 FOLDER = Path(__file__).parents[2] / "options" / "experiments"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
@@ -57,7 +57,7 @@ CHOICES = {
 
 def grid(name, *words):
     asked = parse_experiment([str(FILES[name]), *words])
-    return cells(read_experiment(str(FILES[name])), read_scale(str(FILES[name]), asked.options.scale), asked)
+    return expand_grid(load_experiment(str(FILES[name])), load_scale(str(FILES[name]), asked.options.scale), asked)
 
 
 def trained(words):
@@ -72,8 +72,8 @@ def test_every_experiment_is_held_to_what_it_says():
 @pytest.mark.parametrize("name", FILES)
 def test_at_the_small_scale_a_choice_is_what_one_would_type(name):
     found = {" ".join(cell.labels): cell.options for cell in grid(name, "--scale", "small", "--seeds", "0")}
-    assert {label: identity(options) for label, options in found.items()} == {
-        label: identity(trained(words)) for label, words in CHOICES[name].items()
+    assert {label: get_learned_options(options) for label, options in found.items()} == {
+        label: get_learned_options(trained(words)) for label, words in CHOICES[name].items()
     }
     assert {label: options.train.steps for label, options in found.items()} == {
         label: trained(words).train.steps for label, words in CHOICES[name].items()
@@ -98,15 +98,17 @@ def test_the_tables_with_spread_have_three_seeds():
 
 def test_experiments_share_the_papers_own_run():
     """L1+cGAN with a U-Net, 70x70 patches and one pair in a step."""
-    own = identity(trained(""))
-    sharing = {name for name in FILES for cell in grid(name, "--scale", "small") if identity(cell.options) == own}
+    own = get_learned_options(trained(""))
+    sharing = {
+        name for name in FILES for cell in grid(name, "--scale", "small") if get_learned_options(cell.options) == own
+    }
     assert sharing == {"objectives", "patch", "generator", "norm_batch", "colour", "style_losses"}
     assert LossOptions() == trained("").loss
 
 
 def test_the_four_ways_to_translate_are_of_one_run():
     found = grid("test_time", "--scale", "small")
-    assert len({str(identity(cell.options)) for cell in found}) == 1
+    assert len({str(get_learned_options(cell.options)) for cell in found}) == 1
     ways = [cell.evaluate for cell in found]
     assert ways == [{"statistics": way, "dropout": drop} for way in ("image", "running") for drop in ("on", "off")]
 

@@ -10,8 +10,8 @@ import pix2pix
 from pix2pix.config.base import OptionError
 from pix2pix.data import color
 from pix2pix.data.arrays import resize, to_array, to_tensor
-from pix2pix.data.codec import rgb_tensor
-from pix2pix.data.io import write
+from pix2pix.data.codec import rgb_to_tensor
+from pix2pix.data.io import write_image
 from pix2pix.data.pillow import from_pil, to_pil
 from pix2pix.errors import UserError
 from pix2pix.inference.style_request import STYLE_SIZE
@@ -73,9 +73,9 @@ def test_content_of_any_channels_and_depth_becomes_rgb_of_that_depth(johnson, dt
     assert (output.dtype, output.shape) == (np.dtype(dtype), (24, 40, 3))
     rgb = np.repeat(image, 3, axis=2) if channels == 1 else image[..., :3]
     assert np.array_equal(output, johnson.translate(rgb))
-    tensor = johnson.translate(rgb_tensor(rgb)).clamp(-1, 1)
-    assert torch.allclose(rgb_tensor(output), tensor, atol=1 / 127 if dtype == "uint8" else 1e-4)
-    assert torch.equal(johnson.translate(rgb_tensor(image)), johnson.translate(rgb_tensor(rgb)))
+    tensor = johnson.translate(rgb_to_tensor(rgb)).clamp(-1, 1)
+    assert torch.allclose(rgb_to_tensor(output), tensor, atol=1 / 127 if dtype == "uint8" else 1e-4)
+    assert torch.equal(johnson.translate(rgb_to_tensor(image)), johnson.translate(rgb_to_tensor(rgb)))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
@@ -98,18 +98,18 @@ def test_any_size_is_kept(johnson, conditional, size):
 
 
 def test_images_of_a_batch_never_influence_each_other(conditional):
-    images = torch.stack([rgb_tensor(photo()), rgb_tensor(photo()).flip(-1) / 2])
+    images = torch.stack([rgb_to_tensor(photo()), rgb_to_tensor(photo()).flip(-1) / 2])
     together = conditional.translate(images, style=["red", "blue"])
     alone = torch.stack([conditional.translate(image, style=["red", "blue"]) for image in images])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 def test_luminance_paints_lightness_alone(johnson, conditional):
-    content = rgb_tensor(photo(300, 20))
+    content = rgb_to_tensor(photo(300, 20))
     for translator, style in ((johnson, None), (conditional, "red")):
         plain = translator.translate(content, style=style)
         kept = translator.translate(content, style=style, keep_colours="luminance")
-        assert torch.allclose(kept, color.keep_colours(plain[None], content[None])[0], atol=1e-5)
+        assert torch.allclose(kept, color.keep_colors(plain[None], content[None])[0], atol=1e-5)
     assert not torch.allclose(kept, plain, atol=0.01)
 
 
@@ -124,7 +124,7 @@ def test_masks_say_where_each_style_is(conditional, tmp_path):
     everywhere = np.ones((32, 48), bool)
     both = conditional.translate(image, style=["red", "blue"], masks=[everywhere, everywhere])
     assert np.abs(both.astype(int) - conditional.translate(image, style=["red", "blue"])).max() <= 1
-    write(tmp_path / "left.png", (left * np.uint8(255))[..., np.newaxis])
+    write_image(tmp_path / "left.png", (left * np.uint8(255))[..., np.newaxis])
     kinds = [
         [tmp_path / "left.png", str(tmp_path / "left.png")],
         [Image.fromarray(left), torch.from_numpy(left)],
@@ -148,7 +148,7 @@ SMALL = {"style_size": 32}
 
 def test_a_style_is_any_picture(adain, tmp_path):
     content, style = photo(), photo(32, 16)
-    write(tmp_path / "style.png", style)
+    write_image(tmp_path / "style.png", style)
     output = adain.translate(content, style=style, **SMALL)
     kinds = [tmp_path / "style.png", str(tmp_path / "style.png"), to_pil(style), to_tensor(style), [style]]
     kinds += [to_tensor(style)[None], style.astype(np.uint16) * 257, (style / 255).astype(np.float32)]
@@ -161,7 +161,7 @@ def test_a_style_is_any_picture(adain, tmp_path):
 
 
 def test_without_any_of_the_style_it_does_not_matter(adain):
-    content, styles = rgb_tensor(photo()), (photo(32, 16), photo(20, 32) // 2)
+    content, styles = rgb_to_tensor(photo()), (photo(32, 16), photo(20, 32) // 2)
     none, other = (adain.translate(content, style=style, alpha=0, **SMALL) for style in styles)
     assert torch.equal(none, other)
     half, most, all_ = (adain.translate(content, style=styles[0], alpha=x, **SMALL) for x in (0.5, 1, None))
@@ -170,7 +170,7 @@ def test_without_any_of_the_style_it_does_not_matter(adain):
 
 
 def test_a_blend_of_one_picture_with_itself_is_that_picture(adain):
-    content, style = rgb_tensor(photo()), photo(32, 16)
+    content, style = rgb_to_tensor(photo()), photo(32, 16)
     once = adain.translate(content, style=style, **SMALL)
     twice = adain.translate(content, style=[style, style], style_weights=[1, 4], **SMALL)
     all_first = adain.translate(content, style=[style, photo(32, 9) // 2], style_weights=[1, 0], **SMALL)
@@ -181,8 +181,8 @@ def test_a_blend_of_one_picture_with_itself_is_that_picture(adain):
 def test_a_style_is_seen_at_512_pixels_unless_told_otherwise(adain, monkeypatch):
     assert STYLE_SIZE == 512
     monkeypatch.setattr("pix2pix.inference.style_request.STYLE_SIZE", 96)  # which is faster
-    content, style = rgb_tensor(photo())[None], photo(64, 32)
-    seen = [rgb_tensor(resize(style, size))[None] for size in ((96, 48), (32, 16))]
+    content, style = rgb_to_tensor(photo())[None], photo(64, 32)
+    seen = [rgb_to_tensor(resize(style, size))[None] for size in ((96, 48), (32, 16))]
     expected = [adain.method.translate(content, styles=Styles(pictures=[picture])) for picture in seen]
     assert torch.equal(adain.translate(content, style=style), expected[0])
     assert torch.equal(adain.translate(content, style=style, **SMALL), expected[1])
@@ -190,8 +190,8 @@ def test_a_style_is_seen_at_512_pixels_unless_told_otherwise(adain, monkeypatch)
 
 
 def test_coral_recolours_the_style(adain):
-    content, style = rgb_tensor(photo()), photo(32, 16) // 3
-    recoloured = color.match_colours(rgb_tensor(style), content).clamp(-1, 1)
+    content, style = rgb_to_tensor(photo()), photo(32, 16) // 3
+    recoloured = color.match_colors(rgb_to_tensor(style), content).clamp(-1, 1)
     expected = adain.method.translate(content[None], styles=Styles(pictures=[recoloured[None]]))[0]
     assert torch.equal(adain.translate(content, style=style, keep_colours="coral", **SMALL), expected)
     assert not torch.allclose(adain.translate(content, style=style, **SMALL), expected, atol=0.01)
@@ -202,7 +202,7 @@ def test_coral_recolours_the_style(adain):
 
 
 def test_pictures_fill_the_regions_of_their_masks(adain):
-    content, styles = rgb_tensor(photo(32, 48)), [photo(32, 16), photo(20, 32) // 2]
+    content, styles = rgb_to_tensor(photo(32, 48)), [photo(32, 16), photo(20, 32) // 2]
     left = np.zeros((32, 48), bool)
     left[:, :24] = True
     by_region = adain.translate(content, style=styles, masks=[left, ~left], **SMALL)
@@ -366,7 +366,7 @@ def test_one_mask_needs_no_list(adain, tmp_path):
     image = photo(32, 48)
     left = np.zeros((32, 48), np.uint8)
     left[:, :24] = 255
-    write(tmp_path / "left.png", left[..., None])
+    write_image(tmp_path / "left.png", left[..., None])
     expected = adain.translate(image, style=photo(), masks=[left], **SMALL)
     for mask in (left, Image.fromarray(left), torch.from_numpy(left / 255), tmp_path / "left.png"):
         assert np.array_equal(adain.translate(image, style=photo(), masks=mask, **SMALL), expected)

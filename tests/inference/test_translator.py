@@ -14,14 +14,14 @@ from pix2pix.checkpoint import CheckpointError
 from pix2pix.config.base import OptionError, from_dict
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.data.arrays import to_array, to_tensor
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.pillow import to_pil
 from pix2pix.errors import UserError
 from pix2pix.methods.pix2pix import Pix2Pix
-from pix2pix.networks.norm import Norm, switched
+from pix2pix.networks.norm import Norm, eval_mode
 from pix2pix.runtime.device import Runtime
-from pix2pix.seeds import name_seed, seeded
-from pix2pix.training.checkpointing import Progress, save
+from pix2pix.seeds import image_seed, temporary_seed
+from pix2pix.training.checkpointing import TrainState, save_checkpoint
 
 load = partial(pix2pix.load, device="cpu")
 
@@ -31,10 +31,10 @@ TINY = {"generator": "unet_16", "ngf": 2, "ndf": 2, "patch": 16, "load_size": 16
 def write_run(folder, input_nc=3, output_nc=3, change=lambda method, progress: None, **given):
     """Save what a run of no steps would: random weights."""
     options = from_dict(Pix2PixOptions, {"dataroot": "data", "name": "run", "device": "cpu", **TINY, **given})
-    codec = Codec(Encoding("photo", input_nc), Encoding("photo", output_nc))
-    method, progress = Pix2Pix(options, codec, Runtime("cpu")), Progress(step=4)
+    codec = PairCodec(ImageCodec("photo", input_nc), ImageCodec("photo", output_nc))
+    method, progress = Pix2Pix(options, codec, Runtime("cpu")), TrainState(step=4)
     change(method, progress)
-    save(method, options, progress, folder, best=True)
+    save_checkpoint(method, options, progress, folder, best=True)
     return folder
 
 
@@ -159,7 +159,7 @@ def test_at_a_multiple_translating_is_calling_the_generator(batch_run, size, sta
     translator = load(batch_run, statistics=statistics, dropout="off")
     image = noise(1, 3, *size)
     generator = translator.method.generator
-    with torch.inference_mode(), switched(generator, statistics=statistics, dropout=False):
+    with torch.inference_mode(), eval_mode(generator, statistics=statistics, dropout=False):
         assert torch.equal(translator.translate(image), generator(image))
 
 
@@ -314,9 +314,9 @@ def test_a_step_that_is_not_there_is_answered_with_those_that_are(run):
 
 
 def test_a_checkpoint_of_other_shapes_is_refused(run, tmp_path):
-    content = checkpoint.read(checkpoint.resolve(run, "latest"))
+    content = checkpoint.load_file(checkpoint.resolve(run, "latest"))
     content["options"]["network"]["ngf"] = 3
-    checkpoint.write(checkpoint.path_of(tmp_path, 4), content)
+    checkpoint.save_file(checkpoint.checkpoint_path(tmp_path, 4), content)
     with pytest.raises(CheckpointError, match=r"G: .*13 more"):
         load(tmp_path, epoch="4")
 
@@ -324,7 +324,7 @@ def test_a_checkpoint_of_other_shapes_is_refused(run, tmp_path):
 def test_the_same_seed_draws_the_same_dropout_as_the_generator_itself(run):
     translator = load(run)
     image, generator = noise(1, 3, 16, 16), translator.method.generator
-    with torch.inference_mode(), seeded(name_seed(0, "a"), torch.device("cpu")):
+    with torch.inference_mode(), temporary_seed(image_seed(0, "a"), torch.device("cpu")):
         assert torch.equal(translator.translate(image, name="a"), generator(image))
 
 

@@ -3,9 +3,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from skimage.exposure import match_histograms
 
-from pix2pix.losses.style import style_loss
+from pix2pix.losses.style import get_style_loss
 
-LOSS = style_loss("histogram")
+LOSS = get_style_loss("histogram")
 
 
 def doubles(*shape, seed=0):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pix2pix.losses.style import style_loss
+from pix2pix.losses.style import get_style_loss
 
 
 def doubles(*shape, seed=0):
@@ -9,7 +9,7 @@ def doubles(*shape, seed=0):
 
 
 def distance(kernel, image, style):
-    loss = style_loss("mmd", kernel)
+    loss = get_style_loss("mmd", kernel)
     return loss.distance(image, loss.statistics(style, None), None)
 
 
@@ -34,7 +34,7 @@ def test_polynomial_is_the_mean_over_all_pairs():
 
 def test_polynomial_is_the_gram_loss_and_what_its_constant_adds():
     image, style = doubles(2, 5, 4, 6), doubles(1, 5, 3, 7, seed=1)
-    gram = style_loss("gram")
+    gram = get_style_loss("gram")
     expected = 4 * gram.distance(image, gram.statistics(style, None), None)
     constant = 2 * distance("linear", image, style)
     assert torch.allclose(distance("polynomial", image, style), expected + constant)
@@ -42,7 +42,7 @@ def test_polynomial_is_the_gram_loss_and_what_its_constant_adds():
 
 def test_rbf_has_the_bandwidth_of_the_styles_mean_squared_distance():
     style = doubles(1, 5, 3, 7)
-    bandwidth = style_loss("mmd", "rbf").statistics(style, None)[0]
+    bandwidth = get_style_loss("mmd", "rbf").statistics(style, None)[0]
     s = style.flatten(2)[0].T
     assert torch.allclose(bandwidth.squeeze() ** 2, (torch.cdist(s, s) ** 2).mean())
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.losses.style import covariance, gram, mean_std, style_loss
+from pix2pix.losses.style import covariance, get_style_loss, gram, mean_std
 
 
 def doubles(*shape, seed=0):
@@ -23,7 +23,7 @@ def test_gram_is_the_mean_product_of_channels():
 
 def test_the_gram_loss_is_that_of_gatys_and_what_others_make_of_it():
     x, s = doubles(1, 6, 4, 5), doubles(1, 6, 4, 5, seed=1)
-    loss = style_loss("gram")
+    loss = get_style_loss("gram")
     mine = loss.distance(x, loss.statistics(s, None), None)
     assert torch.allclose(mine, gatys(x, s))
     johnson = ((gram(x) / 6 - gram(s) / 6) ** 2).sum()
@@ -41,7 +41,7 @@ def test_covariance_is_that_of_numpy():
 
 def test_the_covariance_loss_is_that_of_deep_coral():
     x, s = doubles(1, 6, 4, 5), doubles(1, 6, 3, 3, seed=1)
-    loss = style_loss("covariance")
+    loss = get_style_loss("covariance")
     expected = (covariance(x) - covariance(s)).norm() ** 2 / (4 * 6**2)
     assert torch.allclose(loss.distance(x, loss.statistics(s, None), None), expected)
 
@@ -55,7 +55,7 @@ def test_mean_and_deviation_are_those_of_the_biased_variance():
 
 def test_the_mean_std_loss_of_a_shift_and_a_scale():
     x = doubles(1, 3, 4, 5)
-    loss = style_loss("mean_std")
+    loss = get_style_loss("mean_std")
     assert loss.distance(x + 2, loss.statistics(x, None), None).item() == pytest.approx(4)
     scaled = loss.distance(3 * (x - mean_std(x)[0][..., None]), (torch.zeros(1, 3, 1), mean_std(x)[1]), None)
     assert scaled.item() == pytest.approx(4 * x.var(dim=(2, 3), correction=0).mean().item(), rel=1e-4)

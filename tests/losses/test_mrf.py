@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from pix2pix.errors import UserError
-from pix2pix.losses.style import style_loss
+from pix2pix.losses.style import get_style_loss
 
-LOSS = style_loss("mrf")
+LOSS = get_style_loss("mrf")
 
 
 def doubles(*shape, seed=0):
@@ -50,8 +50,8 @@ def test_parts_of_a_style_moved_about_cost_only_their_seams():
 @pytest.mark.parametrize(("products", "rows"), [(1, 1), (1, 4), (10**9, 1)])
 def test_the_number_of_rows_at_a_time_does_not_matter(monkeypatch, products, rows):
     image, style = doubles(1, 4, 11, 9), doubles(1, 4, 8, 6, seed=1)
-    monkeypatch.setattr("pix2pix.losses.style.PRODUCTS", products)
-    monkeypatch.setattr("pix2pix.losses.style.ROWS", rows)
+    monkeypatch.setattr("pix2pix.losses.style.MAX_PRODUCTS", products)
+    monkeypatch.setattr("pix2pix.losses.style.MIN_ROWS", rows)
     mine, best = nearest(image, style)
     assert torch.allclose(LOSS.distance(image, LOSS.statistics(style, None), None), ((mine - best) ** 2).mean())
 

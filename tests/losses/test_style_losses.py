@@ -7,14 +7,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pix2pix.config.types import Kernel, StyleLossName
-from pix2pix.losses.style import STYLE_LOSSES, style_loss
+from pix2pix.losses.style import STYLE_LOSSES, get_style_loss
 
 BLIND = ["gram", "mean_std", "covariance", "histogram", "mmd linear", "mmd polynomial", "mmd rbf"]  # to positions
 ALL = [*BLIND, "mrf"]
 
 
 def loss_of(name):
-    return style_loss(*name.split())
+    return get_style_loss(*name.split())
 
 
 def distance(name, image, style, mask=None, style_mask=None):
@@ -27,7 +27,7 @@ def features(*shape, seed=0, dtype=torch.float64):
 
 
 def test_the_gram_loss_of_an_image_and_a_style_of_another_size():
-    loss = style_loss("gram")
+    loss = get_style_loss("gram")
     image, style = features(1, 4, 6, 5), features(1, 4, 3, 7, seed=1)
     x, s = image.reshape(4, 30), style.reshape(4, 21)
     expected = ((x @ x.T / 30 - s @ s.T / 21) ** 2).mean() / 4
@@ -36,8 +36,8 @@ def test_the_gram_loss_of_an_image_and_a_style_of_another_size():
 
 def test_the_names_and_kernels_of_the_options_are_those_of_the_losses():
     assert set(STYLE_LOSSES) == set(get_args(StyleLossName))
-    assert STYLE_LOSSES["mmd"] == style_loss("mmd") == style_loss("mmd", "polynomial")
-    assert len({style_loss("mmd", kernel) for kernel in get_args(Kernel)}) == 3
+    assert STYLE_LOSSES["mmd"] == get_style_loss("mmd") == get_style_loss("mmd", "polynomial")
+    assert len({get_style_loss("mmd", kernel) for kernel in get_args(Kernel)}) == 3
 
 
 @pytest.mark.parametrize("name", ALL)

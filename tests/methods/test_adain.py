@@ -6,7 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from pix2pix.config.base import from_dict
 from pix2pix.config.style import AdainOptions
-from pix2pix.data.batch import ContentStyle
+from pix2pix.data.batch import ContentStyleBatch
 from pix2pix.errors import UserError
 from pix2pix.methods.adain import Adain
 from pix2pix.methods.base import Styles
@@ -24,7 +24,7 @@ def picture(seed=0, size=(32, 32), count=1):
 
 def batch(count=2, seed=0):
     names = [f"photo{number}" for number in range(count)]
-    return ContentStyle(picture(seed, count=count), picture(seed + 50, count=count), names)
+    return ContentStyleBatch(picture(seed, count=count), picture(seed + 50, count=count), names)
 
 
 def options(**given):
@@ -114,14 +114,14 @@ def test_images_of_any_size_come_back_in_their_own(method, size):
 def test_tiles_paint_what_the_whole_paints(method):
     x, style = picture(1, (96, 140)), picture(2)
     whole = painted(method, x, pictures=[style], alpha=0.7)
-    tiled = Adain.restored(options(tile=64), method.description, Runtime("cpu"))
+    tiled = Adain.restore(options(tile=64), method.description, Runtime("cpu"))
     for name, network in tiled.networks.items():
         network.load_state_dict(method.networks[name].state_dict())
     assert torch.allclose(painted(tiled, x, pictures=[style], alpha=0.7), whole, atol=1e-3)
 
 
 def test_restored_it_needs_no_files_and_paints_the_same(method):
-    again = Adain.restored(options(weights="gone.pth", styles="gone"), method.description, Runtime("cpu"))
+    again = Adain.restore(options(weights="gone.pth", styles="gone"), method.description, Runtime("cpu"))
     for name, network in again.networks.items():
         network.load_state_dict(method.networks[name].state_dict())
     both = [painted(one, picture(1), pictures=[picture(2)]) for one in (method, again)]
@@ -150,7 +150,7 @@ def test_validating_tells_the_losses_and_shows_content_output_and_style(method):
 @pytest.mark.parametrize("size", [(37, 32), (32, 45)])
 def test_validating_shows_photographs_of_any_size_painted_as_they_would_be(method, size):
     x, style = picture(1, size), picture(2)
-    report = method.validation_step(ContentStyle(x, style, ["x"]))
+    report = method.validation_step(ContentStyleBatch(x, style, ["x"]))
     ((content, output, _),) = report.images.values()
     assert torch.equal(content, x)
     assert torch.equal(output, painted(method, x, pictures=[style]))

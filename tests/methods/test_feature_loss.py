@@ -3,8 +3,8 @@ import torch
 
 from pix2pix.config.losses import FeatureOptions
 from pix2pix.data.arrays import to_array
-from pix2pix.data.io import write
-from pix2pix.methods.feature_loss import Objective, first_pictures, general_units
+from pix2pix.data.io import write_image
+from pix2pix.methods.feature_loss import FeatureLoss, load_first_images, measure_general_units
 from pix2pix.runtime.device import Runtime
 
 SHALLOW = {
@@ -16,7 +16,7 @@ SHALLOW = {
 
 
 def objective(**options):
-    return Objective(FeatureOptions().model_copy(update=SHALLOW | options), Runtime("cpu"))
+    return FeatureLoss(FeatureOptions().model_copy(update=SHALLOW | options), Runtime("cpu"))
 
 
 def picture(seed, size=32):
@@ -75,7 +75,7 @@ def test_the_backbone_reaches_no_deeper_than_the_losses_that_are_on():
 
 
 def test_general_units_are_the_same_each_time():
-    (content, style), again = (general_units(objective(), (64, 64)) for _ in range(2))
+    (content, style), again = (measure_general_units(objective(), (64, 64)) for _ in range(2))
     assert (content, style) == again
     assert set(content) == {"relu1_2"}
     assert set(style) == {"relu1_1", "relu2_1"}
@@ -91,7 +91,7 @@ def test_patches_are_compared_in_the_middle_of_the_network():
 
 def test_units_of_given_pictures_are_those_between_them():
     losses, pictures = objective(), torch.cat([picture(0), picture(1)])
-    content, style = general_units(losses, pictures=pictures)
+    content, style = measure_general_units(losses, pictures=pictures)
     features = [losses.features(picture(seed)) for seed in (0, 1)]
     assert losses.content_loss(features[0], features[1], content).item() == pytest.approx(1, rel=1e-4)
     distances = [losses.style(features[one], features[1 - one]).units["relu1_1"] for one in (0, 1)]
@@ -100,11 +100,11 @@ def test_units_of_given_pictures_are_those_between_them():
 
 def test_the_first_pictures_of_a_folder_are_those_that_can_be_read(tmp_path):
     for number in range(6):
-        write(tmp_path / f"{number}.png", to_array(picture(number, 20 + number)[0]))
+        write_image(tmp_path / f"{number}.png", to_array(picture(number, 20 + number)[0]))
     (tmp_path / "1.png").write_text("no picture")
-    found = first_pictures(str(tmp_path), (16, 24))
+    found = load_first_images(str(tmp_path), (16, 24))
     assert found.shape == (4, 3, 16, 24)
     for number in (2, 3, 4, 5):
         (tmp_path / f"{number}.png").unlink()
-    assert first_pictures(str(tmp_path), (16, 24)) is None
-    assert first_pictures(str(tmp_path / "gone"), (16, 24)) is None
+    assert load_first_images(str(tmp_path), (16, 24)) is None
+    assert load_first_images(str(tmp_path / "gone"), (16, 24)) is None

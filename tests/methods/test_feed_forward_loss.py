@@ -6,10 +6,10 @@ import torch
 
 from pix2pix.config.base import from_dict
 from pix2pix.config.style import JohnsonOptions
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 from pix2pix.errors import UserError
 from pix2pix.losses.pixel import total_variation
-from pix2pix.methods.perceptual_loss import FeedForwardLoss, read_paintings
+from pix2pix.methods.perceptual_loss import StyleNetworkLoss, load_style_images
 from pix2pix.runtime.device import Runtime
 
 SHALLOW = {"weights": "random", "rescaled": False, "content_layers": "relu1_2", "style_layers": "relu1_1,relu2_1"}
@@ -23,14 +23,14 @@ def picture(seed=0, size=(32, 32), count=1):
 
 def saved(path, seed, size=(24, 60)):
     array = ((picture(seed, size)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
-    write(path, array)
+    write_image(path, array)
     return path
 
 
 @pytest.fixture
 def paintings(tmp_path):
     paths = [saved(tmp_path / f"style{number}.png", number) for number in (1, 2)]
-    return read_paintings(paths, 32, 2**20, "styles")
+    return load_style_images(paths, 32, 2**20, "styles")
 
 
 def options(**given):
@@ -39,7 +39,7 @@ def options(**given):
 
 
 def loss_of(paintings, **given):
-    return FeedForwardLoss(options(**given), Runtime("cpu"), paintings)
+    return StyleNetworkLoss(options(**given), Runtime("cpu"), paintings)
 
 
 def test_a_photograph_left_as_it_is_has_a_style_loss_alone(paintings):
@@ -78,7 +78,7 @@ def test_a_style_is_the_same_alone_or_among_others(paintings):
 
 
 def test_a_vggs_layers_are_johnsons_unless_others_are_named(tmp_path):
-    paintings = read_paintings([saved(tmp_path / "square.png", 1, (32, 32))], 32, 2**20, "style_image")
+    paintings = load_style_images([saved(tmp_path / "square.png", 1, (32, 32))], 32, 2**20, "style_image")
     free = {name: None for name in ("content_layers", "style_layers")}
     told = loss_of(paintings, **free).description
     assert told["content_layers"] == "relu3_3"
@@ -99,7 +99,7 @@ def test_a_crop_too_small_for_the_layers_is_told_at_once(paintings):
 
 
 def test_a_painting_too_narrow_for_the_layers_is_told_by_its_name(tmp_path):
-    narrow = read_paintings([saved(tmp_path / "scroll.png", 1, (10, 100))], 100, 2**20, "styles")
+    narrow = load_style_images([saved(tmp_path / "scroll.png", 1, (10, 100))], 100, 2**20, "styles")
     with pytest.raises(UserError, match=r"scroll.*10x100.*16x16"):
         loss_of(narrow, style_layers="relu5_1")
 
@@ -112,14 +112,14 @@ def test_crops_that_the_network_does_not_give_back_in_their_size_are_refused(pai
 
 def test_a_painting_keeps_its_proportions_its_name_and_its_hash(tmp_path):
     path = saved(tmp_path / "wave.png", 1, (24, 60))
-    (painting,) = read_paintings([path], 30, 2**20, "style_image")
+    (painting,) = load_style_images([path], 30, 2**20, "style_image")
     assert painting.name == "wave"
     assert painting.picture.shape == (1, 3, 12, 30)
     assert painting.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_preview_is_small_and_of_bytes(tmp_path):
-    (painting,) = read_paintings([saved(tmp_path / "wave.png", 1, (24, 60))], 512, 2**20, "style_image")
+    (painting,) = load_style_images([saved(tmp_path / "wave.png", 1, (24, 60))], 512, 2**20, "style_image")
     assert painting.preview().shape == (3, 102, 256)
     assert painting.preview().dtype == torch.uint8
     assert (painting.preview().float() / 127.5 - 1).mean().item() == pytest.approx(
@@ -130,7 +130,7 @@ def test_a_preview_is_small_and_of_bytes(tmp_path):
 def test_what_is_no_picture_is_refused_by_its_option(tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
     with pytest.raises(UserError, match=r"--style_image .*notes\.png"):
-        read_paintings([tmp_path / "notes.png"], 32, 2**20, "style_image")
+        load_style_images([tmp_path / "notes.png"], 32, 2**20, "style_image")
 
 
 def test_a_style_is_shown_as_high_as_the_photograph(paintings):

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from pix2pix.config.base import build
+from pix2pix.config.base import build_options
 from pix2pix.config.gatys import GatysOptions
-from pix2pix.methods.feature_loss import Objective
-from pix2pix.methods.gatys import Pictures, stylise
+from pix2pix.methods.feature_loss import FeatureLoss
+from pix2pix.methods.gatys import ContentAndStyles, optimize_image
 from pix2pix.runtime.device import Runtime
 
 SHALLOW = {
@@ -20,10 +20,10 @@ def picture(seed, height=24, width=20):
 
 
 def painted(pictures=None, runtime=None, **given):
-    options = build(GatysOptions, {"content": "a", "style": ("b",) * 1, "iterations": 12} | SHALLOW | given)
+    options = build_options(GatysOptions, {"content": "a", "style": ("b",) * 1, "iterations": 12} | SHALLOW | given)
     steps = []
-    pictures = pictures or Pictures(picture(0), [picture(1, 30, 30)])
-    image = stylise(pictures, Objective(options.features, runtime or Runtime("cpu")), options, steps.append)
+    pictures = pictures or ContentAndStyles(picture(0), [picture(1, 30, 30)])
+    image = optimize_image(pictures, FeatureLoss(options.features, runtime or Runtime("cpu")), options, steps.append)
     return image, steps
 
 
@@ -74,12 +74,12 @@ def test_a_style_paints_its_region_alone():
     left[..., :10] = 1
     styles = [picture(1), torch.full((1, 3, 24, 20), -0.9)]
     options = {"style": ("b", "c"), "content_weight": 0.0, "iterations": 30}
-    image, _ = painted(Pictures(picture(0), styles, [left, 1 - left]), **options)
+    image, _ = painted(ContentAndStyles(picture(0), styles, [left, 1 - left]), **options)
     assert image[..., 12:].mean() < image[..., :8].mean() - 0.4
 
 
 def test_weights_share_the_styles():
-    pictures = Pictures(picture(0), [torch.full((1, 3, 24, 20), 0.9), torch.full((1, 3, 24, 20), -0.9)])
+    pictures = ContentAndStyles(picture(0), [torch.full((1, 3, 24, 20), 0.9), torch.full((1, 3, 24, 20), -0.9)])
     options = {"style": ("b", "c"), "content_weight": 0.0, "iterations": 30}
     bright, dark = (painted(pictures, **options, style_weights=weights)[0] for weights in ((1.0, 0.0), (0.0, 1.0)))
     assert bright.mean() > dark.mean() + 0.5
@@ -87,13 +87,13 @@ def test_weights_share_the_styles():
 
 def test_luminance_alone_keeps_the_colours():
     grey = picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5
-    image, _ = painted(Pictures(grey, [picture(1)]), keep_colours="luminance")
+    image, _ = painted(ContentAndStyles(grey, [picture(1)]), keep_colours="luminance")
     assert (image - image.mean(dim=1, keepdim=True)).abs().max() < 1e-3
     assert (image - grey).abs().max() > 0.05
 
 
 def test_the_style_is_recoloured_to_the_content():
-    pictures = Pictures(picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5, [picture(1)])
+    pictures = ContentAndStyles(picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5, [picture(1)])
     kept, lost = (painted(pictures, keep_colours=way)[0] for way in ("coral", "none"))
     chroma, painted_chroma = ((x - x.mean(dim=1, keepdim=True)).abs().mean() for x in (kept, lost))
     assert chroma < 0.5 * painted_chroma
@@ -113,10 +113,10 @@ def test_features_computed_twice_give_the_same_picture():
 def test_features_are_computed_twice_where_memory_would_run_out(monkeypatch):
     seen = []
     monkeypatch.setattr("pix2pix.methods.gatys.free_memory", lambda device: 10**6)
-    options = build(GatysOptions, {"content": "a", "style": ("b",), "iterations": 1} | SHALLOW)
-    objective = Objective(options.features, Runtime("cpu"))
-    pictures = Pictures(picture(0, 64, 64), [picture(1, 64, 64)])
-    stylise(pictures, objective, options, lambda step: seen.append(objective.extractor.checkpointed))
+    options = build_options(GatysOptions, {"content": "a", "style": ("b",), "iterations": 1} | SHALLOW)
+    objective = FeatureLoss(options.features, Runtime("cpu"))
+    pictures = ContentAndStyles(picture(0, 64, 64), [picture(1, 64, 64)])
+    optimize_image(pictures, objective, options, lambda step: seen.append(objective.extractor.checkpointed))
     monkeypatch.setattr("pix2pix.methods.gatys.free_memory", lambda device: 10**9)
-    stylise(pictures, objective, options, lambda step: seen.append(objective.extractor.checkpointed))
+    optimize_image(pictures, objective, options, lambda step: seen.append(objective.extractor.checkpointed))
     assert seen == [True, False]

@@ -4,16 +4,16 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pix2pix.config.gatys import PaintingOptions
-from pix2pix.methods.image_optimizer import Descent
+from pix2pix.config.gatys import OptimizationOptions
+from pix2pix.methods.image_optimizer import ImageOptimizer
 from pix2pix.runtime.device import NonFiniteError
 
 
 def descended(loss, steps, start=None, **options):
-    descent = Descent(
+    descent = ImageOptimizer(
         torch.zeros(1, 3, 4, 4) if start is None else start,
         lambda x: {"loss/total": loss(x)},
-        PaintingOptions(**options),
+        OptimizationOptions(**options),
     )
     return descent, [descent.step()[0]["loss/total"] for _ in range(steps)]
 
@@ -26,14 +26,18 @@ def test_the_image_goes_where_the_loss_is_least(optimizer):
 
 
 def test_the_losses_are_those_of_the_image_returned_with_them():
-    descent = Descent(torch.zeros(1, 3, 4, 4), lambda x: {"loss/total": (x - 1).square().mean()}, PaintingOptions())
+    descent = ImageOptimizer(
+        torch.zeros(1, 3, 4, 4), lambda x: {"loss/total": (x - 1).square().mean()}, OptimizationOptions()
+    )
     for _ in range(5):
         scalars, image = descent.step()
         assert scalars["loss/total"] == pytest.approx((image - 1).square().mean().item())
 
 
 def test_no_step_of_lbfgs_goes_far():
-    descent = Descent(torch.zeros(1, 3, 4, 4), lambda x: {"loss/total": (x - 50).square().mean()}, PaintingOptions())
+    descent = ImageOptimizer(
+        torch.zeros(1, 3, 4, 4), lambda x: {"loss/total": (x - 50).square().mean()}, OptimizationOptions()
+    )
     seen = [descent.step()[1] for _ in range(10)]
     assert all((a - b).abs().mean() < 0.1 + 1e-6 for a, b in pairwise(seen))
 

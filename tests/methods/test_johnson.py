@@ -4,8 +4,8 @@ import torch
 
 from pix2pix.config.base import from_dict
 from pix2pix.config.style import JohnsonOptions
-from pix2pix.data.batch import Photos
-from pix2pix.data.io import write
+from pix2pix.data.batch import PhotoBatch
+from pix2pix.data.io import write_image
 from pix2pix.errors import UserError
 from pix2pix.methods.base import Styles
 from pix2pix.methods.johnson import Johnson
@@ -22,13 +22,13 @@ def picture(seed=0, size=(32, 32), count=1):
 
 
 def photos(count=2, seed=0, size=(32, 32)):
-    return Photos(picture(seed, size, count), [f"photo{number}" for number in range(count)])
+    return PhotoBatch(picture(seed, size, count), [f"photo{number}" for number in range(count)])
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
     painting = tmp_path_factory.mktemp("style") / "waves.png"
-    write(painting, ((picture(7)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8))
+    write_image(painting, ((picture(7)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8))
 
     def build(**given):
         style = {"style_image": str(painting)}
@@ -118,7 +118,7 @@ def test_a_checkpoint_tells_what_it_paints(method):
 
 
 def test_restored_it_needs_no_files_and_paints_the_same(options, method):
-    again = Johnson.restored(options(style_image="gone.png", weights="gone.pth"), method.description, Runtime("cpu"))
+    again = Johnson.restore(options(style_image="gone.png", weights="gone.pth"), method.description, Runtime("cpu"))
     again.generator.load_state_dict(method.generator.state_dict())
     assert torch.equal(again.translate(picture(3)), method.translate(picture(3)))
 

@@ -3,16 +3,16 @@ import pytest
 import torch
 
 from pix2pix import checkpoint
-from pix2pix.config.base import as_dict, from_dict
-from pix2pix.config.style import ConditionalOptions
-from pix2pix.data.batch import Photos
-from pix2pix.data.io import write
+from pix2pix.config.base import from_dict, to_dict
+from pix2pix.config.style import MultiStyleOptions
+from pix2pix.data.batch import PhotoBatch
+from pix2pix.data.io import write_image
 from pix2pix.errors import UserError
 from pix2pix.methods.base import Styles
-from pix2pix.methods.multi_style import Conditional
-from pix2pix.networks.norm import ConditionalNorm
+from pix2pix.methods.multi_style import MultiStyle
+from pix2pix.networks.norm import ConditionalInstanceNorm
 from pix2pix.runtime.device import Runtime
-from pix2pix.training.checkpointing import Progress, save
+from pix2pix.training.checkpointing import TrainState, save_checkpoint
 
 SHALLOW = {"weights": "random", "rescaled": False, "content_layers": "relu1_2", "style_layers": "relu1_1,relu2_1"}
 TINY = {"ngf": 4, "blocks": 1, "load_size": 32, "crop_size": 32}
@@ -25,12 +25,12 @@ def picture(seed=0, size=(32, 32), count=1):
 
 
 def photos(count=2, seed=0):
-    return Photos(picture(seed, count=count), [f"photo{number}" for number in range(count)])
+    return PhotoBatch(picture(seed, count=count), [f"photo{number}" for number in range(count)])
 
 
 def saved(path, seed):
     path.parent.mkdir(exist_ok=True)
-    write(path, ((picture(seed)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8))
+    write_image(path, ((picture(seed)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8))
     return path
 
 
@@ -47,13 +47,13 @@ def styles(tmp_path_factory):
 def options(styles):
     def build(**given):
         style = {} if "add_style" in given else {"styles": str(styles)}
-        return from_dict(ConditionalOptions, {"dataroot": "photos", "name": "x", **style, **TINY, **SHALLOW, **given})
+        return from_dict(MultiStyleOptions, {"dataroot": "photos", "name": "x", **style, **TINY, **SHALLOW, **given})
 
     return build
 
 
 def trained(options, steps=3):
-    method = Conditional(options, Runtime("cpu"))
+    method = MultiStyle(options, Runtime("cpu"))
     for step in range(steps):
         torch.manual_seed(step)
         method.training_step(photos(4, seed=step))
@@ -75,7 +75,7 @@ def run(tmp_path, options, method):
     """The folder of its run."""
     folder = tmp_path / "three"
     folder.mkdir()
-    save(method, options(), Progress(step=3), folder, best=False)
+    save_checkpoint(method, options(), TrainState(step=3), folder, best=False)
     return folder
 
 
@@ -87,7 +87,7 @@ def test_each_style_is_a_picture_of_the_folder_by_name(method):
 
 
 def test_it_learns_to_paint(options):
-    method = Conditional(options(lr=3e-3), Runtime("cpu"))
+    method = MultiStyle(options(lr=3e-3), Runtime("cpu"))
     losses = [method.training_step(photos())["loss/G"].item() for _ in range(24)]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
 
@@ -175,14 +175,14 @@ def test_a_style_that_is_added_leaves_all_others_bit_equal(tmp_path, options, me
     changed = [
         (norm.weight[3] - norm.weight[:3].mean(0)).abs().max()
         for norm in after.generator.modules()
-        if isinstance(norm, ConditionalNorm)
+        if isinstance(norm, ConditionalInstanceNorm)
     ]
     assert min(changed) > 0
 
 
 def test_an_added_style_is_learnt_by_its_own_weights(tmp_path, options, run):
     added = saved(tmp_path / "stars.png", 9)
-    method = Conditional(options(add_style=str(added), init_from=str(run), lr=1e-2), Runtime("cpu"))
+    method = MultiStyle(options(add_style=str(added), init_from=str(run), lr=1e-2), Runtime("cpu"))
     losses = [method.training_step(photos())["loss/style"].item() for _ in range(15)]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -191,17 +191,17 @@ def test_a_run_that_adds_a_style_is_resumed_without_the_former(tmp_path, options
     added = saved(tmp_path / "stars.png", 9)
     given = options(add_style=str(added), init_from=str(run))
     first = trained(given)
-    checkpoint.path_of(run, 3).unlink()
-    again = Conditional(given, Runtime("cpu"), first.description)
-    checkpoint.restore(again.generator, first.generator.state_dict(), "G")
-    assert {len(norm.weight) for norm in again.generator.modules() if isinstance(norm, ConditionalNorm)} == {4}
+    checkpoint.checkpoint_path(run, 3).unlink()
+    again = MultiStyle(given, Runtime("cpu"), first.description)
+    checkpoint.load_weights(again.generator, first.generator.state_dict(), "G")
+    assert {len(norm.weight) for norm in again.generator.modules() if isinstance(norm, ConditionalInstanceNorm)} == {4}
     assert [x.requires_grad for x in again.generator.parameters()] == [
         x.requires_grad for x in first.generator.parameters()
     ]
 
 
 def test_restored_it_needs_no_files_and_paints_the_same(options, method):
-    again = Conditional.restored(options(styles="gone", weights="gone.pth"), method.description, Runtime("cpu"))
+    again = MultiStyle.restore(options(styles="gone", weights="gone.pth"), method.description, Runtime("cpu"))
     again.generator.load_state_dict(method.generator.state_dict())
     assert torch.equal(*(one.translate(picture(3), styles=only(2)) for one in (again, method)))
 
@@ -209,28 +209,28 @@ def test_restored_it_needs_no_files_and_paints_the_same(options, method):
 def test_a_run_of_another_network_gets_no_style(tmp_path, options, run):
     added = str(saved(tmp_path / "stars.png", 9))
     with pytest.raises(UserError, match=r"--ngf.*4.*--blocks"):
-        Conditional(options(add_style=added, init_from=str(run), ngf=8), Runtime("cpu"))
+        MultiStyle(options(add_style=added, init_from=str(run), ngf=8), Runtime("cpu"))
 
 
 def test_a_run_of_another_method_gets_no_style(tmp_path, options, run):
-    content = checkpoint.read(checkpoint.path_of(run, 3))
-    given = as_dict(options())
+    content = checkpoint.load_file(checkpoint.checkpoint_path(run, 3))
+    given = to_dict(options())
     johnson = {name: value for name, value in given.items() if name not in ("loss", "model")}
     content["options"] = johnson | {"model": "johnson", "loss": {"style_image": "s.png"}}
-    checkpoint.write(checkpoint.path_of(run, 3), content)
+    checkpoint.save_file(checkpoint.checkpoint_path(run, 3), content)
     added = str(saved(tmp_path / "stars.png", 9))
     with pytest.raises(UserError, match=r"--model.*conditional.*johnson"):
-        Conditional(options(add_style=added, init_from=str(run)), Runtime("cpu"))
+        MultiStyle(options(add_style=added, init_from=str(run)), Runtime("cpu"))
 
 
 def test_a_style_goes_by_one_name(tmp_path, options, run):
     again = str(saved(tmp_path / "waves.png", 9))
     with pytest.raises(UserError, match=r"--add_style.*waves"):
-        Conditional(options(add_style=again, init_from=str(run)), Runtime("cpu"))
+        MultiStyle(options(add_style=again, init_from=str(run)), Runtime("cpu"))
     for name in ("dots.png", "dots.jpg"):
         saved(tmp_path / "twice" / name, 4)
     with pytest.raises(UserError, match=r"--styles.*dots"):
-        Conditional(options(styles=str(tmp_path / "twice")), Runtime("cpu"))
+        MultiStyle(options(styles=str(tmp_path / "twice")), Runtime("cpu"))
 
 
 @pytest.mark.parametrize("way", ["x", "../runs/x", "link"])
@@ -241,19 +241,19 @@ def test_a_run_does_not_get_a_style_from_itself_whichever_way_it_is_named(option
     added = str(saved(tmp_path / "stars.png", 9))
     given = options(add_style=added, init_from=str(folder / way), checkpoints_dir=str(folder))
     with pytest.raises(UserError, match=r"run itself.*--name"):
-        Conditional(given, Runtime("cpu"))
+        MultiStyle(given, Runtime("cpu"))
 
 
 def test_a_run_that_there_is_not_gets_no_style(tmp_path, options):
     added = str(saved(tmp_path / "stars.png", 9))
     with pytest.raises(UserError, match="--init_from many"):
-        Conditional(options(add_style=added, init_from="many"), Runtime("cpu"))
+        MultiStyle(options(add_style=added, init_from="many"), Runtime("cpu"))
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path, options):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no images"):
-        Conditional(options(styles=str(tmp_path / "empty")), Runtime("cpu"))
+        MultiStyle(options(styles=str(tmp_path / "empty")), Runtime("cpu"))
 
 
 def test_validating_shows_content_output_and_style(method):

@@ -8,12 +8,12 @@ import torch
 from pix2pix.config.base import from_dict
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.data.arrays import to_tensor
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec, Encoding, read_rgb
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import ImageCodec, PairCodec, read_rgb
 from pix2pix.data.generated import generate
-from pix2pix.data.io import write
+from pix2pix.data.io import write_image
 from pix2pix.errors import UserError
-from pix2pix.methods.perceptual_loss import FeatureLosses, read_style, seen
+from pix2pix.methods.perceptual_loss import PerceptualLoss, load_style_image, to_backbone_input
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.runtime.device import Runtime
 
@@ -21,7 +21,7 @@ TINY = {"generator": "unet_32", "ngf": 4, "ndf": 2, "patch": 16, "load_size": 32
 SHALLOW = {"weights": "random", "rescaled": False, "content_layers": "relu1_2", "style_layers": "relu1_1,relu2_1"}
 BOTH = {"lambda_perceptual": 2, "lambda_style": 3, **SHALLOW}
 OF_STYLE = {"lambda_style": 3} | {name: value for name, value in SHALLOW.items() if name != "content_layers"}
-RGB = Encoding("photo", 3)
+RGB = ImageCodec("photo", 3)
 
 
 def options(**given):
@@ -29,11 +29,11 @@ def options(**given):
 
 
 def losses(**given):
-    return FeatureLosses(options(**given), Runtime("cpu"))
+    return PerceptualLoss(options(**given), Runtime("cpu"))
 
 
 def method(target=RGB, **given):
-    return Pix2Pix(options(**given), Codec(Encoding("photo", 3), target), Runtime("cpu"))
+    return Pix2Pix(options(**given), PairCodec(ImageCodec("photo", 3), target), Runtime("cpu"))
 
 
 def picture(seed=0, size=(32, 32), count=1):
@@ -46,7 +46,7 @@ def picture(seed=0, size=(32, 32), count=1):
 def painting(tmp_path):
     """A picture of 24 x 60 pixels in a file."""
     array = ((picture(7, (24, 60))[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
-    write(tmp_path / "painting.png", array)
+    write_image(tmp_path / "painting.png", array)
     return tmp_path / "painting.png"
 
 
@@ -72,7 +72,7 @@ def test_raw_losses_need_no_units():
 
 
 def test_the_objective_is_the_weighted_sum_with_both_losses():
-    values = method(**BOTH, lambda_l1=5).training_step(Pair(picture(), picture(1), ["a"]))
+    values = method(**BOTH, lambda_l1=5).training_step(PairBatch(picture(), picture(1), ["a"]))
     weights = {"G_gan": 1, "G_l1": 5, "perceptual": 2, "style": 3}
     total = sum(weight * values[f"loss/{name}"].item() for name, weight in weights.items())
     assert values["loss/G"].item() == pytest.approx(total, rel=1e-6)
@@ -82,7 +82,7 @@ def test_the_objective_is_the_weighted_sum_with_both_losses():
 @pytest.mark.parametrize("style_loss", ["gram", "mean_std", "covariance", "mmd", "histogram", "mrf"])
 def test_both_losses_fall_without_any_other(style_loss):
     model = method(**BOTH, style_loss=style_loss, gan_mode="none", lambda_l1=0, init_gain=0.2, lr=2e-3)
-    steps = [model.training_step(Pair(picture(), picture(1), ["a"])) for _ in range(16)]
+    steps = [model.training_step(PairBatch(picture(), picture(1), ["a"])) for _ in range(16)]
     for name in ("loss/perceptual", "loss/style"):
         assert steps[-1][name] < 0.9 * steps[0][name], name
 
@@ -90,7 +90,7 @@ def test_both_losses_fall_without_any_other(style_loss):
 def test_gradients_go_to_the_generator_alone():
     model = method(**BOTH)
     before = {name: value.clone() for name, value in model.features.objective.extractor.named_buffers()}
-    model.training_step(Pair(picture(), picture(1), ["a"]))
+    model.training_step(PairBatch(picture(), picture(1), ["a"]))
     extractor = model.features.objective.extractor
     assert list(extractor.parameters()) == []
     assert all(torch.equal(value, before[name]) for name, value in extractor.named_buffers())
@@ -102,15 +102,15 @@ def never(*arguments):
 
 
 def test_without_weights_nothing_is_built(monkeypatch):
-    monkeypatch.setattr("pix2pix.methods.perceptual_loss.Objective", never)
+    monkeypatch.setattr("pix2pix.methods.perceptual_loss.FeatureLoss", never)
     model = method()
     assert model.features is None
     assert "features" not in model.description
 
 
 def test_translating_builds_no_backbone(monkeypatch):
-    monkeypatch.setattr("pix2pix.methods.perceptual_loss.Objective", never)
-    assert Pix2Pix(options(**BOTH), Codec(RGB, RGB), Runtime("cpu"), training=False).features is None
+    monkeypatch.setattr("pix2pix.methods.perceptual_loss.FeatureLoss", never)
+    assert Pix2Pix(options(**BOTH), PairCodec(RGB, RGB), Runtime("cpu"), training=False).features is None
 
 
 def looked_at(model, monkeypatch):
@@ -130,7 +130,7 @@ def test_output_and_target_are_looked_at_once_and_only_where_needed(painting, mo
 
 def test_with_a_style_image_the_targets_style_does_not_count(painting):
     model = losses(**OF_STYLE, style_image=str(painting))
-    own = read_style(str(painting), (32, 32), 10**6)
+    own = load_style_image(str(painting), (32, 32), 10**6)
     ((_, _, loss),) = model.terms(own, picture(1))
     assert loss.item() == pytest.approx(0, abs=1e-6)
     values = [next(model.terms(picture(), picture(seed))).loss.item() for seed in (1, 2)]
@@ -138,10 +138,10 @@ def test_with_a_style_image_the_targets_style_does_not_count(painting):
 
 
 def test_a_style_image_keeps_its_proportions_and_covers_the_crop(painting):
-    assert torch.equal(read_style(str(painting), (24, 50), 10**6)[0], read_rgb(painting))
-    assert read_style(str(painting), (12, 12), 10**6).shape == (1, 3, 12, 30)
-    assert read_style(str(painting), (10, 50), 10**6).shape == (1, 3, 20, 50)
-    larger = read_style(str(painting), (48, 48), 10**6)
+    assert torch.equal(load_style_image(str(painting), (24, 50), 10**6)[0], read_rgb(painting))
+    assert load_style_image(str(painting), (12, 12), 10**6).shape == (1, 3, 12, 30)
+    assert load_style_image(str(painting), (10, 50), 10**6).shape == (1, 3, 20, 50)
+    larger = load_style_image(str(painting), (48, 48), 10**6)
     assert larger.shape == (1, 3, 48, 120)
     assert larger.abs().max() <= 1
 
@@ -165,7 +165,7 @@ def test_random_weights_are_those_of_the_runs_seed():
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_features_are_in_float32_whatever_the_precision(precision, monkeypatch):
-    model = Pix2Pix(options(**BOTH), Codec(RGB, RGB), Runtime("cpu", precision))
+    model = Pix2Pix(options(**BOTH), PairCodec(RGB, RGB), Runtime("cpu", precision))
     dtypes, features = set(), model.features.objective.features
 
     def spied(image):
@@ -174,31 +174,31 @@ def test_features_are_in_float32_whatever_the_precision(precision, monkeypatch):
         return found
 
     monkeypatch.setattr(model.features.objective, "features", spied)
-    model.training_step(Pair(picture(), picture(1), ["a"]))
+    model.training_step(PairBatch(picture(), picture(1), ["a"]))
     assert dtypes == {torch.float32}
 
 
 def test_grey_targets_are_looked_at_as_grey_pictures():
-    model = method(Encoding("photo", 1), **BOTH)
-    values = model.training_step(Pair(picture(), picture(1)[:, :1], ["a"]))
+    model = method(ImageCodec("photo", 1), **BOTH)
+    values = model.training_step(PairBatch(picture(), picture(1)[:, :1], ["a"]))
     assert values["loss/perceptual"] > 0
 
 
 def test_a_and_b_are_looked_at_in_colour_with_the_l_of_their_source():
-    lightness, chroma = Encoding("lightness", 3), Encoding("chroma", 3)
+    lightness, chroma = ImageCodec("lightness", 3), ImageCodec("chroma", 3)
     photo = ((picture(3)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     x, y = lightness.encode(photo)[None], chroma.encode(photo)[None]
-    assert torch.allclose(seen(chroma, y, x), RGB.encode(photo)[None], atol=1e-3)
+    assert torch.allclose(to_backbone_input(chroma, y, x), RGB.encode(photo)[None], atol=1e-3)
     wild = torch.tensor([0.9, -0.9], dtype=torch.float64).view(1, 2, 1, 1).repeat(1, 1, 3, 3)
     light = x[..., :3, :3].double()
-    assert torch.autograd.gradcheck(lambda ab: seen(chroma, ab, light), wild.requires_grad_())
-    model = Pix2Pix(options(**BOTH, target_kind="lab"), Codec(lightness, chroma), Runtime("cpu"))
-    assert model.training_step(Pair(lightness.encode(photo)[None], y, ["a"]))["loss/perceptual"] > 0
+    assert torch.autograd.gradcheck(lambda ab: to_backbone_input(chroma, ab, light), wild.requires_grad_())
+    model = Pix2Pix(options(**BOTH, target_kind="lab"), PairCodec(lightness, chroma), Runtime("cpu"))
+    assert model.training_step(PairBatch(lightness.encode(photo)[None], y, ["a"]))["loss/perceptual"] > 0
 
 
 def test_targets_that_are_no_pictures_are_refused():
     with pytest.raises(UserError) as caught:
-        method(Encoding("photo", 4), **BOTH)
+        method(ImageCodec("photo", 4), **BOTH)
     assert re.search("--lambda_perceptual.*--lambda_style.*4 channels", str(caught.value))
 
 

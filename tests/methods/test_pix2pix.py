@@ -9,14 +9,14 @@ import torch.nn.functional as F  # noqa: N812
 from pix2pix import metrics
 from pix2pix.config.base import from_dict
 from pix2pix.config.pix2pix import NetworkOptions, Pix2PixOptions
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.errors import UserError
-from pix2pix.methods.pix2pix import Pix2Pix, resolved_norm
+from pix2pix.methods.pix2pix import Pix2Pix, choose_norm
 from pix2pix.networks.canvas import TensorCanvas
 from pix2pix.runtime.device import Runtime
 from pix2pix.runtime.optim import linear_decay
-from pix2pix.seeds import seeded
+from pix2pix.seeds import temporary_seed
 
 TINY = {"generator": "unet_8", "ngf": 2, "ndf": 2, "patch": 16, "load_size": 16, "crop_size": 16, "init_gain": 0.2}
 
@@ -26,7 +26,7 @@ def options(**given):
 
 
 def codec(input_nc=3, output_nc=3):
-    return Codec(Encoding("photo", input_nc), Encoding("photo", output_nc))
+    return PairCodec(ImageCodec("photo", input_nc), ImageCodec("photo", output_nc))
 
 
 def method(input_nc=3, output_nc=3, **given):
@@ -36,7 +36,7 @@ def method(input_nc=3, output_nc=3, **given):
 def batch(size=2, channels=(3, 3), seed=0):
     generator = torch.Generator().manual_seed(seed)
     x, y = (torch.rand(size, count, 16, 16, generator=generator) * 2 - 1 for count in channels)
-    return Pair(x, y, [str(i) for i in range(size)])
+    return PairBatch(x, y, [str(i) for i in range(size)])
 
 
 def adams_first_step(weight, gradient, lr=2e-4, eps=1e-8):
@@ -59,7 +59,7 @@ def test_a_training_step_is_the_papers_by_hand(gan_mode, conditional):
     model = method(gan_mode=gan_mode, conditional=conditional, lambda_l1=10, use_dropout=False)
     x, y, names = batch()
     g, d = copy.deepcopy(model.generator).double(), copy.deepcopy(model.discriminator).double()
-    scalars = model.training_step(Pair(x, y, names))
+    scalars = model.training_step(PairBatch(x, y, names))
 
     def wants(logits, value):
         if gan_mode == "lsgan":
@@ -149,7 +149,7 @@ def test_l2_is_the_mean_square():
     model = method(gan_mode="none", lambda_l1=0, lambda_l2=1, use_dropout=False)
     x, y, names = batch()
     expected = F.mse_loss(model.generator(x), y)
-    assert model.training_step(Pair(x, y, names))["loss/G_l2"].item() == pytest.approx(expected.item(), rel=1e-6)
+    assert model.training_step(PairBatch(x, y, names))["loss/G_l2"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_scalars_are_detached():
@@ -165,8 +165,8 @@ def test_bf16_trains_with_losses_in_float32():
 
 
 def test_the_norm_follows_the_papers_rule_unless_one_is_named():
-    assert [resolved_norm(NetworkOptions(), size) for size in (1, 2, 16)] == ["instance", "batch", "batch"]
-    assert [resolved_norm(NetworkOptions(norm=norm), 4) for norm in ("batch", "instance", "none")] == [
+    assert [choose_norm(NetworkOptions(), size) for size in (1, 2, 16)] == ["instance", "batch", "batch"]
+    assert [choose_norm(NetworkOptions(norm=norm), 4) for norm in ("batch", "instance", "none")] == [
         *("batch", "instance", "none")
     ]
 
@@ -178,8 +178,8 @@ def test_the_description_tells_what_building_it_again_needs():
         "output_nc": 1,
         "norm": "batch",
         "multiple": 8,
-        "source": Encoding("photo", 3).as_dict(),
-        "target": Encoding("photo", 1).as_dict(),
+        "source": ImageCodec("photo", 3).to_dict(),
+        "target": ImageCodec("photo", 1).to_dict(),
         "direction": "BtoA",
     }
 
@@ -197,7 +197,7 @@ def test_the_same_seed_gives_the_same_initial_weights_whatever_was_drawn_before(
 def test_validation_compares_what_translate_gives_with_the_target():
     model = method()
     x, y, names = batch(1)
-    report = model.validation_step(Pair(x, y, names))
+    report = model.validation_step(PairBatch(x, y, names))
     output = model.translate(x, name=names[0])
     assert {name: value.item() for name, value in report.scalars.items()} == {
         "val/l1": metrics.l1(output, y).item(),
@@ -223,7 +223,7 @@ def test_a_step_repeats_from_the_same_seed():
     models = [method(), method()]
     for model in models:
         for seed in (1, 2):
-            with seeded(seed, torch.device("cpu")):
+            with temporary_seed(seed, torch.device("cpu")):
                 model.training_step(batch(seed=seed))
     for name in ("G", "D"):
         states = [model.networks[name].state_dict().values() for model in models]
@@ -320,7 +320,7 @@ def steps(fast, dtype, norm, size, count):
     for step in range(count):
         x, y = (torch.rand(size, 3, 32, 32, generator=generator).to(dtype) * 2 - 1 for _ in range(2))
         torch.manual_seed(step)
-        losses.append(model.training_step(Pair(x, y, ["a"] * size))["loss/G_l1"].item())
+        losses.append(model.training_step(PairBatch(x, y, ["a"] * size))["loss/G_l1"].item())
     weights = [weight for network in model.networks.values() for weight in network.parameters()]
     return torch.cat([w.grad.flatten() for w in weights]), torch.cat([w.detach().flatten() for w in weights]), losses
 

@@ -6,13 +6,13 @@ import torch
 
 from pix2pix.config.base import from_dict
 from pix2pix.config.segmenter import SegmenterOptions
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.generated import generate
 from pix2pix.data.labels import PALETTES, Palette
 from pix2pix.errors import UserError
 from pix2pix.methods.base import Styles
-from pix2pix.methods.segmenter import Segmenter, classes_of
+from pix2pix.methods.segmenter import Segmenter, load_classes
 from pix2pix.runtime.device import Runtime
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
@@ -26,7 +26,7 @@ def options(**given):
 
 
 def codec(palette=PALETTE):
-    return Codec(Encoding("photo", 3), Encoding("classes", 3, palette=palette.colours))
+    return PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 3, palette=palette.colours))
 
 
 def method(palette=PALETTE, **given):
@@ -38,7 +38,7 @@ def batch(labels=None, seed=0):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(4, (2, 16, 16), generator=generator) if labels is None else labels
     y = torch.nn.functional.one_hot(labels, 4).movedim(-1, 1)[:, :3] * 2.0 - 1
-    return Pair(torch.rand(2, 3, 16, 16, generator=generator) * 2 - 1, y, ["a", "b"])
+    return PairBatch(torch.rand(2, 3, 16, 16, generator=generator) * 2 - 1, y, ["a", "b"])
 
 
 def weights(model):
@@ -48,9 +48,9 @@ def weights(model):
 def test_it_learns_to_tell_classes_in_a_few_steps():
     pairs = [generate(0, number, size=(32, 32)) for number in range(2)]
     encoded = codec(FACADES)
-    x, y = (encoded[side].encode_all([pair[side] for pair in pairs]) for side in (0, 1))
+    x, y = (encoded[side].encode_batch([pair[side] for pair in pairs]) for side in (0, 1))
     model = method(FACADES, use_dropout=False, ngf=8, lr=1e-2)
-    steps = [model.training_step(Pair(x, y, ["a", "b"])) for _ in range(20)]
+    steps = [model.training_step(PairBatch(x, y, ["a", "b"])) for _ in range(20)]
     shares = (y > 0).float().mean(dim=(0, 2, 3))
     assert steps[0]["loss/G"].item() == pytest.approx(math.log(12), rel=0.3)
     assert steps[-1]["loss/G"] < 0.5 * steps[0]["loss/G"]
@@ -131,7 +131,7 @@ def test_tiles_give_the_classes_of_the_whole():
 def test_validation_tells_loss_and_accuracy_of_known_pixels_and_shows_colours():
     model = method()
     x, y, names = batch()
-    report = model.validation_step(Pair(x[:1], y[:1], names[:1]))
+    report = model.validation_step(PairBatch(x[:1], y[:1], names[:1]))
     output, truth = model.translate(x[:1]), y[0].argmax(dim=0)
     known = y[0].amax(dim=0) > 0
     right = (output[0].argmax(dim=0) == truth)[known].float().mean()
@@ -154,22 +154,22 @@ def test_the_checkpoint_says_which_palette(tmp_path):
     file = tmp_path / "p.txt"
     file.write_text("255 0 0 red\n0 255 0 green\n0 0 255 blue\n")
     given = options(target_palette=str(file))
-    palette = classes_of(given, codec())
+    palette = load_classes(given, codec())
     assert palette == PALETTE
     description = Segmenter(given, codec(), Runtime("cpu"), palette._replace(ignored=("blue",))).description
     file.unlink()
-    restored = Segmenter.restored(given, description, Runtime("cpu"))
+    restored = Segmenter.restore(given, description, Runtime("cpu"))
     assert restored.palette == PALETTE._replace(ignored=("blue",))
     assert restored.optimizers == {}
 
 
 def test_without_a_palette_the_classes_are_the_colours_of_the_labels():
-    assert classes_of(options(), codec()) == Palette(("0", "1", "2"), COLOURS)
+    assert load_classes(options(), codec()) == Palette(("0", "1", "2"), COLOURS)
     some = FACADES.colours[3:5]
-    known = Codec(Encoding("photo", 3), Encoding("classes", 3, palette=some))
-    assert classes_of(options(), known) == Palette(("door", "cornice"), some)
-    grey = Codec(Encoding("photo", 3), Encoding("classes", 1, palette=((3,), (7,))))
-    assert classes_of(options(), grey).colours == ((3,), (7,))
+    known = PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 3, palette=some))
+    assert load_classes(options(), known) == Palette(("door", "cornice"), some)
+    grey = PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 1, palette=((3,), (7,))))
+    assert load_classes(options(), grey).colours == ((3,), (7,))
 
 
 def test_styles_are_refused():
@@ -180,5 +180,5 @@ def test_styles_are_refused():
 def test_class_numbers_are_learnt_as_their_colours_are():
     numbers = np.array([[0, 2], [1, 255]], np.uint8)[..., None]
     painted = np.array([*COLOURS, (90, 90, 90)], np.uint8)[[[0, 2], [1, 3]]]
-    encodings = [Encoding("classes", channels, palette=COLOURS) for channels in (1, 3)]
+    encodings = [ImageCodec("classes", channels, palette=COLOURS) for channels in (1, 3)]
     assert torch.equal(encodings[0].encode(numbers), encodings[1].encode(painted))

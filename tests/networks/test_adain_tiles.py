@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pix2pix.data.arrays import reflect_to_multiple
+from pix2pix.data.arrays import pad_to_multiple
 from pix2pix.networks import tiled
 from pix2pix.networks.adain_net import Decoder, Encoder
 from pix2pix.networks.canvas import TensorCanvas
-from pix2pix.networks.memory_plan import Features, chosen
+from pix2pix.networks.memory_plan import FeatureSizes, choose_plan
 from pix2pix.networks.norm import AdaIN, Norm, channel_statistics
-from pix2pix.networks.tiled import translate
+from pix2pix.networks.tiled import translate_tiled
 
 CPU = torch.device("cpu")
 BLOCKS = ((2, 2), (4, 4), (4, 4, 4, 4), (8,))
@@ -42,8 +42,8 @@ def distance(parts, image, tile):
     encoder, adain, decoder = parts
     canvas = TensorCanvas(image, 3)
     canvas.output = canvas.output.to(image.dtype)
-    translate(never, stages_of(*parts), encoder.multiple, canvas, tile, CPU, torch.contiguous_format)
-    padded, (rows, columns) = reflect_to_multiple(image, encoder.multiple)
+    translate_tiled(never, stages_of(*parts), encoder.multiple, canvas, tile, CPU, torch.contiguous_format)
+    padded, (rows, columns) = pad_to_multiple(image, encoder.multiple)
     expected = decoder(adain(encoder(padded)))[..., rows, columns]
     assert image[0].numel() < 1000 or expected.std() > 0.02
     return (canvas.output - expected).abs().max().item()
@@ -71,7 +71,7 @@ def test_images_of_a_batch_have_statistics_of_their_own():
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(6, 15), st.sampled_from([0, 2**14, 2**17, 2**30]))
 def test_any_size_tile_and_budget_gives_the_same(height, width, tile, budget):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiled, "BUDGET", budget)
+        patch.setattr(tiled, "MEMORY_BUDGET", budget)
         assert distance(networks(), noise(height, width), tile) < 1e-10
 
 
@@ -90,8 +90,8 @@ def planned(budget):
     """The plan for VGG-19 at 4096 x 4096 pixels."""
     with torch.device("meta"):  # weights of no memory
         parts = Encoder(), AdaIN(torch.zeros(1, 512), torch.zeros(1, 512)), Decoder()
-    features = Features(stages_of(*parts), (4096, 4096), 4)
-    return features, chosen(features, 1024, budget)
+    features = FeatureSizes(stages_of(*parts), (4096, 4096), 4)
+    return features, choose_plan(features, 1024, budget)
 
 
 def test_a_pool_quarters_the_memory_of_features():

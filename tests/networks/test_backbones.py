@@ -6,12 +6,18 @@ import torch
 from torch import nn
 from torchvision import models
 
-from pix2pix.config.backbones import BACKBONES, default_content_layers, default_style_layers, layer_names, places
+from pix2pix.config.backbones import (
+    BACKBONES,
+    default_content_layers,
+    default_style_layers,
+    get_layer_modules,
+    get_layer_names,
+)
 from pix2pix.config.types import BackboneName
 from pix2pix.config.types import Padding as PaddingOption
 from pix2pix.config.types import Pooling as PoolingOption
 from pix2pix.errors import UserError
-from pix2pix.networks.backbone_architectures import STUDY, Block, architecture, noresnet, pseudo_vgg
+from pix2pix.networks.backbone_architectures import STUDY, Block, build_architecture, build_noresnet, build_pseudo_vgg
 from pix2pix.networks.conv import Conv
 from pix2pix.networks.feature_extractor import FeatureExtractor
 from pix2pix.runtime.device import Runtime
@@ -90,12 +96,12 @@ def test_the_options_allow_what_there_is():
 @torch.no_grad()
 def test_features_are_those_of_torchvisions_network(name, file):
     network = torchvision_network(name)
-    layers = layer_names(name)[:8] if name in LARGE else layer_names(name)
+    layers = get_layer_names(name)[:8] if name in LARGE else get_layer_names(name)
     extractor = FeatureExtractor(name, layers, file(network.state_dict()))
     x = image(SMALLEST.get(name, 40))
     found = outputs(network, x)
     for layer, features in extractor(x).items():
-        expected = found[places(name)[layer]]
+        expected = found[get_layer_modules(name)[layer]]
         torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
 
 
@@ -103,7 +109,7 @@ def test_features_are_those_of_torchvisions_network(name, file):
 @torch.no_grad()
 def test_average_pooling_stands_in_place_of_every_maximum(name, file, monkeypatch):
     network = torchvision_network(name)
-    extractor = FeatureExtractor(name, layer_names(name), file(network.state_dict()), pooling="average")
+    extractor = FeatureExtractor(name, get_layer_names(name), file(network.state_dict()), pooling="average")
     assert not any(isinstance(module, nn.MaxPool2d) for module in extractor.modules())
     average = torch.nn.functional.avg_pool2d
     monkeypatch.setattr(
@@ -116,18 +122,18 @@ def test_average_pooling_stands_in_place_of_every_maximum(name, file, monkeypatc
     x = image(SMALLEST.get(name, 40))
     found = outputs(network, x)
     for layer, features in extractor(x).items():
-        expected = found[places(name)[layer]]
+        expected = found[get_layer_modules(name)[layer]]
         torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_layers_are_in_the_order_of_computation(name):
-    steps = list(architecture(name, places(name)[layer_names(name)[-1]], "max", "zeros").steps)
-    order = [steps.index(place) for place in places(name).values()]
+    steps = list(build_architecture(name, get_layer_modules(name)[get_layer_names(name)[-1]], "max", "zeros").steps)
+    order = [steps.index(place) for place in get_layer_modules(name).values()]
     assert order == sorted(order)
     assert order[-1] == len(steps) - 1
     for defaults in (default_content_layers(name), default_style_layers(name)):
-        assert [layer for layer in layer_names(name) if layer in defaults] == list(defaults)
+        assert [layer for layer in get_layer_names(name) if layer in defaults] == list(defaults)
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
@@ -141,7 +147,7 @@ def test_names_of_vgg_layers_count_blocks_between_pools_and_convolutions_in_them
             continue
         number += isinstance(module, nn.Conv2d)
         names[f"{'conv' if isinstance(module, nn.Conv2d) else 'relu'}{block}_{number}"] = f"features.{key}"
-    assert places(name) == names
+    assert get_layer_modules(name) == names
 
 
 class Nothing(nn.Module):
@@ -170,7 +176,7 @@ def parameters(network):
 
 def test_noresnet_is_resnet_50_without_additions_and_projections():
     with torch.device("meta"):
-        ours, theirs = noresnet(), models.resnet50()
+        ours, theirs = build_noresnet(), models.resnet50()
     projections = sum(parameters(module.downsample) for module in theirs.modules() if getattr(module, "downsample", 0))
     assert parameters(ours) == parameters(theirs) - parameters(theirs.fc) - projections
     strides = [m.stride for m in theirs.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] > 1]
@@ -179,7 +185,7 @@ def test_noresnet_is_resnet_50_without_additions_and_projections():
 
 def test_pseudo_vgg_has_3x3_alone_and_the_sides_of_vggs_blocks_and_pseudo_resvgg_projections_more():
     with torch.device("meta"):
-        plain, residual = pseudo_vgg(False), pseudo_vgg(True)
+        plain, residual = build_pseudo_vgg(False), build_pseudo_vgg(True)
     kernels = [m for m in plain.modules() if isinstance(m, nn.Conv2d)]
     assert {(m.kernel_size, m.stride) for m in kernels} == {((3, 3), (1, 1))}
     assert len(kernels) == 1 + 2 * (3 + 4 + 6 + 3)
@@ -236,12 +242,12 @@ def test_a_convolution_asked_for_beside_its_relu_is_not_rectified():
 
 @torch.no_grad()
 def test_rescaling_a_vgg_divides_each_layer_by_its_mean_activation():
-    extractor = FeatureExtractor("vgg19", layer_names("vgg19"), "random")
+    extractor = FeatureExtractor("vgg19", get_layer_names("vgg19"), "random")
     images, other = image(32, seed=1, count=2), image(16, seed=2)
     measured, before = extractor(images), extractor(other)
     extractor.rescale(images)
     rescaled, after = extractor(images), extractor(other)
-    for layer, convolution in zip(layer_names("vgg19")[1::2], layer_names("vgg19")[::2], strict=True):
+    for layer, convolution in zip(get_layer_names("vgg19")[1::2], get_layer_names("vgg19")[::2], strict=True):
         mean = measured[layer].double().mean()
         assert rescaled[layer].double().mean() == pytest.approx(1, abs=1e-5)
         torch.testing.assert_close(after[layer], (before[layer] / mean).float(), rtol=1e-4, atol=1e-5)

@@ -211,7 +211,7 @@ def test_files_without_named_tensors_are_refused(saved, content):
 
 
 def test_a_missing_file_is_told_before_the_network_is_built_which_takes_seconds(tmp_path, monkeypatch):
-    monkeypatch.setattr("pix2pix.networks.feature_extractor.architecture", None)
+    monkeypatch.setattr("pix2pix.networks.feature_extractor.build_architecture", None)
     with pytest.raises(UserError, match=r"missing\.pth"):
         features(str(tmp_path / "missing.pth"))
 
@@ -230,7 +230,7 @@ def hub(tmp_path, monkeypatch):
 
     def serve(content, name):
         (tmp_path / name).write_bytes(content)
-        monkeypatch.setattr(backbone_weights, "url_of", lambda _backbone: (tmp_path / name).as_uri())
+        monkeypatch.setattr(backbone_weights, "get_imagenet_url", lambda _backbone: (tmp_path / name).as_uri())
         return tmp_path / "hub" / "checkpoints" / name
 
     return serve
@@ -261,19 +261,19 @@ def test_a_download_with_another_hash_leaves_nothing_behind(hub):
 
 def test_a_server_that_says_nothing_is_given_up(hub, monkeypatch):
     path = hub(b"", "vgg19-01234567.pth")
-    monkeypatch.setattr(backbone_weights, "PATIENCE", 0.2)
+    monkeypatch.setattr(backbone_weights, "TIMEOUT_SECONDS", 0.2)
     before = socket.getdefaulttimeout()
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/{path.name}"
-        monkeypatch.setattr(backbone_weights, "url_of", lambda _backbone: url)
+        monkeypatch.setattr(backbone_weights, "get_imagenet_url", lambda _backbone: url)
         with pytest.raises(UserError, match=f"{path}.*{url}"):
             FeatureExtractor("vgg19", ["relu1_1"])
     assert socket.getdefaulttimeout() == before
 
 
 def test_imagenet_weights_are_torchvisions_first(monkeypatch):
-    assert backbone_weights.url_of("vgg19") == "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-    assert backbone_weights.url_of("resnet50") == "https://download.pytorch.org/models/resnet50-0676ba61.pth"
+    assert backbone_weights.get_imagenet_url("vgg19") == "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+    assert backbone_weights.get_imagenet_url("resnet50") == "https://download.pytorch.org/models/resnet50-0676ba61.pth"
 
 
 def test_nobody_publishes_weights_of_the_study_networks():

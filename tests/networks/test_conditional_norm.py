@@ -1,6 +1,6 @@
 import torch
 
-from pix2pix.networks.norm import ConditionalNorm, Norm
+from pix2pix.networks.norm import ConditionalInstanceNorm, Norm
 
 
 def features(*shape, seed=0):
@@ -8,7 +8,7 @@ def features(*shape, seed=0):
 
 
 def norm_of_three(channels=4):
-    norm = ConditionalNorm(channels, 3)
+    norm = ConditionalInstanceNorm(channels, 3)
     with torch.no_grad():
         norm.weight.copy_(features(3, channels, seed=1))
         norm.bias.copy_(features(3, channels, seed=2))
@@ -27,7 +27,7 @@ def test_an_image_of_one_style_is_normalised_by_that_styles_weight_and_bias():
 
 def test_styles_begin_alike_as_plain_instance_norm():
     x = features(2, 4, 6, 6)
-    assert torch.allclose(ConditionalNorm(4, 3)(x, torch.eye(3)[[0, 2]]), Norm(4, "instance")(x), atol=1e-6)
+    assert torch.allclose(ConditionalInstanceNorm(4, 3)(x, torch.eye(3)[[0, 2]]), Norm(4, "instance")(x), atol=1e-6)
 
 
 def test_a_blend_of_styles_is_the_blend_of_their_outputs():

@@ -10,12 +10,12 @@ from pix2pix.networks.conv import (
     FROZEN_POSITIONS,
     Conv,
     ConvTranspose,
-    can_filter,
-    conv_product,
-    frozen_conv,
-    minimal_conv,
-    minimal_transforms,
-    transposed_product,
+    can_use_nnpack,
+    conv_gemm,
+    conv_transpose_gemm,
+    nnpack_conv,
+    winograd_conv,
+    winograd_transforms,
 )
 
 with_nnpack = pytest.mark.skipif(
@@ -65,7 +65,7 @@ def test_a_product_is_the_convolution_and_has_its_gradients(kernel, stride, padd
         return
     layer = nn.Conv2d(3, 5, kernel, stride, padding, bias=bias).double()
     x = torch.randn(n, 3, height, width, dtype=torch.float64)
-    compare(layer, x, lambda x: conv_product(x, layer.weight, layer.bias, stride, padding))
+    compare(layer, x, lambda x: conv_gemm(x, layer.weight, layer.bias, stride, padding))
 
 
 @pytest.mark.parametrize(("kernel", "extra"), [(4, 0), (3, 1)])
@@ -74,7 +74,7 @@ def test_a_product_is_the_convolution_and_has_its_gradients(kernel, stride, padd
 def test_a_product_is_the_transposed_convolution_and_has_its_gradients(kernel, extra, n, height, width, bias):
     layer = nn.ConvTranspose2d(3, 5, kernel, 2, 1, extra, bias=bias).double()
     x = torch.randn(n, 3, height, width, dtype=torch.float64)
-    compare(layer, x, lambda x: transposed_product(x, layer.weight, layer.bias, 2, 1, extra))
+    compare(layer, x, lambda x: conv_transpose_gemm(x, layer.weight, layer.bias, 2, 1, extra))
 
 
 def compare(layer, x, product):
@@ -91,7 +91,7 @@ def compare(layer, x, product):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "side"), [(Conv, "conv_product", 32), (ConvTranspose, "transposed_product", 16)]
+    ("kind", "name", "side"), [(Conv, "conv_gemm", 32), (ConvTranspose, "conv_transpose_gemm", 16)]
 )
 def test_few_positions_take_the_product_and_many_do_not(kind, name, side, monkeypatch):
     layer = kind(2, 2, 4, 2, 1)
@@ -112,7 +112,7 @@ def test_minimal_filtering_is_the_convolution_and_has_its_gradients(r, padding, 
     x = torch.randn(n, 3, height, width, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(5, 3, r, r, dtype=torch.float64, requires_grad=True)
     results = []
-    for y in (F.conv2d(x, weight, padding=padding), minimal_conv(x, weight, padding)):
+    for y in (F.conv2d(x, weight, padding=padding), winograd_conv(x, weight, padding)):
         results.append([y, *torch.autograd.grad(y.square().sum(), (x, weight))])
     for expected, got in zip(*results, strict=True):
         assert got.shape == expected.shape
@@ -122,12 +122,12 @@ def test_minimal_filtering_is_the_convolution_and_has_its_gradients(r, padding, 
 def test_few_digits_are_lost_by_minimal_filtering():
     x, weight = torch.randn(1, 256, 32, 32), torch.randn(256, 256, 4, 4)
     exact = F.conv2d(x.double(), weight.double(), padding=1)
-    assert (minimal_conv(x, weight, 1) - exact).norm() < 1e-5 * exact.norm()
+    assert (winograd_conv(x, weight, 1) - exact).norm() < 1e-5 * exact.norm()
 
 
 def test_four_outputs_of_a_kernel_of_three_take_six_multiplications():
     """F(4, 3) of Lavin and Gray, section 4.3; its matrices are ours but for the scales of rows."""
-    output, kernel, image = minimal_transforms(3, torch.float64)
+    output, kernel, image = winograd_transforms(3, torch.float64)
     assert (output.shape, kernel.shape, image.shape) == ((16, 36), (36, 9), (36, 36))
     one_direction = image[:6, :6] / image[0, 0]  # the Kronecker square's first block
     assert torch.equal(one_direction[0], torch.tensor([4, 0, -5, 0, 1, 0]).double() / 4)
@@ -148,14 +148,14 @@ def test_wide_convolutions_of_stride_1_take_it_if_asked(given, dtype, asked, cou
     layer = Conv(*given).to(dtype)
     layer.minimal = asked
     x = torch.randn(1, given[0], 20, 20, dtype=dtype)
-    assert count_calls("minimal_conv", layer, x, monkeypatch) == count
+    assert count_calls("winograd_conv", layer, x, monkeypatch) == count
 
 
 def test_bfloat16_has_too_few_digits_for_it(monkeypatch):
     layer = Conv(256, 256, 4, 1, 1)
     layer.minimal = True
     with torch.autocast("cpu", torch.bfloat16):
-        assert count_calls("minimal_conv", layer, torch.randn(1, 256, 20, 20), monkeypatch) == 0
+        assert count_calls("winograd_conv", layer, torch.randn(1, 256, 20, 20), monkeypatch) == 0
 
 
 def test_the_bias_is_added(monkeypatch):
@@ -163,20 +163,20 @@ def test_the_bias_is_added(monkeypatch):
     x = torch.randn(1, 256, 20, 20)
     expected = layer(x)
     layer.minimal = True
-    assert count_calls("minimal_conv", layer, x, monkeypatch) == 1
+    assert count_calls("winograd_conv", layer, x, monkeypatch) == 1
     assert torch.allclose(layer(x), expected, atol=1e-4)
 
 
 def test_weights_and_images_may_lie_with_their_channels_innermost():
     x, weight = torch.randn(2, 3, 9, 9, dtype=torch.float64), torch.randn(5, 3, 4, 4, dtype=torch.float64)
     expected = F.conv2d(x, weight, padding=1)
-    got = minimal_conv(*(each.to(memory_format=torch.channels_last) for each in (x, weight)), 1)
+    got = winograd_conv(*(each.to(memory_format=torch.channels_last) for each in (x, weight)), 1)
     assert torch.allclose(got, expected, rtol=1e-11, atol=1e-10)
 
 
 def test_transforms_serve_training_whoever_imports_them_first():
     with torch.inference_mode():
-        assert not any(table.is_inference() for table in minimal_transforms(3, torch.float32))
+        assert not any(table.is_inference() for table in winograd_transforms(3, torch.float32))
 
 
 # Frozen kernels
@@ -191,7 +191,7 @@ def weights(outputs, inputs, seed=0):
 def errors(x, weight, bias, padding):
     """Of output and gradient, as shares of what float64 gives."""
     results = []
-    for way, dtype in ((F.conv2d, torch.float64), (frozen_conv, torch.float32)):
+    for way, dtype in ((F.conv2d, torch.float64), (nnpack_conv, torch.float32)):
         seen = x.to(dtype).requires_grad_()
         bias_there = None if bias is None else bias.to(dtype)
         y = way(seen, weight.to(dtype), bias_there, padding=padding)
@@ -230,18 +230,18 @@ def test_few_digits_are_lost_with_frozen_kernels(inputs, outputs):
 def test_images_and_frozen_weights_may_lie_with_their_channels_innermost():
     x = torch.randn(2, 16, 20, 24, generator=torch.Generator().manual_seed(1))
     weight, bias = weights(8, 16)
-    expected = frozen_conv(x, weight, bias, 1)
+    expected = nnpack_conv(x, weight, bias, 1)
     for layout in (x.to(memory_format=torch.channels_last), x.mT.contiguous().mT, x.repeat(1, 1, 1, 2)[..., :24]):
-        assert frozen_conv(layout, weight.to(memory_format=torch.channels_last), bias, 1).equal(expected)
+        assert nnpack_conv(layout, weight.to(memory_format=torch.channels_last), bias, 1).equal(expected)
 
 
 @with_nnpack
 def test_changed_weights_are_seen():
     x, (weight, _) = torch.randn(1, 8, 12, 12), weights(8, 8)
-    before = frozen_conv(x, weight, None, 1)
+    before = nnpack_conv(x, weight, None, 1)
     weight *= 2
-    assert frozen_conv(x, weight, None, 1).equal(2 * before)
-    y = frozen_conv(x.requires_grad_(), weight, None, 1)
+    assert nnpack_conv(x, weight, None, 1).equal(2 * before)
+    y = nnpack_conv(x.requires_grad_(), weight, None, 1)
     weight *= 2
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
@@ -250,7 +250,7 @@ def test_changed_weights_are_seen():
 @with_nnpack
 def test_the_gradient_has_no_gradient_and_says_so():
     x = torch.randn(1, 8, 12, 12, requires_grad=True)
-    (gradient,) = torch.autograd.grad(frozen_conv(x, *weights(8, 8), 1).square().sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(nnpack_conv(x, *weights(8, 8), 1).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 
@@ -275,7 +275,7 @@ def frozen_layer(channels=FROZEN_CHANNELS, kernel=3, stride=1, padding=1):
     ],
 )
 def test_frozen_convolutions_of_3_by_3_with_channels_and_positions_enough_take_it(change, x, count, monkeypatch):
-    assert count_calls("frozen_conv", frozen_layer(**change), x, monkeypatch) == count
+    assert count_calls("nnpack_conv", frozen_layer(**change), x, monkeypatch) == count
 
 
 @with_nnpack
@@ -283,10 +283,10 @@ def test_it_is_taken_if_asked_in_float32_and_without_autocast_alone(monkeypatch)
     x = torch.zeros(1, FROZEN_CHANNELS, SIDE, SIDE)
     unasked = frozen_layer()
     unasked.minimal = False
-    assert count_calls("frozen_conv", unasked, x, monkeypatch) == 0
-    assert count_calls("frozen_conv", frozen_layer().double(), x.double(), monkeypatch) == 0
+    assert count_calls("nnpack_conv", unasked, x, monkeypatch) == 0
+    assert count_calls("nnpack_conv", frozen_layer().double(), x.double(), monkeypatch) == 0
     with torch.autocast("cpu", torch.bfloat16):
-        assert count_calls("frozen_conv", frozen_layer(), x, monkeypatch) == 0
+        assert count_calls("nnpack_conv", frozen_layer(), x, monkeypatch) == 0
 
 
 @with_nnpack
@@ -295,7 +295,7 @@ def test_weights_that_learn_do_not_take_it(monkeypatch):
         learning = frozen_layer()
         getattr(learning, name).requires_grad_()
         x = torch.zeros(1, FROZEN_CHANNELS, SIDE, SIDE)
-        assert count_calls("frozen_conv", learning, x, monkeypatch) == 0
+        assert count_calls("nnpack_conv", learning, x, monkeypatch) == 0
 
 
 @pytest.mark.parametrize(
@@ -306,11 +306,11 @@ def test_without_nnpack_or_with_avx512_pytorchs_own_convolution_is_taken(owner, 
     monkeypatch.setattr(owner, name, lambda: answer)
     x = torch.randn(1, FROZEN_CHANNELS, SIDE, SIDE)
     own = frozen_layer()
-    assert not can_filter(x, own.weight, own.bias, 1)
+    assert not can_use_nnpack(x, own.weight, own.bias, 1)
     assert own(x).equal(F.conv2d(x, own.weight, own.bias, padding=1))
 
 
 def test_few_positions_of_frozen_weights_take_no_filtering_at_all(monkeypatch):
     own, x = frozen_layer(256), torch.randn(1, 256, 16, 16)
-    assert count_calls("minimal_conv", own, x, monkeypatch) == 0
+    assert count_calls("winograd_conv", own, x, monkeypatch) == 0
     assert own(x).equal(F.conv2d(x, own.weight, own.bias, padding=1))

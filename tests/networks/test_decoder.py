@@ -3,7 +3,7 @@ from torch import nn
 
 from pix2pix.networks.adain_net import Decoder, Encoder
 from pix2pix.networks.conv import Conv
-from pix2pix.networks.init import initialise
+from pix2pix.networks.init import initialize_weights
 from pix2pix.networks.norm import AdaIN
 
 BLOCKS = ((4, 4), (6, 6), (8, 8, 8, 8), (12,))
@@ -43,7 +43,7 @@ def test_it_doubles_where_the_encoder_halves_and_ends_without_an_activation():
 def test_with_alpha_0_it_decodes_what_was_encoded():
     encoder, decoder = Encoder(BLOCKS), Decoder(BLOCKS)
     for network in (encoder, decoder):
-        initialise(network, "kaiming", 1.0, torch.Generator().manual_seed(0))
+        initialize_weights(network, "kaiming", 1.0, torch.Generator().manual_seed(0))
     features = encoder(torch.rand(1, 3, 32, 48) * 2 - 1)
     known = torch.ones(1, 12), torch.ones(1, 12)
     assert torch.equal(decoder(AdaIN(*known, alpha=0.0)(features)), decoder(features))

@@ -3,12 +3,12 @@ import torch
 from torch import nn
 
 from pix2pix.errors import UserError
-from pix2pix.networks.norm import Dropout, Norm, switched
+from pix2pix.networks.norm import Dropout, Norm, eval_mode
 
 
 def test_switches_are_restored():
     network = nn.Sequential(Norm(2, "batch"), Dropout())
-    with switched(network, statistics="image", dropout=False):
+    with eval_mode(network, statistics="image", dropout=False):
         assert (network[0].statistics, network[1].active) == ("image", False)
     assert (network[0].statistics, network[1].active) == ("batch", True)
 
@@ -16,7 +16,7 @@ def test_switches_are_restored():
 def test_translating_does_not_move_the_running_averages():
     norm = Norm(2, "batch")
     before = norm.running_mean.clone()
-    with switched(norm, statistics="image", dropout=False):
+    with eval_mode(norm, statistics="image", dropout=False):
         norm(torch.randn(1, 2, 8, 8) + 9)
     assert torch.equal(norm.running_mean, before)
 
@@ -24,7 +24,7 @@ def test_translating_does_not_move_the_running_averages():
 def test_running_statistics_are_refused_where_there_are_none():
     with (
         pytest.raises(UserError, match="--statistics running needs a network trained with BatchNorm"),
-        switched(Norm(2, "instance"), statistics="running", dropout=False),
+        eval_mode(Norm(2, "instance"), statistics="running", dropout=False),
     ):
         pass
 

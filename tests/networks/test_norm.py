@@ -3,8 +3,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from pix2pix.networks.init import build_generator, initialise
-from pix2pix.networks.norm import Norm, fold_norms, norm_layer, switched, synchronise
+from pix2pix.networks.init import build_generator, initialize_weights
+from pix2pix.networks.norm import Norm, eval_mode, fold_norms, norm_layer, synchronize_batch_norm
 
 
 def test_a_norm_by_image_standardises_each_image():
@@ -25,7 +25,7 @@ def test_a_norm_by_batch_is_torchs_batch_norm_in_training_and_in_evaluation():
 
 def test_batch_norms_are_synchronised_and_no_others():
     network = nn.Sequential(Norm(2, "batch"), Norm(2, "instance"), nn.Identity())
-    synchronise(network)
+    synchronize_batch_norm(network)
     assert [layer.synchronised for layer in network[:2]] == [True, False]
 
 
@@ -45,7 +45,7 @@ def device(request):
 def test_a_synchronised_norm_of_one_process_is_batch_norm(device):
     x = torch.randn(4, 3, 5, 5, device=device) * 2 + 1
     norms = [Norm(3, "batch").to(device) for _ in range(2)]
-    synchronise(norms[1])
+    synchronize_batch_norm(norms[1])
     inputs = [x.clone().requires_grad_() for _ in norms]
     for norm, own in zip(norms, inputs, strict=True):
         norm(own).pow(3).sum().backward()
@@ -58,7 +58,7 @@ def test_a_synchronised_norm_of_one_process_is_batch_norm(device):
 def test_statistics_of_the_image_do_not_depend_on_the_rest_of_the_batch():
     x = torch.randn(3, 2, 8, 8)
     norm = Norm(2, "batch")
-    with switched(norm, statistics="image", dropout=False):
+    with eval_mode(norm, statistics="image", dropout=False):
         assert torch.allclose(norm(x)[1:2], norm(x[1:2]), atol=1e-6)
 
 
@@ -72,10 +72,10 @@ def test_norm_none_is_the_identity():
 @pytest.mark.parametrize("name", ["unet_8", "encoder_decoder_16", "resnet_6blocks"])
 def test_folded_norms_leave_a_network_the_same_function(name, upsample):
     network = build_generator(name, 3, 2, ngf=4, norm="batch", upsample=upsample, dropout=True).double()
-    initialise(network, "normal", 0.1, torch.Generator().manual_seed(0))  # larger ones would saturate the tanh
+    initialize_weights(network, "normal", 0.1, torch.Generator().manual_seed(0))  # larger ones would saturate the tanh
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     network(x)  # moves the running averages
-    with switched(network, statistics="running", dropout=False):
+    with eval_mode(network, statistics="running", dropout=False):
         expected = network(x)
         fold_norms(network)
         assert (network(x) - expected).norm() < 1e-10 * expected.norm()

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from pix2pix.networks.receptive_field import Span, compute, needed, output_size, split, whole
+from pix2pix.networks.receptive_field import (
+    Interval,
+    compute_window,
+    full_window,
+    input_interval,
+    output_size,
+    split_windows,
+)
 
 OPERATIONS = {
     "4 stride 2": nn.Conv2d(2, 3, 4, 2, 1),
@@ -21,11 +28,11 @@ OPERATIONS = {
 
 
 def test_a_halving_convolution_reads_its_window_twice_and_a_pixel_on_each_side():
-    assert needed(OPERATIONS["4 stride 2"], Span(10, 20), 100, 0) == Span(19, 41)
+    assert input_interval(OPERATIONS["4 stride 2"], Interval(10, 20), 100, 0) == Interval(19, 41)
 
 
 def test_a_doubling_convolution_reads_half_its_window_and_a_pixel_on_each_side():
-    assert needed(OPERATIONS["4 transposed"], Span(10, 20), 100, 0) == Span(4, 11)
+    assert input_interval(OPERATIONS["4 transposed"], Interval(10, 20), 100, 0) == Interval(4, 11)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -34,7 +41,7 @@ def test_nothing_is_read_beyond_the_borders(name):
     length = output_size(operation, (12, 12))[0]
     for start, stop in product(range(length), range(1, length + 1)):
         if start < stop:
-            first, last = needed(operation, Span(start, stop), 12, 0)
+            first, last = input_interval(operation, Interval(start, stop), 12, 0)
             assert 0 <= first < last <= 12
 
 
@@ -47,17 +54,17 @@ def test_every_window_is_that_of_the_whole(name, size):
     expected = operation(x)
     assert output_size(operation, size) == expected.shape[2:]
     for side in (1, 2, 3, 5, 8):
-        for window in split(output_size(operation, size), side):
+        for window in split_windows(output_size(operation, size), side):
             (top, bottom), (left, right) = window
-            got = compute(operation, lambda part: x[..., slice(*part[0]), slice(*part[1])], window, size)
+            got = compute_window(operation, lambda part: x[..., slice(*part[0]), slice(*part[1])], window, size)
             assert torch.allclose(got, expected[..., top:bottom, left:right], atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "side"), [((1, 1), 4), ((10, 7), 3), ((9, 9), 3), ((5, 100), 64)])
 def test_windows_cover_a_map_once_and_are_no_larger_than_asked(size, side):
     seen = torch.zeros(size, dtype=torch.int64)
-    for rows, columns in split(size, side):
+    for rows, columns in split_windows(size, side):
         assert max(rows.length, columns.length) <= side
         seen[slice(*rows), slice(*columns)] += 1
     assert seen.eq(1).all()
-    assert split(size, max(size)) == [whole(size)]
+    assert split_windows(size, max(size)) == [full_window(size)]

@@ -8,22 +8,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pix2pix.data.arrays import reflect_to_multiple
+from pix2pix.data.arrays import pad_to_multiple
 from pix2pix.errors import UserError
 from pix2pix.networks import tiled as tiling
-from pix2pix.networks.canvas import Padded, TensorCanvas
+from pix2pix.networks.canvas import PaddedCanvas, TensorCanvas
 from pix2pix.networks.conv import Conv, ConvTranspose
-from pix2pix.networks.init import build_generator, initialise
-from pix2pix.networks.memory_plan import Features, chosen
-from pix2pix.networks.norm import Norm, switched
-from pix2pix.networks.tiled import Moments, moments_of, translate
+from pix2pix.networks.init import build_generator, initialize_weights
+from pix2pix.networks.memory_plan import FeatureSizes, choose_plan
+from pix2pix.networks.norm import Norm, eval_mode
+from pix2pix.networks.tiled import Moments, compute_moments, translate_tiled
 
 CPU = torch.device("cpu")
 
 
 def network(name="unet_16", *, norm="instance", upsample="transpose", dropout=False, ngf=2, dtype=torch.float64):
     generator = build_generator(name, 2, 3, ngf=ngf, norm=norm, upsample=upsample, dropout=dropout)
-    initialise(generator, "kaiming", 1.0, torch.Generator().manual_seed(1))
+    initialize_weights(generator, "kaiming", 1.0, torch.Generator().manual_seed(1))
     for module in generator.modules():
         if isinstance(module, Norm) and norm == "batch":
             module.running_mean.uniform_(-1, 1)
@@ -38,17 +38,17 @@ def noise(height, width, dtype=torch.float64, count=1):
 def tiled(generator, image, tile):
     canvas = TensorCanvas(image, 3)
     canvas.output = canvas.output.to(image.dtype)
-    translate(generator, generator.stages(), generator.multiple, canvas, tile, CPU, torch.contiguous_format)
+    translate_tiled(generator, generator.stages(), generator.multiple, canvas, tile, CPU, torch.contiguous_format)
     return canvas.output
 
 
 @torch.inference_mode()
 def distance(generator, image, tile, statistics="image", dropout=False):
-    with switched(generator, statistics=statistics, dropout=dropout):
+    with eval_mode(generator, statistics=statistics, dropout=dropout):
         torch.manual_seed(5)
         by_tiles = tiled(generator, image, tile)
         torch.manual_seed(5)
-        padded, (rows, columns) = reflect_to_multiple(image, generator.multiple)
+        padded, (rows, columns) = pad_to_multiple(image, generator.multiple)
         return (by_tiles - generator(padded)[..., rows, columns]).abs().max().item()
 
 
@@ -95,7 +95,7 @@ def test_images_of_a_batch_have_statistics_of_their_own():
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(3, 40), st.sampled_from([0, 2**14, 2**17, 2**30]))
 def test_any_size_tile_and_budget_gives_the_same(height, width, tile, budget):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiling, "BUDGET", budget)
+        patch.setattr(tiling, "MEMORY_BUDGET", budget)
         assert distance(network("unet_8"), noise(height, width), tile) < 1e-10
 
 
@@ -108,9 +108,9 @@ def test_in_single_precision_tiles_stay_near_the_whole_image(statistics, limit):
 @pytest.mark.slow
 @pytest.mark.parametrize(("statistics", "limit"), [("image", 1e-3), ("running", 1e-5)])
 def test_the_papers_network_at_1024_stays_near_the_whole_image(statistics, limit, monkeypatch):
-    monkeypatch.setattr(tiling, "BUDGET", 2**27)
+    monkeypatch.setattr(tiling, "MEMORY_BUDGET", 2**27)
     generator = build_generator("unet_256", 2, 3, ngf=64, norm="batch", upsample="transpose", dropout=True)
-    initialise(generator, "normal", 0.02, torch.Generator().manual_seed(1))
+    initialize_weights(generator, "normal", 0.02, torch.Generator().manual_seed(1))
     assert distance(generator, noise(1024, 1024, torch.float32), 256, statistics, dropout=True) < limit
 
 
@@ -118,7 +118,7 @@ def test_moments_of_parts_are_those_of_the_whole():
     x = 1000 + torch.randn(2, 3, 20, 31, dtype=torch.float64)
     moments = Moments()
     for part in (x[..., :7, :], x[..., 7:, :5], x[..., 7:, 5:]):
-        moments.add(*moments_of(part))
+        moments.add(*compute_moments(part))
     assert torch.allclose(moments.mean, x.mean((2, 3)), rtol=1e-12)
     assert torch.allclose(moments.variance, x.var((2, 3), correction=0), rtol=1e-9)
 
@@ -126,16 +126,18 @@ def test_moments_of_parts_are_those_of_the_whole():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("tile", ["off", 20])
 def test_the_generator_gets_its_input_in_the_layout_that_is_asked_for(layout, tile, monkeypatch):
-    read, layouts = Padded.read, []
+    read, layouts = PaddedCanvas.read, []
 
     def spied(self, window):
         layouts.append((x := read(self, window)).is_contiguous(memory_format=layout))
         return x
 
-    monkeypatch.setattr(Padded, "read", spied)
+    monkeypatch.setattr(PaddedCanvas, "read", spied)
     generator = network()
     with torch.inference_mode():
-        translate(generator, generator.stages(), generator.multiple, TensorCanvas(noise(33, 47), 3), tile, CPU, layout)
+        translate_tiled(
+            generator, generator.stages(), generator.multiple, TensorCanvas(noise(33, 47), 3), tile, CPU, layout
+        )
     assert layouts
     assert all(layouts)
 
@@ -145,7 +147,7 @@ def never(x):
 
 
 def test_an_image_no_larger_than_a_tile_is_translated_whole(monkeypatch):
-    monkeypatch.setattr(tiling, "Passes", never)
+    monkeypatch.setattr(tiling, "TiledForward", never)
     generator, image = network(), noise(64, 48)
     with torch.inference_mode():
         for tile in (64, "auto", "off"):
@@ -154,10 +156,10 @@ def test_an_image_no_larger_than_a_tile_is_translated_whole(monkeypatch):
 
 @torch.inference_mode()
 def test_auto_takes_tiles_where_half_of_the_free_memory_does_not_hold_the_whole(monkeypatch):
-    monkeypatch.setattr(tiling, "TILES", (48, 16))
+    monkeypatch.setattr(tiling, "TILE_SIZES", (48, 16))
     generator, image = network(), noise(64, 64)
     expected = generator(image)
-    need = Features(generator.stages(), (64, 64), 8).whole().peak
+    need = FeatureSizes(generator.stages(), (64, 64), 8).whole().peak
     for free, forward in ((2 * need, generator.forward), (2 * need - 2, never)):
         monkeypatch.setattr(tiling, "free_memory", lambda device, free=free: free)
         generator.forward = forward
@@ -166,10 +168,10 @@ def test_auto_takes_tiles_where_half_of_the_free_memory_does_not_hold_the_whole(
 
 @torch.inference_mode()
 def test_the_memory_of_all_images_of_a_batch_is_counted(monkeypatch):
-    monkeypatch.setattr(tiling, "TILES", (48,))
+    monkeypatch.setattr(tiling, "TILE_SIZES", (48,))
     generator, image = network(), noise(64, 64, count=3)
     expected = generator(image)
-    need = Features(generator.stages(), (64, 64), 8).whole().peak
+    need = FeatureSizes(generator.stages(), (64, 64), 8).whole().peak
     monkeypatch.setattr(tiling, "free_memory", lambda device: 2 * need)
     generator.forward = never
     assert torch.allclose(tiled(generator, image, "auto"), expected, atol=1e-10)
@@ -184,8 +186,8 @@ def told(folder, *, available, **group):
 
 def test_free_memory_is_what_machine_and_container_leave_or_a_guess(tmp_path, monkeypatch):
     assert tiling.free_memory(CPU) > 2**20
-    monkeypatch.setattr(tiling, "MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(tiling, "GROUP", tmp_path)
+    monkeypatch.setattr(tiling, "MEMINFO_FILE", tmp_path / "meminfo")
+    monkeypatch.setattr(tiling, "CGROUP_FOLDER", tmp_path)
     assert tiling.free_memory(CPU) == 2**32
     told(tmp_path, available=5000)
     assert tiling.free_memory(CPU) == 5000 * 1024
@@ -198,7 +200,7 @@ def test_free_memory_is_what_machine_and_container_leave_or_a_guess(tmp_path, mo
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
 @torch.inference_mode()
 def test_out_of_memory_tiles_are_halved_and_the_work_goes_on(error, monkeypatch, caplog):
-    real = tiling.compute
+    real = tiling.compute_window
 
     def compute(operation, read, window, size):
         if window[0].length * window[1].length > 70 * 70:
@@ -207,8 +209,8 @@ def test_out_of_memory_tiles_are_halved_and_the_work_goes_on(error, monkeypatch,
 
     generator, image = network(), noise(272, 272)
     expected = generator(image)
-    monkeypatch.setattr(tiling, "compute", compute)
-    monkeypatch.setattr(tiling, "SMALLEST", 16)
+    monkeypatch.setattr(tiling, "compute_window", compute)
+    monkeypatch.setattr(tiling, "SMALLEST_TILE", 16)
     assert torch.allclose(tiled(generator, image, 256), expected, atol=1e-10)
     sides = [int(message.removesuffix(" pixels").rpartition(" ")[2]) for message in caplog.messages]
     assert "136" in caplog.messages[0]
@@ -253,7 +255,7 @@ def test_out_of_memory_when_a_window_is_decoded_tiles_are_halved(monkeypatch):
 
 @torch.inference_mode()
 def test_out_of_memory_with_the_whole_image_tiles_are_taken(monkeypatch, caplog):
-    monkeypatch.setattr(tiling, "TILES", (48,))
+    monkeypatch.setattr(tiling, "TILE_SIZES", (48,))
     generator, image = network(), noise(64, 64)
     expected = generator(image)
     generator.forward = fail
@@ -263,21 +265,21 @@ def test_out_of_memory_with_the_whole_image_tiles_are_taken(monkeypatch, caplog)
 
 @torch.inference_mode()
 def test_out_of_memory_with_the_smallest_tiles_is_the_end(monkeypatch):
-    monkeypatch.setattr(tiling, "compute", fail)
+    monkeypatch.setattr(tiling, "compute_window", fail)
     with pytest.raises(UserError, match=r"^out of memory.*\d+ pixels"):
         tiled(network(), noise(256, 256), 100)
 
 
 @pytest.mark.parametrize("dropout", [False, True])
 def test_out_of_memory_for_what_is_to_be_kept_it_is_computed_again(dropout, monkeypatch, caplog):
-    real = tiling.put
+    real = tiling.write_window
 
     def put(features, x, window, size):
         if size == (16, 16):
             fail()
         return real(features, x, window, size)
 
-    monkeypatch.setattr(tiling, "put", put)
+    monkeypatch.setattr(tiling, "write_window", put)
     generator, image = network(dropout=dropout), noise(64, 64)
     if dropout:  # which cannot be drawn again
         with pytest.raises(RuntimeError, match="can't allocate memory"):
@@ -292,12 +294,12 @@ def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
     def broken(*arguments):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(tiling, "compute", broken)
+    monkeypatch.setattr(tiling, "compute_window", broken)
     generator = network()
     with pytest.raises(RuntimeError, match="broken"):
         tiled(generator, noise(256, 256), 128)
     generator.forward = broken
-    monkeypatch.setattr(tiling, "TILES", (48,))
+    monkeypatch.setattr(tiling, "TILE_SIZES", (48,))
     with pytest.raises(RuntimeError, match="broken"):
         tiled(generator, noise(64, 64), "auto")
 
@@ -305,8 +307,8 @@ def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
 def planned(budget, tile=1024, dropout=True):
     with torch.device("meta"):  # weights of no memory
         generator = build_generator("unet_256", 3, 3, ngf=64, norm="instance", upsample="transpose", dropout=dropout)
-    features = Features(generator.stages(), (8192, 8192), 4)
-    return features, chosen(features, tile, budget)
+    features = FeatureSizes(generator.stages(), (8192, 8192), 4)
+    return features, choose_plan(features, tile, budget)
 
 
 def test_the_more_memory_the_less_is_computed_twice():

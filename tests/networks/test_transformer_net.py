@@ -5,10 +5,15 @@ from torch import nn
 
 from pix2pix.checkpoint import CheckpointError
 from pix2pix.networks.canvas import TensorCanvas
-from pix2pix.networks.init import initialise
-from pix2pix.networks.norm import ConditionalNorm, Norm
-from pix2pix.networks.tiled import translate
-from pix2pix.networks.transformer_net import Stylizer, from_transformer_net, only_newest_style, with_one_more_style
+from pix2pix.networks.init import initialize_weights
+from pix2pix.networks.norm import ConditionalInstanceNorm, Norm
+from pix2pix.networks.tiled import translate_tiled
+from pix2pix.networks.transformer_net import (
+    TransformerNet,
+    add_style,
+    convert_pytorch_example,
+    freeze_all_but_newest_style,
+)
 
 
 def picture(*shape, seed=0):
@@ -16,11 +21,11 @@ def picture(*shape, seed=0):
 
 
 def network(**given):
-    built = Stylizer(ngf=4, **given)
+    built = TransformerNet(ngf=4, **given)
     generator = torch.Generator().manual_seed(0)
-    initialise(built, "normal", 0.2, generator)
+    initialize_weights(built, "normal", 0.2, generator)
     for module in built.modules():
-        if isinstance(module, ConditionalNorm):
+        if isinstance(module, ConditionalInstanceNorm):
             nn.init.normal_(module.weight, 1, 0.3, generator=generator)
             nn.init.normal_(module.bias, 0, 0.3, generator=generator)
     return built.requires_grad_(False)
@@ -53,13 +58,13 @@ def test_it_paints_images_of_their_own_size():
 
 def test_it_has_the_weights_of_transformer_net_but_for_biases_before_norms():
     biases = 32 + 64 + 128 + 10 * 128 + 64 + 32
-    assert sum(weight.numel() for weight in Stylizer().parameters()) == 1_679_235 - biases
+    assert sum(weight.numel() for weight in TransformerNet().parameters()) == 1_679_235 - biases
 
 
 def test_every_convolution_of_many_styles_is_normalised_the_last_one_included():
     convolutions, norms = (
         [module for module in network(styles=3).modules() if isinstance(module, kind)]
-        for kind in (nn.Conv2d, ConditionalNorm)
+        for kind in (nn.Conv2d, ConditionalInstanceNorm)
     )
     assert len(norms) == len(convolutions) == 3 + 2 * 5 + 3
     assert [len(norm.bias[0]) for norm in norms] == [convolution.out_channels for convolution in convolutions]
@@ -83,7 +88,7 @@ def test_by_windows_it_paints_as_it_does_at_once(styles):
     shares = torch.tensor([[0.2, 0.0, 0.8]]) if styles else None
     canvas = TensorCanvas(x, 3)
     with torch.inference_mode():
-        translate(
+        translate_tiled(
             lambda image: built(image, shares),
             built.stages(shares),
             built.multiple,
@@ -103,19 +108,19 @@ def test_two_styles_paint_differently():
 
 def test_a_further_style_begins_as_the_mean_and_leaves_the_others_bit_equal():
     built = network(styles=3)
-    more = Stylizer(ngf=4, styles=4)
-    more.load_state_dict(with_one_more_style(built.state_dict()))
+    more = TransformerNet(ngf=4, styles=4)
+    more.load_state_dict(add_style(built.state_dict()))
     x = picture(1, 3, 32, 32)
     for style in range(3):
         assert torch.equal(more(x, torch.eye(4)[[style]]), built(x, torch.eye(3)[[style]]))
-    norms = [module for module in more.modules() if isinstance(module, ConditionalNorm)]
+    norms = [module for module in more.modules() if isinstance(module, ConditionalInstanceNorm)]
     assert all(torch.allclose(norm.weight[3], norm.weight[:3].mean(0)) for norm in norms)
     assert all(torch.allclose(norm.bias[3], norm.bias[:3].mean(0)) for norm in norms)
 
 
 def test_only_norms_learn_when_a_style_is_added():
-    built = Stylizer(ngf=4, styles=2)
-    only_newest_style(built)
+    built = TransformerNet(ngf=4, styles=2)
+    freeze_all_but_newest_style(built)
     learning = {name.rpartition(".")[0].rpartition(".")[2] for name, x in built.named_parameters() if x.requires_grad}
     assert learning == {"norm"}
 
@@ -124,28 +129,28 @@ def test_transformer_nets_weights_paint_as_it_does(transformer_net):
     state = transformer_net()
     x = picture(1, 3, 48, 64)
     with torch.no_grad():
-        output = from_transformer_net(state)(x)
+        output = convert_pytorch_example(state)(x)
         expected = painted_by_transformer_net((x + 1) * 127.5, state) / 127.5 - 1
     assert torch.allclose(output, expected, atol=1e-4 * expected.abs().max().item())
 
 
 def test_half_precision_weights_are_taken_too(transformer_net):
     state = {name: value.half() for name, value in transformer_net().items()}
-    assert next(from_transformer_net(state).parameters()).dtype == torch.float32
+    assert next(convert_pytorch_example(state).parameters()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("blocks", [3, 5])
 def test_the_number_of_blocks_is_that_of_the_file(transformer_net, blocks):
-    assert len(from_transformer_net(transformer_net(blocks=blocks)).blocks) == blocks
+    assert len(convert_pytorch_example(transformer_net(blocks=blocks)).blocks) == blocks
 
 
 def test_other_keys_are_refused_by_name(transformer_net):
     state = transformer_net()
     del state["res2.in1.weight"]
     with pytest.raises(CheckpointError, match=r"TransformerNet.*blocks\.1\.first\.norm\.weight"):
-        from_transformer_net(state)
+        convert_pytorch_example(state)
     with pytest.raises(CheckpointError, match="TransformerNet"):
-        from_transformer_net({"layers.0.weight": torch.zeros(3)})
+        convert_pytorch_example({"layers.0.weight": torch.zeros(3)})
 
 
 @pytest.mark.parametrize(
@@ -161,9 +166,9 @@ def test_other_keys_are_refused_by_name(transformer_net):
 )
 def test_hostile_weights_are_refused_before_a_network_of_their_size_is_made(transformer_net, value, message):
     with pytest.raises(CheckpointError, match=message):
-        from_transformer_net(transformer_net() | {"conv1.conv2d.weight": value})
+        convert_pytorch_example(transformer_net() | {"conv1.conv2d.weight": value})
 
 
 def test_a_key_without_a_module_is_named_as_it_is(transformer_net):
     with pytest.raises(CheckpointError, match=r"TransformerNet.*foo"):
-        from_transformer_net(transformer_net() | {"foo": torch.zeros(1)})
+        convert_pytorch_example(transformer_net() | {"foo": torch.zeros(1)})

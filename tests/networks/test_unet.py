@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from pix2pix.networks.init import build_generator
-from pix2pix.networks.norm import Dropout, Norm, switched
+from pix2pix.networks.norm import Dropout, Norm, eval_mode
 from pix2pix.networks.unet import UNet
 
 
@@ -88,5 +88,5 @@ def test_batch_norm_at_batch_one_is_instance_norm():
     by_batch, by_image = UNet(3, 3, depth=4, ngf=4, norm="batch"), UNet(3, 3, depth=4, ngf=4, norm="instance")
     by_image.load_state_dict(by_batch.state_dict(), strict=False)
     x = torch.randn(1, 3, 32, 32)
-    with switched(by_batch, statistics="batch", dropout=False), switched(by_image, statistics="image", dropout=False):
+    with eval_mode(by_batch, statistics="batch", dropout=False), eval_mode(by_image, statistics="image", dropout=False):
         assert torch.equal(by_batch(x), by_image(x))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pix2pix.report.contact_sheet import COLUMNS, TILE, Tile, contact_sheet
+from pix2pix.report.contact_sheet import COLUMNS, TILE, PairTile, draw_contact_sheet
 
 WIDE, HIGH, MARGIN, TOP = 2 * TILE + 20, TILE + 28, 10, 28
 
@@ -17,16 +17,16 @@ def placed(sheet, number=0, side=0, height=TILE, width=TILE):
 
 
 def thumbnail(image, **size):
-    return placed(contact_sheet([Tile("1", (image, photo()))]), **size)
+    return placed(draw_contact_sheet([PairTile("1", (image, photo()))]), **size)
 
 
 def caption(text, **given):
-    return contact_sheet([Tile(text, (photo(),), **given)])[MARGIN : TOP - 2]
+    return draw_contact_sheet([PairTile(text, (photo(),), **given)])[MARGIN : TOP - 2]
 
 
 def test_pairs_stand_in_rows_a_beside_b():
     a, b = np.full((8, 8, 3), 60, np.uint8), np.full((8, 8, 3), 200, np.uint8)
-    sheet = contact_sheet([Tile(str(number), (a, b)) for number in range(COLUMNS + 1)])
+    sheet = draw_contact_sheet([PairTile(str(number), (a, b)) for number in range(COLUMNS + 1)])
     assert sheet.shape == (2 * HIGH + MARGIN, COLUMNS * WIDE + MARGIN, 3)
     assert sheet.dtype == np.uint8
     for number in range(COLUMNS + 1):
@@ -36,7 +36,7 @@ def test_pairs_stand_in_rows_a_beside_b():
 
 
 def test_no_pairs_make_an_empty_sheet():
-    assert (contact_sheet([]) == 255).all()
+    assert (draw_contact_sheet([]) == 255).all()
 
 
 def test_photos_are_shown_as_they_are():
@@ -79,7 +79,7 @@ def test_class_numbers_are_told_apart(dtype, numbers):
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (3, 9000), (1, 40)])
 def test_tiny_and_extreme_images_keep_their_form(size, dtype):
     image = np.random.default_rng(0).integers(100, 256, (*size, 3)).astype(dtype)
-    sheet = contact_sheet([Tile("1", (image, image))])
+    sheet = draw_contact_sheet([PairTile("1", (image, image))])
     scale = TILE / max(size)
     height, width = (max(round(side * scale), 1) for side in size)
     assert (placed(sheet, side=1, height=height, width=1) != 255).any()
@@ -101,7 +101,7 @@ def test_captions_are_red_where_a_pair_is_odd():
     ],
 )
 def test_any_name_is_one_line_that_ends_before_the_next_pair(name):
-    sheet = contact_sheet([Tile(name, ())])
+    sheet = draw_contact_sheet([PairTile(name, ())])
     assert (sheet[TOP - 2 :] == 255).all()
     assert (sheet[:, MARGIN + 2 * TILE + 4 :] == 255).all()
     assert (sheet[:TOP] < 255).any() == bool(name)

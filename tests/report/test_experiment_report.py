@@ -7,10 +7,17 @@ import pytest
 
 from pix2pix.config.base import from_dict
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.data.io import read, write
+from pix2pix.data.io import read_image, write_image
 from pix2pix.evaluation.experiment import Cell, Result
 from pix2pix.metrics import is_lower_better
-from pix2pix.report.experiment_report import Entry, best, draw_colours, markdown, tabulated, write_report
+from pix2pix.report.experiment_report import (
+    Entry,
+    build_table,
+    find_best,
+    format_markdown,
+    plot_color_histograms,
+    write_report,
+)
 
 OPTIONS = from_dict(Pix2PixOptions, {"data": {"dataroot": "generated"}, "run": {"name": "x"}})
 
@@ -24,34 +31,36 @@ def value(number, **more):
 
 
 def test_seeds_become_a_mean_and_their_deviation():
-    table = tabulated(["objective"], [result("L1", seed, {"PSNR": value(x)}) for seed, x in enumerate([10, 12, 14])])
+    table = build_table(["objective"], [result("L1", seed, {"PSNR": value(x)}) for seed, x in enumerate([10, 12, 14])])
     assert table.rows[0].entries == {"PSNR": Entry(12, 2, None)}
     assert table.rows[0].seeds == (0, 1, 2)
-    assert markdown(table) == ("| objective | seeds | PSNR ↑ |\n| --- | --: | --: |\n| L1 | 3 | **12.0 ± 2.0** |\n")
+    assert format_markdown(table) == (
+        "| objective | seeds | PSNR ↑ |\n| --- | --: | --: |\n| L1 | 3 | **12.0 ± 2.0** |\n"
+    )
 
 
 def test_one_seed_shows_the_interval_over_images():
-    table = tabulated(["objective"], [result("L1", 0, {"L1": value(0.25, interval=[0.2, 0.31])})])
+    table = build_table(["objective"], [result("L1", 0, {"L1": value(0.25, interval=[0.2, 0.31])})])
     assert table.rows[0].entries["L1"] == Entry(0.25, None, (0.2, 0.31))
-    assert "**0.250 [0.200, 0.310]**" in markdown(table)
+    assert "**0.250 [0.200, 0.310]**" in format_markdown(table)
 
 
 def test_the_best_is_the_least_of_distances_and_the_most_of_scores():
     names = ["L1", "PSNR", "Frechet distance (vgg19 relu4_1)", "class IoU"]
-    table = tabulated(["o"], [result(label, 0, dict.fromkeys(names, value(x))) for label, x in [("a", 1), ("b", 2)]])
-    assert [best(table, name) for name in names] == [1, 2, 1, 2]
+    table = build_table(["o"], [result(label, 0, dict.fromkeys(names, value(x))) for label, x in [("a", 1), ("b", 2)]])
+    assert [find_best(table, name) for name in names] == [1, 2, 1, 2]
     assert [is_lower_better(name) for name in names] == [True, False, True, False]
 
 
 def test_metrics_stand_in_one_order_whatever_that_of_the_file():
     names = ["FID", "L1", "PSNR", "class IoU", "class accuracy", "histogram L", "pixel accuracy"]
-    table = tabulated(["o"], [result("a", 0, dict.fromkeys(names, value(1)))])
+    table = build_table(["o"], [result("a", 0, dict.fromkeys(names, value(1)))])
     assert table.metrics == ("L1", "PSNR", "FID", "histogram L", "pixel accuracy", "class accuracy", "class IoU")
 
 
 def test_a_metric_that_a_seed_lacks_is_left_out_of_its_row():
     missing = {"not_computed": "no weights"}
-    table = tabulated(
+    table = build_table(
         ["o"],
         [
             result("a", 0, {"FID": value(1), "L1": value(1)}),
@@ -60,14 +69,14 @@ def test_a_metric_that_a_seed_lacks_is_left_out_of_its_row():
         ],
     )
     assert [set(row.entries) for row in table.rows] == [{"L1"}, {"FID", "L1"}]
-    assert "| a | 2 | **2.00 ± 1.41** | - |" in markdown(table)
+    assert "| a | 2 | **2.00 ± 1.41** | - |" in format_markdown(table)
 
 
 def test_the_true_images_are_the_last_row_and_never_the_best():
-    table = tabulated(["o", "p"], [_two("a", "b", {"class IoU": value(0.2, of_truth=0.5)})])
+    table = build_table(["o", "p"], [_two("a", "b", {"class IoU": value(0.2, of_truth=0.5)})])
     assert table.rows[-1].labels == ("ground truth", "")
     assert table.rows[-1].entries == {"class IoU": Entry(0.5, None, None)}
-    assert markdown(table).splitlines()[2:] == ["| a | b | 1 | **0.200** |", "| ground truth |  |  | 0.500 |"]
+    assert format_markdown(table).splitlines()[2:] == ["| a | b | 1 | **0.200** |", "| ground truth |  |  | 0.500 |"]
 
 
 def _two(first, second, metrics):
@@ -77,7 +86,7 @@ def _two(first, second, metrics):
 
 @pytest.mark.parametrize(("number", "shown"), [(0.00215, "0.00215"), (21.34, "21.3"), (1234.6, "1235"), (0, "0.000")])
 def test_numbers_have_three_digits_that_count(number, shown):
-    assert f"**{shown}**" in markdown(tabulated(["o"], [result("a", 0, {"PSNR": value(number)})]))
+    assert f"**{shown}**" in format_markdown(build_table(["o"], [result("a", 0, {"PSNR": value(number)})]))
 
 
 def test_a_report_has_a_table_pictures_and_colours(tmp_path):
@@ -87,7 +96,7 @@ def test_a_report_has_a_table_pictures_and_colours(tmp_path):
             folder = tmp_path / f"{label}_{seed}"
             for column, grey in [("source", 0), ("output", shade + seed), ("target", 255)]:
                 (folder / column).mkdir(parents=True)
-                write(folder / column / "house.png", np.full((40, 40, 3), grey, np.uint8))
+                write_image(folder / column / "house.png", np.full((40, 40, 3), grey, np.uint8))
             results.append(
                 result(
                     label,
@@ -103,15 +112,15 @@ def test_a_report_has_a_table_pictures_and_colours(tmp_path):
     written = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
     assert written.startswith(f"# Objectives\n\n{text}\n±: ")
     assert "FID: no weights" in written
-    row = read(tmp_path / "report" / "pictures.png")[-20]
+    row = read_image(tmp_path / "report" / "pictures.png")[-20]
     greys = [int(row[column, 0]) for column in np.flatnonzero(row[:, 0] != 255)]
     assert sorted(set(greys)) == [0, 50, 150]  # the source and the first seed of each choice; the target is white
-    assert read(tmp_path / "report" / "colours.png").shape == (576, 1560, 4)
+    assert read_image(tmp_path / "report" / "colours.png").shape == (576, 1560, 4)
 
 
 def test_a_bar_in_a_name_does_not_end_its_cell_and_a_line_break_not_its_row():
-    table = tabulated(["o|p\nq"], [result("a|b", 0, {"L1": value(1)})])
-    assert markdown(table).splitlines()[::2] == [r"| o\|p q | seeds | L1 ↓ |", r"| a\|b | 1 | **1.00** |"]
+    table = build_table(["o|p\nq"], [result("a|b", 0, {"L1": value(1)})])
+    assert format_markdown(table).splitlines()[::2] == [r"| o\|p q | seeds | L1 ↓ |", r"| a\|b | 1 | **1.00** |"]
 
 
 def cell_folder(folder, names):
@@ -119,7 +128,7 @@ def cell_folder(folder, names):
         for column in ("source", "output", "target"):
             place = folder / column / f"{name}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
-            write(place, np.full((8, 8, 3), 90, np.uint8))
+            write_image(place, np.full((8, 8, 3), 90, np.uint8))
     return folder
 
 
@@ -133,14 +142,14 @@ HISTOGRAMS = {
 def test_images_of_any_name_are_shown(tmp_path):
     folder = cell_folder(tmp_path / "cell", ["1", "1.b", "c [1]", "deep/d"])
     write_report(tmp_path / "report", "t", ["o"], [result("L1", 0, {}, folder, histograms=None)])
-    assert read(tmp_path / "report" / "pictures.png").shape[0] > 4 * 256
+    assert read_image(tmp_path / "report" / "pictures.png").shape[0] > 4 * 256
 
 
 def test_only_images_that_all_choices_translate_are_shown(tmp_path):
     folders = [cell_folder(tmp_path / label, names) for label, names in (("a", "123"), ("b", "3"), ("c", "4"))]
     found = [result(folder.name, 0, {}, folder, histograms=None) for folder in folders]
     write_report(tmp_path / "report", "t", ["o"], found[:2])
-    assert 256 < read(tmp_path / "report" / "pictures.png").shape[0] < 2 * 256
+    assert 256 < read_image(tmp_path / "report" / "pictures.png").shape[0] < 2 * 256
     write_report(tmp_path / "report", "t", ["o"], found)
     assert not (tmp_path / "report" / "pictures.png").exists()
 
@@ -167,9 +176,9 @@ def test_names_are_drawn_as_they_are_written(tmp_path, monkeypatch):
     legends, legend = [], Figure.legend
     monkeypatch.setattr(Figure, "legend", lambda *args, **more: legends.append(legend(*args, **more)))
     found = [result(label, 0, {}, histograms=HISTOGRAMS) for label in ("$\\frac{$", "_L1")]
-    draw_colours(tmp_path / "colours.png", found, "$\\frac{$")
+    plot_color_histograms(tmp_path / "colours.png", found, "$\\frac{$")
     assert len(legends[0].get_texts()) == 3
 
 
 def test_nan_is_not_the_best():
-    assert math.isnan(best(tabulated(["o"], [result("a", 0, {})]), "L1"))
+    assert math.isnan(find_best(build_table(["o"], [result("a", 0, {})]), "L1"))

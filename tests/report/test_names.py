@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import numpy as np
 import pytest
 
-from pix2pix.data.io import read
+from pix2pix.data.io import read_image
 from tests.report.test_gallery import CHROMIUM, Page, browsed
 
 NAMES = (
@@ -109,7 +109,7 @@ def test_a_pair_of_any_name_reaches_the_page_with_its_own_images(tiny, tmp_path,
         assert len(files) == 6
         assert all(file.is_file() for file in files)
         tiny.write_pair(tmp_path / "pair.png", numbers[name])
-        source, pair = read(files[0]), read(tmp_path / "pair.png")
+        source, pair = read_image(files[0]), read_image(tmp_path / "pair.png")
         assert np.array_equal(source, pair[:, : source.shape[1]]), "the left half, or all in a folder A"
 
 

@@ -9,9 +9,9 @@ from pix2pix.config.types import SPEEDUPS
 from pix2pix.errors import UserError
 from pix2pix.losses import adversarial, pixel
 from pix2pix.networks.conv import Conv
-from pix2pix.runtime.device import NonFiniteError, Runtime, all_finite, fastest, keep_freed_memory
-from pix2pix.runtime.optim import optimizer_state, restore_optimizer, set_rate
-from pix2pix.seeds import name_seed, seeded, step_seed
+from pix2pix.runtime.device import NonFiniteError, Runtime, get_default_speedups, is_all_finite, keep_freed_memory
+from pix2pix.runtime.optim import get_optimizer_state, load_optimizer_state, set_learning_rate
+from pix2pix.seeds import image_seed, step_seed, temporary_seed
 
 CPU = torch.device("cpu")
 
@@ -105,14 +105,14 @@ def test_seeds_are_the_same_numbers_forever():
     assert step_seed(0, 1) == 5836529245451711556
     assert step_seed(1, 1) == 77803131892610477
     assert step_seed(0, 1, rank=1) == 7789721593315801384
-    assert name_seed(0, "a") == 2405753322735776509
-    assert name_seed(0, "a", sample=1) == 6044322510808171999
+    assert image_seed(0, "a") == 2405753322735776509
+    assert image_seed(0, "a", sample=1) == 6044322510808171999
 
 
 def test_seeds_of_different_things_differ():
     seeds = [step_seed(seed, step, rank) for seed in range(20) for step in range(1, 50) for rank in range(4)]
     seeds += [
-        name_seed(seed, name, sample) for seed in range(20) for name in ("", "a", "b", "é") for sample in range(9)
+        image_seed(seed, name, sample) for seed in range(20) for name in ("", "a", "b", "é") for sample in range(9)
     ]
     assert len(set(seeds)) == len(seeds)
 
@@ -121,7 +121,7 @@ def test_a_seeded_block_repeats_and_leaves_the_outside_as_it_was():
     outside = torch.get_rng_state()
     drawn = []
     for seed in (1, 1, 2):
-        with seeded(seed, CPU):
+        with temporary_seed(seed, CPU):
             drawn.append(torch.rand(4))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
@@ -198,27 +198,27 @@ def test_batch_norm_is_synchronised_on_gpus_alone():
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_one_value_that_is_not_finite_is_found(value):
     tensors = {"w": torch.ones(2, 3), "steps": torch.tensor(3), "large": torch.full((4,), 3e38)}
-    assert all_finite(tensors)
+    assert is_all_finite(tensors)
     tensors["w"][1, 2] = value
-    assert not all_finite(tensors)
+    assert not is_all_finite(tensors)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_seeded_block_leaves_a_gpus_state_as_it_was():
     device = torch.device("cuda")
     outside = torch.cuda.get_rng_state()
-    with seeded(1, device):
+    with temporary_seed(1, device):
         torch.rand(4, device=device)
     assert torch.equal(torch.cuda.get_rng_state(), outside)
 
 
 def test_what_is_fast_depends_on_device_and_precision():
-    assert fastest("cpu", "fp32") == ("memory", "products", "minimal", "one_pass", "fold")
-    assert fastest("cpu", "bf16") == ("memory", "channels_last", "products", "one_pass", "fold")
-    assert fastest("cuda", "bf16") == ("channels_last", "one_pass", "fold", "graph")
-    assert {name for kind in ("cpu", "cuda", "mps") for how in ("fp32", "bf16") for name in fastest(kind, how)} == set(
-        SPEEDUPS
-    )
+    assert get_default_speedups("cpu", "fp32") == ("memory", "products", "minimal", "one_pass", "fold")
+    assert get_default_speedups("cpu", "bf16") == ("memory", "channels_last", "products", "one_pass", "fold")
+    assert get_default_speedups("cuda", "bf16") == ("channels_last", "one_pass", "fold", "graph")
+    assert {
+        name for kind in ("cpu", "cuda", "mps") for how in ("fp32", "bf16") for name in get_default_speedups(kind, how)
+    } == set(SPEEDUPS)
 
 
 def test_a_runtime_gives_networks_the_form_that_is_asked_for():
@@ -227,7 +227,7 @@ def test_a_runtime_gives_networks_the_form_that_is_asked_for():
         assert network[0].by_product == ("products" in fast)
         for layer in network:
             assert layer.weight.is_contiguous(memory_format=torch.channels_last) == ("channels_last" in fast)
-        image = Runtime("cpu", fast=fast).place(torch.zeros(2, 3, 4, 4))
+        image = Runtime("cpu", fast=fast).to_device(torch.zeros(2, 3, 4, 4))
         assert image.is_contiguous(memory_format=torch.channels_last) == ("channels_last" in fast)
 
 
@@ -244,15 +244,15 @@ def test_cuda_graphs_are_refused_without_cuda():
 def test_a_state_of_a_recorded_optimiser_is_that_of_any_other():
     layer = nn.Linear(2, 1)
     recorded = torch.optim.Adam(layer.parameters(), lr=torch.tensor(0.1), fused=True, capturable=True)
-    state = optimizer_state(recorded)
+    state = get_optimizer_state(recorded)
     (group,) = state["param_groups"]
     assert (type(group["lr"]), group["capturable"]) == (float, False)
     plain = adam(layer, lr=0.3)
-    restore_optimizer(plain, state)
+    load_optimizer_state(plain, state)
     assert plain.param_groups[0]["lr"] == pytest.approx(0.1)
     rate = recorded.param_groups[0]["lr"]
     plain.param_groups[0]["lr"] = 0.7
-    restore_optimizer(recorded, optimizer_state(plain))
+    load_optimizer_state(recorded, get_optimizer_state(plain))
     assert recorded.param_groups[0]["lr"] is rate  # a graph reads it where it lies
     assert (rate.item(), recorded.param_groups[0]["capturable"]) == (pytest.approx(0.7), True)
 
@@ -266,13 +266,13 @@ def test_an_optimiser_goes_on_where_weights_are_laid_out_otherwise(before, after
 
     def step(runtime, layer, optimizer, factor):
         image = torch.arange(75.0).view(1, 3, 5, 5) * factor
-        runtime.update(optimizer, layer(runtime.place(image)).sin().sum(), "loss")
+        runtime.update(optimizer, layer(runtime.to_device(image)).sin().sum(), "loss")
 
     torch.manual_seed(0)
     first, other = network(before), network(after)
     step(*first, 0.1)
     other[1].load_state_dict(first[1].state_dict())
-    restore_optimizer(other[2], copy.deepcopy(optimizer_state(first[2])))
+    load_optimizer_state(other[2], copy.deepcopy(get_optimizer_state(first[2])))
     for part in (first, other):
         step(*part, 0.3)
     assert torch.allclose(other[1].weight, first[1].weight, atol=1e-6)
@@ -333,13 +333,13 @@ def test_replayed_steps_are_the_steps_recorded_and_what_is_read_meanwhile_change
         def update(x, runtime=runtime, layer=layer, optimizer=optimizer):
             return {"norm": runtime.update(optimizer, nn.functional.dropout(layer(x)).square().sum(), "loss")}
 
-        step, found = runtime.recorded(update), []
+        step, found = runtime.record(update), []
         for number in range(8):
-            set_rate(optimizer, 0.1 / (number + 1))
+            set_learning_rate(optimizer, 0.1 / (number + 1))
             torch.manual_seed(number)
             x = torch.full((2 + (number == 6), 4), math.nan if number == 5 else 1.0 + number)  # one is of another size
             found.append(step(x.to(device))["norm"])
-            with seeded(1, device):  # as validation does
+            with temporary_seed(1, device):  # as validation does
                 layer.load_state_dict({name: value.clone() for name, value in layer.state_dict().items()})
         layers.append(layer)
         norms.append(torch.stack(found))

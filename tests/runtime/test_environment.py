@@ -7,11 +7,11 @@ import torch
 
 import pix2pix
 from pix2pix.runtime import environment as module
-from pix2pix.runtime.environment import environment
+from pix2pix.runtime.environment import collect_environment
 
 
 def test_the_environment_tells_versions_as_plain_values():
-    told = json.loads(json.dumps(environment()))
+    told = json.loads(json.dumps(collect_environment()))
     assert told["pix2pix"] == pix2pix.__version__
     assert told["python"] == platform.python_version()
     assert torch.__version__.startswith(told["packages"]["torch"])
@@ -20,13 +20,13 @@ def test_the_environment_tells_versions_as_plain_values():
 
 
 def test_an_absent_package_has_no_version():
-    assert module.version_of("a-package-that-is-not-there") is None
+    assert module.get_version("a-package-that-is-not-there") is None
 
 
 def test_the_commit_is_what_git_describes(monkeypatch):
     done = subprocess.CompletedProcess([], 0, stdout="abc1234-dirty\n", stderr="")
     monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: done)
-    assert environment()["commit"] == "abc1234-dirty"
+    assert collect_environment()["commit"] == "abc1234-dirty"
 
 
 @pytest.mark.parametrize("failure", [FileNotFoundError(), subprocess.TimeoutExpired("git", 5), None])
@@ -37,4 +37,4 @@ def test_no_git_and_no_checkout_mean_no_commit(monkeypatch, failure):
         return subprocess.CompletedProcess([], 128, stdout="", stderr="fatal: not a git repository")
 
     monkeypatch.setattr(module.subprocess, "run", run)
-    assert environment()["commit"] is None
+    assert collect_environment()["commit"] is None

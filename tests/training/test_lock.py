@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from pix2pix.errors import UserError
-from pix2pix.training.checkpointing import locked
+from pix2pix.training.checkpointing import lock_folder
 
 # Holds the folder until it reads a line, beside a child as a loader's worker, which lives until its input is closed.
 HOLDER = """
 import os, pathlib, sys
-from pix2pix.training.checkpointing import locked
-with locked(pathlib.Path(sys.argv[1])):
+from pix2pix.training.checkpointing import lock_folder
+with lock_folder(pathlib.Path(sys.argv[1])):
     child = os.fork() if hasattr(os, "fork") else -1
     if child:
         print(child, flush=True)
@@ -34,14 +34,14 @@ def holder(tmp_path):
 
 
 def refusal(folder):
-    with pytest.raises(UserError) as caught, locked(folder):
+    with pytest.raises(UserError) as caught, lock_folder(folder):
         pass
     return str(caught.value)
 
 
 def test_a_locked_folder_tells_who_holds_it(tmp_path):
     for _ in range(2):  # it is free again after the first time
-        with locked(tmp_path):
+        with lock_folder(tmp_path):
             assert (tmp_path / "LOCK").read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
 
 
@@ -60,13 +60,13 @@ def test_a_holder_that_has_not_signed_yet_is_another_process(tmp_path, holder):
 def test_a_killed_process_holds_nothing_even_while_its_child_lives(tmp_path, holder):
     holder.kill()
     holder.wait()
-    with locked(tmp_path):
+    with lock_folder(tmp_path):
         os.kill(holder.child, 0)  # it lives
     os.kill(holder.child, signal.SIGKILL)
 
 
 def test_an_error_inside_releases_the_folder(tmp_path):
-    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+    with pytest.raises(ZeroDivisionError), lock_folder(tmp_path):
         raise ZeroDivisionError
-    program = "import pathlib, sys, pix2pix.training.checkpointing as c\nwith c.locked(pathlib.Path(sys.argv[1])): pass"
+    program = "import pathlib, sys, pix2pix.training.checkpointing as c\nwith c.lock_folder(pathlib.Path(sys.argv[1])): pass"
     subprocess.run([sys.executable, "-c", program, tmp_path], check=True)

@@ -7,8 +7,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from pix2pix.data.io import read
-from pix2pix.training.logging import DryMonitor, RunMonitor
+from pix2pix.data.io import read_image
+from pix2pix.training.logging import ConsoleLogger, RunLogger
 
 
 class Terminal(io.StringIO):
@@ -22,11 +22,11 @@ def lines(folder):
 
 def run(folder, steps, start=0, terminal=None):
     """Log the loss 1/step at each of the steps."""
-    monitor = RunMonitor(folder, start, 100, terminal or io.StringIO())
+    logger = RunLogger(folder, start, 100, terminal or io.StringIO())
     for step in steps:
-        monitor.step(step)
-        monitor.scalars(step, {"loss/G": 1 / step, "lr": 2e-4, "images_per_second": 3.0})
-    monitor.close()
+        logger.step(step)
+        logger.scalars(step, {"loss/G": 1 / step, "lr": 2e-4, "images_per_second": 3.0})
+    logger.close()
 
 
 def events(folder):
@@ -36,18 +36,18 @@ def events(folder):
 
 
 def test_scalars_become_one_line_of_json_each(tmp_path):
-    monitor = RunMonitor(tmp_path, start=0, total_steps=10, terminal=io.StringIO())
-    monitor.scalars(1, {"loss/G": 0.5, "lr": 2e-4})
-    monitor.scalars(2, {"val/l1": 0.25})
-    monitor.close()
+    logger = RunLogger(tmp_path, start=0, total_steps=10, terminal=io.StringIO())
+    logger.scalars(1, {"loss/G": 0.5, "lr": 2e-4})
+    logger.scalars(2, {"val/l1": 0.25})
+    logger.close()
     assert lines(tmp_path) == [{"step": 1, "loss/G": 0.5, "lr": 2e-4}, {"step": 2, "val/l1": 0.25}]
 
 
 def test_a_line_is_on_the_disk_at_once(tmp_path):
-    monitor = RunMonitor(tmp_path, 0, 10, io.StringIO())
-    monitor.scalars(1, {"loss/G": 0.5})
+    logger = RunLogger(tmp_path, 0, 10, io.StringIO())
+    logger.scalars(1, {"loss/G": 0.5})
     assert len(lines(tmp_path)) == 1
-    monitor.close()
+    logger.close()
 
 
 def test_a_resumed_run_drops_the_lines_that_it_will_make_again(tmp_path):
@@ -101,13 +101,13 @@ def test_tensorboard_shows_a_grid_of_pictures(tmp_path):
         return torch.full((channels, height, width), value)
 
     rows = [[plain(-1.0, 3, 4, 4), plain(1.0, 1, 4, 4)], [plain(0.0, 4, 6, 2), plain(7.0, 3, 6, 2)]]
-    monitor = RunMonitor(tmp_path, 0, 10, io.StringIO())
-    monitor.images(5, {"val/source | output": rows})
-    monitor.close()
+    logger = RunLogger(tmp_path, 0, 10, io.StringIO())
+    logger.images(5, {"val/source | output": rows})
+    logger.close()
     (picture,) = events(tmp_path).Images("val/source | output")
     assert (picture.step, picture.height, picture.width) == (5, 10, 8)
     (tmp_path / "grid.png").write_bytes(picture.encoded_image_string)
-    array = read(tmp_path / "grid.png")
+    array = read_image(tmp_path / "grid.png")
     assert array.shape == (10, 8, 3)
     assert [set(part.flatten().tolist()) for part in (array[:4, :4], array[:4, 4:])] == [{0}, {255}]
     parts = (array[4:, :2], array[4:, 2:4], array[4:, 4:])
@@ -115,9 +115,9 @@ def test_tensorboard_shows_a_grid_of_pictures(tmp_path):
 
 
 def test_tensorboard_shows_the_options_as_hparams(tmp_path):
-    monitor = RunMonitor(tmp_path, 0, 10, io.StringIO())
-    monitor.hparams({"lr": 2e-4, "gan_mode": "vanilla"}, ["val/l1"])
-    monitor.close()
+    logger = RunLogger(tmp_path, 0, 10, io.StringIO())
+    logger.hparams({"lr": 2e-4, "gan_mode": "vanilla"}, ["val/l1"])
+    logger.close()
     content = events(tmp_path).summary_metadata["_hparams_/session_start_info"].plugin_data.content
     told = HParamsPluginData.FromString(content).session_start_info.hparams
     assert told["lr"].number_value == 2e-4
@@ -140,13 +140,13 @@ def test_a_long_run_tells_the_minutes_left(tmp_path, monkeypatch):
 
 def test_a_terminal_has_a_bar_with_the_losses_and_sentences_above_it(tmp_path):
     terminal = Terminal()
-    monitor = RunMonitor(tmp_path, 0, 2, terminal)
-    monitor.say("norm: batch")
+    logger = RunLogger(tmp_path, 0, 2, terminal)
+    logger.info("norm: batch")
     for step in (1, 2):
-        monitor.step(step)
-        monitor.scalars(step, {"loss/G_l1": 0.125, "lr": 2e-4})
-    monitor.scalars(2, {"val/l1": 0.5})
-    monitor.close()
+        logger.step(step)
+        logger.scalars(step, {"loss/G_l1": 0.125, "lr": 2e-4})
+    logger.scalars(2, {"val/l1": 0.5})
+    logger.close()
     assert "norm: batch\n" in terminal.getvalue()
     assert "step 2/2  val/l1 0.500\n" in terminal.getvalue()
     last = terminal.getvalue().rpartition("\r")[2]
@@ -164,30 +164,30 @@ def test_a_resumed_bar_starts_where_the_run_was(tmp_path):
 
 @pytest.mark.parametrize("terminal", [io.StringIO, Terminal])
 def test_the_log_keeps_sentences_and_losses_with_their_time(tmp_path, terminal):
-    monitor = RunMonitor(tmp_path, 0, 10, terminal())
-    monitor.say("device cpu")
-    monitor.scalars(1, {"loss/G": 0.5})
-    monitor.close()
+    logger = RunLogger(tmp_path, 0, 10, terminal())
+    logger.info("device cpu")
+    logger.scalars(1, {"loss/G": 0.5})
+    logger.close()
     first, second = (tmp_path / "train.log").read_text().splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  device cpu", first)
     assert re.fullmatch(r".{19}  step 1(/10)?  G 0\.500", second)
 
 
 def test_by_default_the_terminal_is_standard_error(tmp_path, capsys):
-    monitor = RunMonitor(tmp_path, 0, 10)
-    monitor.say("hello")
-    monitor.close()
-    DryMonitor().say("world")
+    logger = RunLogger(tmp_path, 0, 10)
+    logger.info("hello")
+    logger.close()
+    ConsoleLogger().info("world")
     assert capsys.readouterr() == ("", "hello\nworld\n")
 
 
 def test_a_dry_monitor_tells_the_terminal_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     output = io.StringIO()
-    monitor = DryMonitor(output)
-    monitor.step(1)
-    monitor.scalars(1, {"loss/G": 0.5, "lr": 0.0002})
-    monitor.images(1, {"val": [[torch.zeros(3, 4, 4)]]})
-    monitor.say("done")
+    logger = ConsoleLogger(output)
+    logger.step(1)
+    logger.scalars(1, {"loss/G": 0.5, "lr": 0.0002})
+    logger.images(1, {"val": [[torch.zeros(3, 4, 4)]]})
+    logger.info("done")
     assert output.getvalue() == "step 1  loss/G 0.5  lr 0.0002\ndone\n"
     assert list(tmp_path.iterdir()) == []

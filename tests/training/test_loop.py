@@ -11,23 +11,23 @@ import torch
 from pix2pix import checkpoint
 from pix2pix.config.parse import parse
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.data.batch import Pair
-from pix2pix.data.codec import Codec, Encoding
+from pix2pix.data.batch import PairBatch
+from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.losses import pixel
 from pix2pix.methods.pix2pix import Pix2Pix
-from pix2pix.runtime.device import NonFiniteError, Runtime, all_finite
+from pix2pix.runtime.device import NonFiniteError, Runtime, is_all_finite
 from pix2pix.runtime.optim import linear_decay
-from pix2pix.training.checkpointing import Progress, save
+from pix2pix.training.checkpointing import TrainState, save_checkpoint
 from pix2pix.training.loop import fit
 from pix2pix.training.validation import validate
 
-RGB = Codec(Encoding("photo", 3), Encoding("photo", 3))
+RGB = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
 PAPER = ("--ema", 0.9, "--log_every", 3)  # with the rate falling from the middle on, as always
 
 
 @dataclass
 class Notes:
-    """A monitor that remembers."""
+    """A logger that remembers."""
 
     values: dict = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Notes:
 
     def step(self, step): ...
     def images(self, step, rows): ...
-    def say(self, sentence): ...
+    def info(self, sentence): ...
 
 
 def built(tiny, *flags, deferred=False):
@@ -51,7 +51,7 @@ def noise(*, broken=()):
         source, target = torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(step)) * 2 - 1
         if step in broken:
             source[0, 0, 3, 5] = math.nan
-        yield Pair(source, target, [f"image_{step}"])
+        yield PairBatch(source, target, [f"image_{step}"])
 
 
 def leaves(value, path=""):
@@ -81,12 +81,12 @@ def assert_same_run(tiny, one, other):
     assert tiny.metrics(one) == tiny.metrics(other)
 
 
-def test_fit_trains_a_method_and_tells_a_monitor(tiny):
+def test_fit_trains_a_method_and_tells_a_logger(tiny):
     options, method = built(tiny)
-    monitor = Notes()
-    fit(method, noise(), lambda: [], options, monitor, None, Progress())
-    assert list(monitor.values) == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert monitor.values[8]["loss/G_l1"] < monitor.values[1]["loss/G_l1"] * 1.5
+    logger = Notes()
+    fit(method, noise(), lambda: [], options, logger, None, TrainState())
+    assert list(logger.values) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert logger.values[8]["loss/G_l1"] < logger.values[1]["loss/G_l1"] * 1.5
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_validation_shows_the_average_and_leaves_the_weights(tiny):
     options, method = built(tiny, "--ema", 0.9)
     weights = {name: value.clone() for name, value in method.generator.state_dict().items()}
     average = {name: torch.zeros_like(value) for name, value in weights.items()}
-    monitor, progress = Notes(), Progress(step=1, ema=average)
+    logger, progress = Notes(), TrainState(step=1, ema=average)
     pair = next(noise())
-    assert validate(method, [pair], options, monitor, progress)
-    assert monitor.values[1]["val/l1"] == pytest.approx(pair.target.abs().mean().item())  # of a G that gives 0
+    assert validate(method, [pair], options, logger, progress)
+    assert logger.values[1]["val/l1"] == pytest.approx(pair.target.abs().mean().item())  # of a G that gives 0
     assert largest_difference(method.generator.state_dict(), weights) == 0
 
 
@@ -167,7 +167,7 @@ def test_the_logged_rate_is_constant_then_falls_and_is_never_zero(tiny):
 
 def test_the_log_tells_how_much_of_the_time_was_spent_waiting_for_data(tiny):
     options, method = built(tiny, "--log_every", 4)
-    monitor = Notes()
+    logger = Notes()
 
     def slow():
         for batch in noise():
@@ -175,8 +175,8 @@ def test_the_log_tells_how_much_of_the_time_was_spent_waiting_for_data(tiny):
             yield batch
 
     for batches, low, high in ((slow(), 0.2, 1), (noise(), 0, 0.5)):
-        fit(method, batches, lambda: [], options, monitor, None, Progress())
-        assert all(low <= values["data_wait"] <= high for values in monitor.values.values())
+        fit(method, batches, lambda: [], options, logger, None, TrainState())
+        assert all(low <= values["data_wait"] <= high for values in logger.values.values())
 
 
 def test_a_hundred_epochs_and_a_hundred_of_decay_have_the_shape_of_the_paper():
@@ -198,7 +198,7 @@ def test_a_nan_stops_the_run_in_its_step_and_nothing_of_it_is_saved(tiny, error,
     assert len(names) == 2
     assert set(names) <= set("01234")
     assert tiny.steps() == [1, 2]
-    assert all(all_finite(state) for state in tiny.content()["networks"].values())
+    assert all(is_all_finite(state) for state in tiny.content()["networks"].values())
     monkeypatch.undo()
     tiny.train("straight", "--batch_size", 2, "--save_every", 1)
     assert tiny.resume() == 0
@@ -229,12 +229,12 @@ def test_a_nan_met_late_has_changed_no_weight(tiny):
 @pytest.mark.parametrize(("log_every", "save_every"), [(4, 8), (8, 4)])
 def test_a_nan_met_late_stops_the_run_at_the_next_log_or_save(tiny, tmp_path, log_every, save_every):
     options, method = built(tiny, "--log_every", log_every, "--save_every", save_every, deferred=True)
-    progress = Progress()
+    progress = TrainState()
     with pytest.raises(NonFiniteError, match=r"step 2: \w+/\w+ .*image_2"):
         fit(method, noise(broken=[2]), lambda: [], options, Notes(), tmp_path, progress)
     assert progress.step == 4
     assert not list(tmp_path.iterdir())
-    assert all(map(all_finite, weights(method).values()))
+    assert all(map(is_all_finite, weights(method).values()))
 
 
 def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
@@ -242,7 +242,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
     with torch.no_grad():
         next(method.networks["D"].parameters()).view(-1)[0] = math.inf
     with pytest.raises(NonFiniteError, match=r"network D.*step 7"):
-        save(method, options, Progress(step=7), tmp_path, best=False)
+        save_checkpoint(method, options, TrainState(step=7), tmp_path, best=False)
     assert not list(tmp_path.iterdir())
 
 
