@@ -68,5 +68,9 @@ def test_a_killed_process_holds_nothing_even_while_its_child_lives(tmp_path, hol
 def test_an_error_inside_releases_the_folder(tmp_path):
     with pytest.raises(ZeroDivisionError), lock_folder(tmp_path):
         raise ZeroDivisionError
-    program = "import pathlib, sys, pix2pix.training.checkpointing as c\nwith c.lock_folder(pathlib.Path(sys.argv[1])): pass"
+    program = """
+import pathlib, sys
+from pix2pix.training.checkpointing import lock_folder
+with lock_folder(pathlib.Path(sys.argv[1])): pass
+"""
     subprocess.run([sys.executable, "-c", program, tmp_path], check=True)
