@@ -19,7 +19,7 @@ from pix2pix.config.gatys import GatysOptions
 from pix2pix.config.style import AdainOptions, JohnsonOptions
 from pix2pix.errors import UserError
 from pix2pix.methods.adain import Adain
-from pix2pix.methods.base import Styles
+from pix2pix.methods.base import Styles, translate
 from pix2pix.methods.feature_loss import FeatureLoss
 from pix2pix.methods.gatys import ContentAndStyles, build_loss
 from pix2pix.methods.image_optimizer import ImageOptimizer
@@ -51,16 +51,16 @@ def gatys(task: Task) -> Call:
 
 def johnson(task: Task) -> Call:
     """Return the painting of a network with 32 channels in its first layer, weights random as those of `adain`."""
-    method = Johnson.restore(from_dict(JohnsonOptions, RUN | {"style_image": "-"}), {}, Runtime(task.device))
+    method = Johnson(from_dict(JohnsonOptions, RUN | {"style_image": "-"}), Runtime(task.device), training=False)
     content = method.runtime.to_device(task.content)
-    return lambda: method.translate(content)
+    return lambda: translate(method, content)
 
 
 def adain(task: Task) -> Call:
     """Return the painting by AdaIN, the style picture encoded anew."""
     method = _adain(task)
     content, style = method.runtime.to_device(task.content), method.runtime.to_device(task.style)
-    return lambda: method.translate(content, styles=Styles(pictures=[style]))
+    return lambda: translate(method, content, styles=Styles([style]))
 
 
 def adain_known(task: Task) -> Call:
@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _adain(task: Task) -> Adain:
-    return Adain.restore(from_dict(AdainOptions, RUN | {"styles": "-"}), {}, Runtime(task.device))
+    return Adain(from_dict(AdainOptions, RUN | {"styles": "-"}), Runtime(task.device), training=False)
 
 
 if __name__ == "__main__":

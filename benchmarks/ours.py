@@ -15,6 +15,7 @@ from pix2pix.config.types import parse_speedups
 from pix2pix.data.batch import PairBatch
 from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.generated import generate
+from pix2pix.methods.base import describe_codec
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.networks.norm import Norm, eval_mode
 from pix2pix.runtime.device import Runtime
@@ -51,7 +52,7 @@ def training_step(norm: str, batch: int, size: int, variant: str, device: torch.
     given = {"dataroot": "datasets", "name": "bench", "norm": norm, "batch_size": batch, "device": str(device)}
     sizes = {"load_size": size, "crop_size": size}
     options = from_dict(Pix2PixOptions, given | sizes | VARIANTS[variant].options)
-    method = Pix2Pix(options, CODEC, runtime(options.run))
+    method = Pix2Pix(options, runtime(options.run), describe_codec(CODEC))
     pairs = facades(batch, size, device)
     return lambda: method.training_step(pairs)
 
@@ -65,7 +66,7 @@ def write_random_run(folder: Path, norm: str = "batch") -> Path:
     """Write the run of an untrained U-Net 256; running statistics of BatchNorm are those of a facade."""
     given = {"dataroot": "datasets", "name": folder.name, "norm": norm, "device": "cpu"}
     options = from_dict(Pix2PixOptions, given | ({"statistics": "running"} if norm == "batch" else {}))
-    method = Pix2Pix(options, CODEC, Runtime("cpu"))
+    method = Pix2Pix(options, Runtime("cpu"), describe_codec(CODEC))
     for module in method.generator.modules():
         if isinstance(module, Norm):
             module.momentum = 1.0

@@ -22,6 +22,7 @@ from pix2pix import distributed
 from pix2pix.config.base import from_dict
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.data.batch import PairBatch
+from pix2pix.methods.base import describe_codec
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.runtime.device import Runtime
 
@@ -80,7 +81,7 @@ def run(rank: int, count: int, port: int, batch_size: int, given: argparse.Names
         {"data": data, "network": network, "train": {"batch_size": batch_size}, "run": {"name": "x", "device": "cpu"}},
     )
     with distributed.process_group():
-        method = Pix2Pix(options, CODEC, Runtime("cpu"))
+        method = Pix2Pix(options, Runtime("cpu"), describe_codec(CODEC))
         images = torch.rand(2, batch_size, 3, given.size, given.size) * 2 - 1
         seconds = []
         for _ in range(WARM_UP + given.steps):

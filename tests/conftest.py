@@ -116,7 +116,7 @@ def write_style_run(root, name, model, **given):
     pictures = [torch.tensor(STYLES[each], dtype=torch.uint8).reshape(3, 1, 1).expand(3, 8, 12) for each in names]
     description = {"method": model, "styles": names, "style_pictures": pictures, "features": {}}
     torch.manual_seed(0)
-    method = METHODS[model].restore(options, description, Runtime("cpu"))
+    method = METHODS[model](options, Runtime("cpu"), description, training=False)
     for network in method.networks.values():
         for key, tensor in network.state_dict().items():
             if tensor.ndim == 4:

@@ -25,6 +25,7 @@ from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.loader import batch_samples
 from pix2pix.errors import UserError
 from pix2pix.losses import pixel
+from pix2pix.methods.base import describe_codec
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.runtime.device import Runtime
 
@@ -127,7 +128,7 @@ def one_step(path, size, *words):
     """Train two steps in float64 on a slice of the same pairs; keep the last gradients and the weights."""
     with distributed.process_group():
         torch.set_default_dtype(torch.float64)
-        method = Pix2Pix(parse(words, Pix2PixOptions, program="train.py").options, RGB, Runtime("cpu"))
+        method = Pix2Pix(parse(words, Pix2PixOptions, program="train.py").options, Runtime("cpu"), describe_codec(RGB))
         for network in method.networks.values():
             network.double()
         slice_ = slice(distributed.rank() * int(size), (distributed.rank() + 1) * int(size))

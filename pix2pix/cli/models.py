@@ -72,7 +72,7 @@ def _keep(stylizer: "TransformerNet", folder: Path, options: ImportOptions) -> N
     known = {"dataroot": _ELSEWHERE, "style_image": _ELSEWHERE}
     trained = from_dict(JohnsonOptions, {**known, **network, **run})
     description = {"method": "johnson", "styles": [options.name], "style_pictures": [], "features": {}}
-    method = Johnson.restore(trained, description, Runtime("cpu"))
+    method = Johnson(trained, Runtime("cpu"), description, training=False)
     method.generator.load_state_dict(stylizer.state_dict())
     write_run_description(trained, folder)
     save_checkpoint(method, trained, TrainState(step=0), folder, best=False)

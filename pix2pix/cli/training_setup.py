@@ -217,19 +217,22 @@ class PairTraining:
     ) -> Self:
         """Open the pairs and build the method, as `open_training`."""
         from pix2pix import distributed
+        from pix2pix.methods.base import describe_codec
         from pix2pix.methods.perceptual_loss import build_perceptual_loss
         from pix2pix.methods.pix2pix import Pix2Pix
-        from pix2pix.methods.segmenter import Segmenter, load_classes
+        from pix2pix.methods.segmenter import Segmenter
 
         if isinstance(options, SegmenterOptions):
             data = distributed.run_on_main(lambda: _of_classes(_open_pairs(options, content, read_again)))
-            palette = load_classes(options, data.codec, content and content["description"])
+            description = describe_codec(data.codec)
+            if content is not None:
+                description["palette"] = content["description"]["palette"]
             options = _with_steps(options, len(data.train), dry=dry)
-            return cls(options, Segmenter(options, data.codec, runtime, palette), data)
-        features = build_perceptual_loss(options, runtime)  # first: what they lack is told before every pair is read
+            return cls(options, Segmenter(options, runtime, description), data)
+        perceptual = build_perceptual_loss(options, runtime)  # first: what they lack is told before every pair is read
         data = distributed.run_on_main(lambda: _open_pairs(options, content, read_again))
         options = _with_steps(options, len(data.train), dry=dry)
-        return cls(options, Pix2Pix(options, data.codec, runtime, features=features), data)
+        return cls(options, Pix2Pix(options, runtime, describe_codec(data.codec), perceptual=perceptual), data)
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -164,7 +164,7 @@ def resolve_styles(
     if manner.keep_colours == "coral":
         colours = content().cpu()
         pictures = [match_colors(picture, colours).clamp(-1, 1) for picture in pictures]
-    return told._replace(pictures=pictures)
+    return told._replace(images=pictures)
 
 
 def find_style_number(style: object, names: Sequence[str]) -> int:

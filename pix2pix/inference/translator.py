@@ -14,8 +14,6 @@ from pix2pix import checkpoint
 from pix2pix.config.base import list_options
 from pix2pix.config.parse import PhotoTrainingOptions, TrainingOptions, load_stored_options
 from pix2pix.config.pix2pix import Pix2PixOptions
-from pix2pix.config.segmenter import SegmenterOptions
-from pix2pix.config.style import JohnsonOptions
 from pix2pix.config.test import check_applicable
 from pix2pix.config.types import parse_speedups
 from pix2pix.data.arrays import Array, to_array
@@ -24,7 +22,7 @@ from pix2pix.data.pillow import from_pil, to_pil
 from pix2pix.errors import UserError
 from pix2pix.inference.style_request import ColorPreservingCanvas, KeepColors, Picture, StyleRequest, resolve_styles
 from pix2pix.methods import METHODS
-from pix2pix.methods.base import Method, load_codec
+from pix2pix.methods.base import Method, load_codec, translate_canvas
 from pix2pix.networks.canvas import ArrayCanvas, Canvas, ImageReader, TensorCanvas, WriterFactory
 from pix2pix.networks.norm import eval_mode, fold_norms
 from pix2pix.runtime.device import Precision, Runtime
@@ -43,12 +41,12 @@ class LoadedTranslator:
         photo = rgb_codec("uint8")
         self.codec = PairCodec(photo, photo) if self.is_stylising else load_codec(self.description)
         method: Any = METHODS[options.model]
-        self.method: Method[Any] = method.restore(options, self.description, runtime)
+        self.method: Method[Any] = method(options, runtime, self.description, training=False)
         self._device = runtime.device
         averaged = {"G": content["ema"]} if content["ema"] else {}
         for name, network in self.method.networks.items():
             checkpoint.load_weights(network, averaged.get(name) or content["networks"][name], name)
-        statistics = _statistics(options)
+        statistics = self.method.statistics
         with eval_mode(self.method.generator, statistics=statistics, dropout=False):
             pass  # statistics that the network does not keep are refused here, not at the first image
         if statistics == "running" and "fold" in runtime.fast:
@@ -174,7 +172,7 @@ class LoadedTranslator:
             manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)
         )
         kept = ColorPreservingCanvas(canvas) if manner.keep_colours == "luminance" else canvas
-        self.method.translate_canvas(kept, styles=styles, name=name, sample=sample)
+        translate_canvas(self.method, kept, styles=styles, name=name, sample=sample)
 
     def _checked_array(self, array: Array) -> Array:
         if self.is_stylising and array.ndim in (2, 3) and array.size > 0:
@@ -198,15 +196,6 @@ class LoadedTranslator:
         if not self.is_stylising:
             return batch
         return batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch[:, :3]
-
-
-def _statistics(options: TrainingOptions) -> Any:
-    """By what the norms of a generator normalise when it translates."""
-    if isinstance(options, Pix2PixOptions):
-        return options.test.statistics
-    if isinstance(options, JohnsonOptions | SegmenterOptions):
-        return options.test.statistics_of(options.network.norm)
-    return "image"
 
 
 def load(

@@ -1,4 +1,4 @@
-"""The methods that can be trained, by the name that --model takes."""
+"""The methods that can be trained, by their name in --model."""
 
 from collections.abc import Mapping
 from typing import Any

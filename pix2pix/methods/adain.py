@@ -1,15 +1,16 @@
 """Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017.
 
 t = AdaIN(f(c), f(s))   (equation 9),   T(c, s) = g((1 - alpha) f(c) + alpha t)   (equation 14), where f is a frozen
-VGG to relu4_1. The decoder g minimises L_c + lambda L_s (equation 11): L_c = |f(g(t)) - t| (equation 12), and L_s
-compares means and deviations of layers up to relu4_1 (equation 13). Several styles are blended as in section 7.3.
+VGG up to relu4_1. The decoder g minimizes L_c + lambda L_s (equation 11): L_c = |f(g(t)) - t| (equation 12), and L_s
+compares means and deviations of the layers up to relu4_1 (equation 13). Styles are blended as in section 7.3.
 """
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -18,27 +19,30 @@ from pix2pix.data.arrays import pad_to_multiple, resize_to_height
 from pix2pix.data.batch import ContentStyleBatch
 from pix2pix.errors import UserError
 from pix2pix.losses.precision import to_float32
-from pix2pix.methods.base import Scalars, Styles, ValidationReport, translate_regions
-from pix2pix.methods.feature_loss import FeatureLoss, StyleTarget, load_first_images, measure_general_units
-from pix2pix.methods.perceptual_loss import sum_weighted_losses
+from pix2pix.methods.base import Scalars, Styles, Translation, ValidationReport, add_prefix, sum_losses, translate
+from pix2pix.methods.feature_loss import FeatureLoss, StyleTarget, load_first_images, measure_baselines
+from pix2pix.methods.style_network_loss import weight_losses
 from pix2pix.networks.adain_net import Decoder, Encoder
-from pix2pix.networks.canvas import Canvas, TensorCanvas
 from pix2pix.networks.init import initialize_weights
-from pix2pix.networks.norm import AdaIN, adain_regions, channel_statistics
-from pix2pix.networks.tiled import translate_tiled as translate_canvas
+from pix2pix.networks.norm import AdaIN, Statistics, adain_regions, channel_statistics
+from pix2pix.runtime.cuda_graph import recordable
 from pix2pix.runtime.device import Runtime
 
 _DEEPEST = "relu4_1"
 
 
 class Adain:
-    """The encoder f, the decoder g, its optimiser and its update; without `training` both networks alone.
+    """The encoder f, the decoder g, its optimizer and its update; without `training` both networks alone.
 
-    `description` is that of a checkpoint that is about to be loaded.
+    `description` is that of a checkpoint whose weights are about to be loaded.
 
     Raises:
         UserError: the encoder's weights cannot be used.
     """
+
+    output_nc = 3
+    statistics: Statistics = "image"
+    dropout = False
 
     def __init__(
         self,
@@ -52,16 +56,16 @@ class Adain:
         self.description: dict[str, Any] = dict(description or {})
         decoder, encoder = Decoder(), Encoder()
         if training:
-            self.objective = FeatureLoss(options.features, runtime, options.run.seed)
-            crop = options.data.crop_size
-            self.objective.check_crop(crop)
-            self.description |= {"method": "adain", "features": self.objective.description}
-            self.description["units"] = self.description.get("units") or self._measured_units()  # a run keeps them
-            self.content_units, self.style_units = (
-                {layer: torch.tensor(unit, device=runtime.device) for layer, unit in units.items()}
-                for units in self.description["units"]
+            self.feature_loss = FeatureLoss(options.features, runtime, options.run.seed)
+            self.feature_loss.check_crop(options.data.crop_size)
+            self.description |= {"method": "adain", "features": self.feature_loss.description}
+            # measured once a run: a resumed one has them
+            self.description["units"] = self.description.get("units") or self._measure_baselines()
+            self.content_baselines, self.style_baselines = (
+                {layer: torch.tensor(loss, device=runtime.device) for layer, loss in baselines.items()}
+                for baselines in self.description["units"]
             )
-            encoder = Encoder.of(self.objective.extractor)
+            encoder = Encoder.of(self.feature_loss.extractor)
             initialize_weights(decoder, "kaiming", 1.0, torch.Generator().manual_seed(options.run.seed))
         self.multiple: int = encoder.multiple
         self.encoder = runtime.prepare(encoder, trained=not training)
@@ -71,107 +75,79 @@ class Adain:
         if training:
             train = options.train
             self.optimizers["G"] = runtime.adam(decoder, train.lr, (train.beta1, train.beta2))
-            self._step = runtime.record(self._update)
 
-    @classmethod
-    def restore(cls, options: AdainOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
-        """Build it for weights that are about to be loaded, to translate."""
-        return cls(options, runtime, description, training=False)
+    def _measure_baselines(self) -> list[dict[str, float]]:
+        """Return the baselines of content and style by layer, measured on style images.
 
-    def _measured_units(self) -> list[dict[str, float]]:
-        """Return the units of content and style, by layer, as paintings of the training differ.
-
-        Generated pictures are too much alike to say how far paintings are from photographs.
+        Generated images are too similar to each other to give the typical distance of a style image from a photo.
         """
         crop = self.options.data.crop_size
-        units = measure_general_units(self.objective, crop, load_first_images(self.options.data.styles, crop))
-        return [{layer: unit.item() for layer, unit in each.items()} for each in units]
+        images = load_first_images(self.options.data.styles, crop)
+        measured = measure_baselines(self.feature_loss, crop, images)
+        return [{layer: loss.item() for layer, loss in baselines.items()} for baselines in measured]
 
+    @recordable
     def training_step(self, batch: ContentStyleBatch) -> Scalars:
-        """Update g on one batch."""
-        return self._step(self.runtime.to_device(batch.content), self.runtime.to_device(batch.style))
-
-    def _update(self, content: Tensor, style: Tensor) -> Scalars:
-        """Update g; it never waits for the device, so that it can be recorded."""
-        t, aim = self._aims(content, style)
+        """Update g on one batch of photos and style images."""
+        content, style = self.runtime.to_device(batch.content), self.runtime.to_device(batch.style)
+        t, target = self._encode_targets(content, style)
         with self.runtime.autocast():
             output = self.generator(t)
-        loss, parts = self._loss(output, t, aim)
-        scalars = {f"loss/{name}": part for name, part in parts.items()} | {"loss/G": loss.detach()}
-        scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss, "loss/G")
-        return scalars
+        loss, values = self._loss(output, t, target)
+        norm = self.runtime.update(self.optimizers["G"], loss, "loss/G")
+        return add_prefix("loss", values | {"G": loss}) | {"grad_norm/G": norm}
 
     @torch.no_grad()
     def validation_step(self, batch: ContentStyleBatch) -> ValidationReport:
-        """Paint a photograph in a style as test time does, and tell its losses."""
+        """Stylize a photo as at test time, and compute its losses."""
         content, style = self.runtime.to_device(batch.content), self.runtime.to_device(batch.style)
-        output = self.translate(content, styles=Styles([style]))
-        loss, parts = self._loss(output, *self._aims(content, style))
-        scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
+        output = translate(self, content, styles=Styles([style]))
+        loss, values = self._loss(output, *self._encode_targets(content, style))
         row = [content, output, resize_to_height(style, content.shape[-2])]
-        return ValidationReport(scalars, {"val/content | output | style": row})
+        return ValidationReport(add_prefix("val", values | {"loss": loss}), {"val/content | output | style": row})
 
     @torch.no_grad()
-    def _aims(self, content: Tensor, style: Tensor) -> tuple[Tensor, StyleTarget]:
-        """Return t of contents and styles (N, 3, H, W), and what the style loss compares with."""
-        of_style = self.objective.features(style)
-        t: Tensor = AdaIN(*channel_statistics(of_style[_DEEPEST]))(self.objective.features(content)[_DEEPEST])
-        return t, StyleTarget(self.objective.statistics(of_style), self.style_units)
+    def _encode_targets(self, content: Tensor, style: Tensor) -> tuple[Tensor, StyleTarget]:
+        """Return t (equation 9) of contents and styles (N, 3, H, W), and the statistics of the styles."""
+        features = self.feature_loss.extract(style)
+        t: Tensor = AdaIN(*channel_statistics(features[_DEEPEST]))(self.feature_loss.extract(content)[_DEEPEST])
+        return t, StyleTarget(self.feature_loss.compute_statistics(features), self.style_baselines)
 
-    def _loss(self, output: Tensor, t: Tensor, aim: StyleTarget) -> tuple[Tensor, Scalars]:
-        """Return L_c + lambda L_s of what g made (N, 3, H, W), and its parts."""
-        features = self.objective.features(to_float32(output))
-        content_loss = self.objective.content_loss(features, {_DEEPEST: t}, self.content_units)
-        style_loss = self.objective.style_loss(features, [aim])
-        return sum_weighted_losses(self.options, content_loss, style_loss, output)
+    def _loss(self, output: Tensor, t: Tensor, target: StyleTarget) -> tuple[Tensor, Scalars]:
+        """Return L_c + lambda L_s (equation 11) of outputs (N, 3, H, W), and the values of both."""
+        features = self.feature_loss.extract(to_float32(output))
+        content_loss = self.feature_loss.content_loss(features, {_DEEPEST: t}, self.content_baselines)
+        style_loss = self.feature_loss.style_loss(features, [target])
+        return sum_losses(weight_losses(self.options, content_loss, style_loss, output))
 
-    @torch.inference_mode()
-    def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
-        """Paint (N, 3, H, W) in [-1, 1] of any size in the style of a picture, a blend of several, or by region.
+    def translation(self, styles: Styles | None) -> Translation:
+        """Return T in the style of an image, a blend of several, or several by region.
 
         Raises:
-            UserError: no picture is given.
+            UserError: no style image is given.
         """
-        canvas = TensorCanvas(image.to(self.runtime.device), 3)
-        self.translate_canvas(canvas, styles=styles, name=name, sample=sample)
-        return canvas.output
-
-    @torch.inference_mode()
-    def translate_canvas(
-        self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
-    ) -> None:
-        """Do the same with an image that is read, and its painting that is written, by windows."""
-        if styles is None or not styles.pictures:
-            raise UserError("adain paints in the style of a picture: give one by --style, or several")
-        test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
-        with self.runtime.autocast():
-            means, stds = self._statistics(styles)
-            if styles.masks:
-                paint = partial(self._by_region, means=means, stds=stds, alpha=styles.alpha)
-                translate_regions(paint, canvas, styles, self.multiple, self.runtime)
-                return
-            shares = torch.tensor(styles.shares(), device=device)
-            blend = AdaIN(shares[None] @ means, shares[None] @ stds, styles.alpha)
-            stages = self.encoder.stages()
-            stages[-1] = stages[-1]._replace(after=(*stages[-1].after, blend))
-            stages += self.generator.stages(len(stages))
-            generator = nn.Sequential(self.encoder, blend, self.generator)
-            translate_canvas(generator, stages, self.multiple, canvas, test.tile, device, layout)
+        if styles is None or not styles.images:
+            raise UserError("adain needs an image for its style: give one with --style, or several")
+        encoded = [self.encoder(pad_to_multiple(self.runtime.to_device(x), self.multiple)[0]) for x in styles.images]
+        means, stds = (torch.cat(parts) for parts in zip(*map(channel_statistics, encoded), strict=True))  # (K, C) each
+        weights = torch.tensor(styles.normalized_weights(), device=self.runtime.device)
+        blend = AdaIN(weights[None] @ means, weights[None] @ stds, styles.alpha)
+        stages = self.encoder.stages()
+        stages[-1] = stages[-1]._replace(after=(*stages[-1].after, blend))
+        stages += self.generator.stages(len(stages))
+        return Translation(
+            nn.Sequential(self.encoder, blend, self.generator),
+            stages,
+            partial(self._stylize_regions, means=means, stds=stds, alpha=styles.alpha),
+        )
 
     def learning_rate(self, step: int, total_steps: int) -> float:
-        """Let the rate fall as the authors' code does."""
+        """Decay the rate as the authors' code does."""
         return self.options.train.lr / (1 + self.options.train.lr_decay * (step - 1))
 
-    def _statistics(self, styles: Styles) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation of the features of each style's picture, both (K, C)."""
-        found = [channel_statistics(self.encoder(self._seen(picture))) for picture in styles.pictures]
-        return torch.cat([mean for mean, _ in found]), torch.cat([std for _, std in found])
-
-    def _seen(self, picture: Tensor) -> Tensor:
-        return pad_to_multiple(self.runtime.to_device(picture), self.multiple)[0]
-
-    def _by_region(self, image: Tensor, masks: Tensor, *, means: Tensor, stds: Tensor, alpha: float) -> Tensor:
+    def _stylize_regions(self, image: Tensor, masks: Tensor, *, means: Tensor, stds: Tensor, alpha: float) -> Tensor:
+        """Apply each style where its mask (K, 1, H, W) is set."""
         features = self.encoder(image)
-        here = torch.nn.functional.adaptive_avg_pool2d(masks, (features.shape[2], features.shape[3]))
-        output: Tensor = self.generator(adain_regions(features, means, stds, here, alpha))
+        masks = F.adaptive_avg_pool2d(masks, (features.shape[2], features.shape[3]))
+        output: Tensor = self.generator(adain_regions(features, means, stds, masks, alpha))
         return output

@@ -1,4 +1,4 @@
-"""An image whose pixels are optimised: L-BFGS or Adam, one evaluation of the losses a step, and no way lost."""
+"""Optimize the pixels of an image with L-BFGS or Adam, one loss evaluation a step, recovering from divergence."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,60 +10,60 @@ from torch.optim import LBFGS, Adam, Optimizer
 from pix2pix.config.gatys import OptimizationOptions
 from pix2pix.runtime.device import NonFiniteError
 
-HISTORY = 20  # of L-BFGS: each entry is two images
-_LONGEST = 0.03  # step of L-BFGS: the mean over pixels, whose range is 2
-_SHORTEST = 1e-7  # what float32 still adds to a pixel
-_RUNAWAY = 1000  # times the least loss: from less L-BFGS finds back by itself
-_ATTEMPTS = 5
+HISTORY = 20  # of L-BFGS: each entry takes two images
+_MAX_STEP = 0.03  # of L-BFGS: mean absolute change of a pixel, whose range is 2
+_MIN_STEP = 1e-7  # what float32 still adds to a pixel
+_DIVERGED = 1000  # times the best loss; from a smaller one L-BFGS recovers
+_MAX_RESTARTS = 5
 
 
 class ImageOptimizer:
-    """An image on its way to the least loss, and the best image met so far.
+    """An image being optimized, and the best one so far.
 
-    `losses` maps the image to its losses by name; "loss/total" is minimised. A loss that runs away, as that of L-BFGS
-    without a line search now and then does, makes the optimiser begin anew from the best image, with shorter steps
-    until they have proved themselves.
+    `losses` maps the image to its losses by name, of which "loss/total" is minimized. L-BFGS without a line search
+    can diverge; the optimizer then restarts from the best image with a smaller step limit, which grows again with
+    each improvement.
     """
 
     def __init__(self, image: Tensor, losses: Callable[[Tensor], Mapping[str, Tensor]], options: OptimizationOptions):
-        # L-BFGS views it as one vector, which no image with its channels innermost is
+        # contiguous, because L-BFGS views it as a vector
         self.image = image.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-        self.best, self.least = self.image.detach().clone(), math.inf
+        self.best, self.best_loss = self.image.detach().clone(), math.inf
         self._losses, self._options = losses, options
-        self._optimizer = self._begun()
-        self._failures = 0  # since the least loss
-        self._longest = _LONGEST if options.optimizer == "lbfgs" else options.rate
-        self._reach = self._longest
+        self._optimizer = self._build_optimizer()
+        self._restarts = 0  # since the best loss
+        self._max_step = _MAX_STEP if options.optimizer == "lbfgs" else options.rate
+        self._step_limit = self._max_step
 
     def step(self) -> tuple[dict[str, float], Tensor]:
-        """Evaluate the losses once, then change the image; return them with the image that they are of.
+        """Evaluate the losses once and update the image; return the losses and the image that they are of.
 
         Raises:
-            NonFiniteError: the losses are NaN or infinite from the beginning, or again and again.
+            NonFiniteError: the losses are NaN or infinite at the start, or after several restarts.
         """
-        found: dict[str, Tensor] = {}
+        losses: dict[str, Tensor] = {}
 
-        def evaluated() -> float:
+        def closure() -> float:
             self._optimizer.zero_grad()
-            found.update(self._losses(self.image))
-            # The mean over pixels would be too small for what L-BFGS takes for zero.
-            (found["loss/total"] * self.image.numel()).backward()  # type: ignore[no-untyped-call]
-            return found["loss/total"].item()
+            losses.update(self._losses(self.image))
+            # The gradient of the mean over pixels would be below what L-BFGS treats as zero.
+            (losses["loss/total"] * self.image.numel()).backward()  # type: ignore[no-untyped-call]
+            return losses["loss/total"].item()
 
-        seen = self.image.detach().clone()
-        self._optimizer.step(evaluated)
-        scalars = {name: value.item() for name, value in found.items()}
+        before = self.image.detach().clone()
+        self._optimizer.step(closure)
+        scalars = {name: value.item() for name, value in losses.items()}
         loss = scalars["loss/total"]
-        if loss < self.least:
-            self.best, self.least, self._failures = seen, loss, 0
-            self._reach = min(2 * self._reach, self._longest)
-        if not math.isfinite(loss) or loss > _RUNAWAY * self.least:
-            self._go_back(loss)
+        if loss < self.best_loss:
+            self.best, self.best_loss, self._restarts = before, loss, 0
+            self._step_limit = min(2 * self._step_limit, self._max_step)
+        if not math.isfinite(loss) or loss > _DIVERGED * self.best_loss:
+            self._restart(loss)
         else:
-            _shorten(self._optimizer, self.image, seen, self._reach)
-        return scalars, seen
+            _limit_step(self._optimizer, self.image, before, self._step_limit)
+        return scalars, before
 
-    def _begun(self) -> Optimizer:
+    def _build_optimizer(self) -> Optimizer:
         options = self._options
         if options.optimizer == "adam":
             return Adam([self.image], lr=options.rate)
@@ -72,29 +72,29 @@ class ImageOptimizer:
         )
 
     @torch.no_grad()
-    def _go_back(self, loss: float) -> None:
-        self._failures += 1
-        self._reach = max(self._reach / 10, _SHORTEST)  # or it might run away by the same step again
-        if math.isinf(self.least):
-            raise NonFiniteError(f"the loss is {loss:g} from the beginning: give other --weights or other pictures")
-        if self._failures > _ATTEMPTS and not math.isfinite(loss):
-            raise NonFiniteError(f"the loss is {loss:g} again and again: lower --learning_rate")
+    def _restart(self, loss: float) -> None:
+        self._restarts += 1
+        self._step_limit = max(self._step_limit / 10, _MIN_STEP)  # the same step could diverge again
+        if math.isinf(self.best_loss):
+            raise NonFiniteError(f"the loss is {loss:g} at the start: give other --weights or other images")
+        if self._restarts > _MAX_RESTARTS and not math.isfinite(loss):
+            raise NonFiniteError(f"the loss is {loss:g} after {_MAX_RESTARTS} restarts: lower --learning_rate")
         self.image.copy_(self.best)
-        self._optimizer = self._begun()
+        self._optimizer = self._build_optimizer()
 
 
 @torch.no_grad()
-def _shorten(optimizer: Optimizer, image: Tensor, before: Tensor, longest: float) -> None:
-    """Bring a step that went too far back to a length: to one at which what L-BFGS learnt of the losses still holds.
+def _limit_step(optimizer: Optimizer, image: Tensor, before: Tensor, limit: float) -> None:
+    """Scale a step down to a mean absolute change of `limit`, within which the curvature that L-BFGS estimates holds.
 
-    It would need a search along the line otherwise, and so some evaluations for each step.
+    This replaces a line search, which takes several evaluations a step.
     """
-    move = image - before
-    factor = longest / max(move.abs().mean().item(), longest)
+    step = image - before
+    factor = limit / max(step.abs().mean().item(), limit)
     if factor < 1:
-        image.copy_(before + factor * move)
-        # What L-BFGS takes for the length of its last step; it has no other way to tell it. Left alone, the next steps
-        # are all too long: 60 iterations at 96 pixels ended with 1.10 in place of 0.86 of the loss.
+        image.copy_(before + factor * step)
+        # L-BFGS reads the length of its last step from here, and has no public way to set it. Left unchanged, the
+        # next steps are too long: 60 iterations at 96 pixels ended with a loss of 1.10 instead of 0.86.
         state = optimizer.state[image]
         if "t" in state:
             state["t"] *= factor

@@ -1,15 +1,15 @@
 """Dumoulin, Shlens, Kudlur: A learned representation for artistic style, 2017.
 
-One network T paints in N styles: the objective is Johnson's, of a style drawn for each image; everything is shared
-but the weight and bias of each style in every instance norm, z = gamma_s (x - mu) / sigma + beta_s (equation 5).
-A further style is added by training its gamma and beta alone (section 3.2).
+One network T for N styles. The objective is Johnson's, with a random style for each image. All weights are shared,
+except that each style has its own weight and bias in every instance norm, z = gamma_s (x - mu) / sigma + beta_s
+(equation 5). A style is added by training its gamma and beta alone (section 3.2).
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,24 +21,27 @@ from pix2pix.config.style import MultiStyleOptions
 from pix2pix.data.batch import PhotoBatch
 from pix2pix.data.io import find_images
 from pix2pix.errors import UserError, format_path
-from pix2pix.methods.base import Scalars, Styles, ValidationReport, translate_regions
-from pix2pix.methods.perceptual_loss import DEVIATION, StyleImage, StyleNetworkLoss, load_style_images
-from pix2pix.networks.canvas import Canvas, TensorCanvas
+from pix2pix.methods.base import Scalars, Styles, Translation, ValidationReport, add_prefix, translate
+from pix2pix.methods.style_network_loss import INIT_STD, StyleImage, StyleNetworkLoss, load_style_images
 from pix2pix.networks.init import initialize_weights
-from pix2pix.networks.tiled import translate_tiled as translate_canvas
+from pix2pix.networks.norm import Statistics
 from pix2pix.networks.transformer_net import TransformerNet, add_style, freeze_all_but_newest_style
 from pix2pix.runtime.device import Runtime
 from pix2pix.seeds import image_seed
 
 
 class MultiStyle:
-    """The network T, its loss, its optimiser and its update; without `training` the network alone.
+    """The network T, its loss, its optimizer and its update; without `training` the network alone.
 
-    `description` is that of a checkpoint that is about to be loaded.
+    `description` is that of a checkpoint whose weights are about to be loaded.
 
     Raises:
-        UserError: paintings cannot be used, or the run that is to get a style has another network.
+        UserError: style images cannot be used, or the run of --init_from has another network.
     """
+
+    output_nc = 3
+    statistics: Statistics = "image"
+    dropout = False
 
     def __init__(
         self,
@@ -49,87 +52,69 @@ class MultiStyle:
         training: bool = True,
     ):
         self.options, self.runtime = options, runtime
-        paintings = _paintings(options) if training else []
-        former = _former(options) if options.loss.init_from and training and description is None else None
-        self.description: dict[str, Any] = dict(description or _described(paintings, former))
+        network, train, init_from = options.network, options.train, options.loss.init_from
+        styles = _load_styles(options) if training else []
+        initial = _load_initial_run(options) if init_from and training and description is None else None
+        self.description: dict[str, Any] = dict(description or _describe_styles(styles, initial))
         self.count = len(self.description["styles"])
-        network = options.network
-        stylizer = TransformerNet(ngf=network.ngf, blocks=network.blocks, styles=self.count, output=network.output)
-        self.multiple: int = stylizer.multiple
-        self._stages = stylizer.stages
+
+        generator = TransformerNet(ngf=network.ngf, blocks=network.blocks, styles=self.count, output=network.output)
+        self.multiple: int = generator.multiple
         if training:
-            initialize_weights(stylizer, "normal", DEVIATION, torch.Generator().manual_seed(options.run.seed))
-        if former:
-            checkpoint.load_weights(stylizer, add_style(former["ema"] or former["networks"]["G"]), "G")
-        if options.loss.init_from:
-            freeze_all_but_newest_style(stylizer)
-        self.generator: nn.Module = runtime.prepare(stylizer, trained=not training)
+            initialize_weights(generator, "normal", INIT_STD, torch.Generator().manual_seed(options.run.seed))
+        if initial:
+            checkpoint.load_weights(generator, add_style(initial["ema"] or initial["networks"]["G"]), "G")
+        if init_from:
+            freeze_all_but_newest_style(generator)
+        self.generator = runtime.prepare(generator, trained=not training)
         self.networks: dict[str, nn.Module] = {"G": self.generator}
         self.optimizers: dict[str, Optimizer] = {}
+
         if training:
-            self._begin(paintings)
-
-    @classmethod
-    def restore(cls, options: MultiStyleOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
-        """Build it for weights that are about to be loaded, to translate."""
-        return cls(options, runtime, description, training=False)
-
-    def _begin(self, paintings: Sequence[StyleImage]) -> None:
-        """Make what training needs."""
-        train = self.options.train
-        self.loss = StyleNetworkLoss(self.options, self.runtime, paintings)
-        self.optimizers["G"] = self.runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
-        self.learnt = range(self.count - len(paintings), self.count)  # the numbers of the paintings' styles
-        sha256 = hashlib.sha256("".join(painting.sha256 for painting in paintings).encode()).hexdigest()
-        option = "add_style" if self.options.loss.init_from else "styles"
-        self.description["features"] = self.loss.description | {f"{option}_sha256": sha256}
+            self.loss = StyleNetworkLoss(options, runtime, styles)
+            self.optimizers["G"] = runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
+            self.trained_styles = range(self.count - len(styles), self.count)
+            sha256 = hashlib.sha256("".join(style.sha256 for style in styles).encode()).hexdigest()
+            option = "add_style" if init_from else "styles"
+            self.description["features"] = self.loss.description | {f"{option}_sha256": sha256}
 
     def training_step(self, batch: PhotoBatch) -> Scalars:
-        """Update T, or the newest style's gamma and beta, on one batch, with a style drawn for each photograph."""
+        """Update T, or the added style's gamma and beta, on one batch of photos, each with a random style."""
         x = self.runtime.to_device(batch.content)
-        drawn = torch.randint(len(self.learnt), (len(x),)).tolist()
+        styles = torch.randint(len(self.trained_styles), (len(x),)).tolist()
         with self.runtime.autocast():
-            y = self.generator(x, self._one_hot([self.learnt[style] for style in drawn]))
-        loss, parts = self.loss(y, x, drawn)
-        scalars = {f"loss/{name}": part for name, part in parts.items()} | {"loss/G": loss.detach()}
-        scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss, "loss/G")
-        return scalars
+            y = self.generator(x, self._one_hot([self.trained_styles[style] for style in styles]))
+        loss, values = self.loss(y, x, styles)
+        norm = self.runtime.update(self.optimizers["G"], loss, "loss/G")
+        return add_prefix("loss", values | {"G": loss}) | {"grad_norm/G": norm}
 
     @torch.no_grad()
     def validation_step(self, batch: PhotoBatch) -> ValidationReport:
-        """Paint a photograph in a style chosen by its name, as test time does, and tell its losses."""
+        """Stylize a photo as at test time, in a style that depends on its name, and compute its losses."""
         x = self.runtime.to_device(batch.content)
-        style = image_seed(0, batch.name[0], 0) % len(self.learnt)
-        y = self.translate(x, styles=Styles(numbers=[self.learnt[style]]))
-        loss, parts = self.loss(y, x, [style] * len(x))
-        scalars = {f"val/{name}": part for name, part in parts.items()} | {"val/loss": loss}
-        return ValidationReport(scalars, {"val/content | output | style": [x, y, self.loss.shown(style, x)]})
+        style = image_seed(0, batch.name[0], 0) % len(self.trained_styles)
+        y = translate(self, x, styles=Styles(numbers=[self.trained_styles[style]]))
+        loss, values = self.loss(y, x, [style] * len(x))
+        row = [x, y, self.loss.style_thumbnail(style, x)]
+        return ValidationReport(add_prefix("val", values | {"loss": loss}), {"val/content | output | style": row})
 
-    @torch.inference_mode()
-    def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
-        """Paint (N, 3, H, W) in [-1, 1] of any size in one style, a blend of several, or in several by region.
+    def translation(self, styles: Styles | None) -> Translation:
+        """Return T in one style, a blend of several, or several by region.
 
         Raises:
-            UserError: no style is given, or one that there is not.
+            UserError: no style is given, or a number is not that of a style.
         """
-        canvas = TensorCanvas(image.to(self.runtime.device), 3)
-        self.translate_canvas(canvas, styles=styles, name=name, sample=sample)
-        return canvas.output
-
-    @torch.inference_mode()
-    def translate_canvas(
-        self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
-    ) -> None:
-        """Do the same with an image that is read, and its painting that is written, by windows."""
-        shares = self._shares(styles)
-        test, device, layout = self.options.test, self.runtime.device, self.runtime.layout
-        with self.runtime.autocast():
-            if styles is not None and styles.masks:
-                by_region = partial(self._by_region, numbers=styles.numbers, elsewhere=shares)
-                translate_regions(by_region, canvas, styles, self.multiple, self.runtime)
-                return
-            generator = partial(self.generator, shares=shares)
-            translate_canvas(generator, self._stages(shares), self.multiple, canvas, test.tile, device, layout)
+        if styles is None or not styles.numbers:
+            raise UserError(f"no style is given: name one or more of {', '.join(self.description['styles'])}")
+        if wrong := [number for number in styles.numbers if not 0 <= number < self.count]:
+            raise UserError(f"style {wrong[0] + 1}: the styles have the numbers 1 to {self.count}")
+        weights = torch.tensor(styles.normalized_weights(), device=self.runtime.device)
+        blend = (weights[:, None] * self._one_hot(styles.numbers)).sum(dim=0, keepdim=True)  # (1, count)
+        return Translation(
+            partial(self.generator, shares=blend),
+            self.generator.stages(blend),
+            partial(self._stylize_regions, numbers=styles.numbers, blend=blend),
+        )
 
     def learning_rate(self, step: int, total_steps: int) -> float:
         """Keep the rate constant, as the paper does."""
@@ -138,46 +123,36 @@ class MultiStyle:
     def _one_hot(self, styles: Sequence[int]) -> Tensor:
         return torch.eye(self.count, device=self.runtime.device)[list(styles)]
 
-    def _shares(self, styles: Styles | None) -> Tensor:
-        """Return the share of every style that there is, (1, styles)."""
-        if styles is None or not styles.numbers:
-            raise UserError(f"no style is given: name one or more of {', '.join(self.description['styles'])}")
-        if wrong := [number for number in styles.numbers if not 0 <= number < self.count]:
-            raise UserError(f"style {wrong[0] + 1}: the styles have the numbers 1 to {self.count}")
-        weights = torch.tensor(styles.shares(), device=self.runtime.device)
-        return (weights[:, None] * self._one_hot(styles.numbers)).sum(dim=0, keepdim=True)
-
-    def _by_region(self, image: Tensor, masks: Tensor, *, numbers: Sequence[int], elsewhere: Tensor) -> Tensor:
-        """Paint where each mask (K, 1, H, W) is in the style of its number, and elsewhere in the blend of all."""
+    def _stylize_regions(self, image: Tensor, masks: Tensor, *, numbers: Sequence[int], blend: Tensor) -> Tensor:
+        """Apply each style where its mask (K, 1, H, W) is set, and the blend of all elsewhere."""
         total = masks.sum(dim=0)
         shares = torch.einsum("khw,ks->shw", masks[:, 0] / total.clamp(min=1e-6), self._one_hot(numbers))
-        shares = torch.where(total > 0, shares, elsewhere[0, :, None, None])
+        shares = torch.where(total > 0, shares, blend[0, :, None, None])
         output: Tensor = self.generator(image, shares[None])
         return output
 
 
-def _paintings(options: MultiStyleOptions) -> list[StyleImage]:
+def _load_styles(options: MultiStyleOptions) -> list[StyleImage]:
+    """Load the images of --styles, or the one of --add_style."""
     loss, longest = options.loss, options.loss.style_size or max(options.data.crop_size)
     if loss.add_style is not None:
         return load_style_images([Path(loss.add_style)], longest, options.data.max_pixels, "add_style")
     folder = Path(str(loss.styles))
     files = find_images(folder)
     if not files:
-        raise UserError(f"--styles {format_path(folder)}: no images there; a folder of pictures is needed")
-    paintings = load_style_images(files, longest, options.data.max_pixels, "styles")
-    names = [painting.name for painting in paintings]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(
-            f"--styles: two pictures are named {format_path(twice)}, and styles go by their names: rename one"
-        )
-    return paintings
+        raise UserError(f"--styles {format_path(folder)}: no images there; a folder of images is needed")
+    styles = load_style_images(files, longest, options.data.max_pixels, "styles")
+    names = [style.name for style in styles]
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"--styles: two images are named {format_path(duplicate)}; style names must differ: rename one")
+    return styles
 
 
-def _former(options: MultiStyleOptions) -> dict[str, Any]:
-    """Read the run that is to get one more style.
+def _load_initial_run(options: MultiStyleOptions) -> dict[str, Any]:
+    """Load the checkpoint of --init_from, to which a style is added.
 
     Raises:
-        UserError: there is none, or it is of another method or network, or is the run that begins.
+        UserError: there is none, it is of another method or network, or it is that of this run.
     """
     folder, run = Path(str(options.loss.init_from)), options.run
     if folder.resolve() == Path(run.checkpoints_dir, run.name).resolve():
@@ -191,17 +166,17 @@ def _former(options: MultiStyleOptions) -> dict[str, Any]:
             f"--init_from {format_path(folder)}: a run of --model conditional is needed, not of {stored.model}"
         )
     if stored.network != options.network:
-        then = ", ".join(f"--{name} {value}" for name, value in stored.network.model_dump().items())
-        raise UserError(f"--init_from {format_path(folder)}: its network has {then}: give the same")
+        needed = ", ".join(f"--{name} {value}" for name, value in stored.network.model_dump().items())
+        raise UserError(f"--init_from {format_path(folder)}: its network has {needed}; give the same")
     return content
 
 
-def _described(paintings: Sequence[StyleImage], former: Mapping[str, Any] | None) -> dict[str, Any]:
-    styles = [painting.name for painting in paintings]
-    pictures = [painting.preview() for painting in paintings]
-    if former:
-        before = former["description"]
-        if styles[0] in before["styles"]:
-            raise UserError(f"--add_style: there is a style {format_path(styles[0])} already: rename the picture")
-        styles, pictures = [*before["styles"], *styles], [*before["style_pictures"], *pictures]
-    return {"method": "conditional", "styles": styles, "style_pictures": pictures}
+def _describe_styles(styles: Sequence[StyleImage], initial: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the names and thumbnails of the styles, after those of the run that they are added to."""
+    names, thumbnails = [style.name for style in styles], [style.thumbnail() for style in styles]
+    if initial:
+        before = initial["description"]
+        if names[0] in before["styles"]:
+            raise UserError(f"--add_style: there is a style {format_path(names[0])} already: rename the image")
+        names, thumbnails = [*before["styles"], *names], [*before["style_pictures"], *thumbnails]
+    return {"method": "conditional", "styles": names, "style_pictures": thumbnails}

@@ -1,12 +1,12 @@
-"""A segmenter: a U-Net of linear output that tells the class of each pixel of a photo.
+"""A segmenter: a U-Net with linear output that predicts the class of each pixel of a photo.
 
 min_G  E[ -log softmax(G(x))[class of y] ]  over the pixels y whose class is known and not ignored.
-Trained on a set's real photos, it judges translated ones: the FCN-score of Isola et al. 2017, section 3.4, after
-Long, Shelhamer, Darrell: Fully convolutional networks for semantic segmentation, 2015.
+Trained on the real photos of a dataset, it scores translated ones: the FCN-score of Isola et al. 2017, section 3.4,
+after Long, Shelhamer, Darrell: Fully convolutional networks for semantic segmentation, 2015.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,167 +17,156 @@ from pix2pix.data.batch import PairBatch
 from pix2pix.data.codec import PairCodec
 from pix2pix.data.labels import Palette, infer_palette, load_palette
 from pix2pix.losses.pixel import IGNORED, cross_entropy
-from pix2pix.methods.base import Scalars, Styles, ValidationReport, check_no_styles, load_codec
-from pix2pix.networks.canvas import Canvas, TensorCanvas
+from pix2pix.methods.base import (
+    Scalars,
+    Styles,
+    Translation,
+    ValidationReport,
+    add_prefix,
+    check_no_styles,
+    load_codec,
+    translate_canvas,
+)
+from pix2pix.networks.canvas import TensorCanvas
 from pix2pix.networks.init import build_generator, initialize_weights
-from pix2pix.networks.norm import NormKind, eval_mode
-from pix2pix.networks.tiled import translate_tiled as translate_canvas
+from pix2pix.networks.norm import NormKind
+from pix2pix.runtime.cuda_graph import recordable
 from pix2pix.runtime.device import Runtime
 from pix2pix.runtime.optim import linear_decay
 
 
-def load_classes(options: SegmenterOptions, codec: PairCodec, description: Mapping[str, Any] | None = None) -> Palette:
-    """Return the classes of a run: those that its checkpoint describes, else of the palette named, else of the labels.
+def load_classes(options: SegmenterOptions, codec: PairCodec, description: Mapping[str, Any]) -> Palette:
+    """Return the classes of a run: those in its checkpoint, else of --target_palette, else the values of the labels.
 
     Raises:
-        UserError: the palette named cannot be read.
+        UserError: the palette cannot be read.
     """
-    if description is not None:
-        names, colours, ignored = (description["palette"][name] for name in ("names", "colours", "ignored"))
-        return Palette(tuple(names), tuple(map(tuple, colours)), tuple(ignored))
+    if "palette" in description:
+        names, colors, ignored = (description["palette"][name] for name in ("names", "colours", "ignored"))
+        return Palette(tuple(names), tuple(map(tuple, colors)), tuple(ignored))
     if options.data.target_palette is not None:
         return load_palette(options.data.target_palette)
     return infer_palette(codec.target.palette)
 
 
 class Segmenter:
-    """A network G from photos to logits of a palette's classes, its optimiser and its update.
+    """A network G from photos to logits of classes, its optimizer and its update.
 
-    Its translations are (N, K, H, W) in [-1, 1], as the encoding "classes" has it: twice the probability of each class,
-    less one. Classes that the palette ignores have probability 0 everywhere. With `training` false there is no
-    optimiser: for weights that are about to be loaded.
+    Its translations are (N, K, H, W) in [-1, 1], the encoding "classes": twice the probability of each class, minus 1.
+    Ignored classes have probability 0. `description` holds the codec of the pairs: see `describe_codec`. With
+    `training` false there is no optimizer: for weights that are about to be loaded.
     """
 
+    dropout = False
+
     def __init__(
-        self, options: SegmenterOptions, codec: PairCodec, runtime: Runtime, palette: Palette, *, training: bool = True
+        self, options: SegmenterOptions, runtime: Runtime, description: Mapping[str, Any], *, training: bool = True
     ):
-        self.options, self.codec, self.runtime, self.palette = options, codec, runtime, palette
+        self.options, self.runtime, self.codec = options, runtime, load_codec(description)
+        self.palette = load_classes(options, self.codec, description)
         network, train = options.network, options.train
-        generator = build_generator(
+        self.norm: NormKind = network.norm
+        self.statistics = options.test.statistics_of(network.norm)
+        self.output_nc = self.codec.target.nc
+        self.generator = build_generator(
             network.generator,
-            codec.source.nc,
-            codec.target.nc,
+            self.codec.source.nc,
+            self.output_nc,
             ngf=network.ngf,
             norm=network.norm,
             upsample=network.upsample,
             dropout=network.use_dropout,
             output="linear",
         )
-        self.norm: NormKind = network.norm
-        self.multiple: int = generator.multiple
-        self._stages = generator.stages  # called when translating: norms may have been folded since
-        self.generator: nn.Module = generator
-        self.networks: dict[str, nn.Module] = {"G": generator}
+        self.multiple: int = self.generator.multiple
+        self.networks: dict[str, nn.Module] = {"G": self.generator}
         self.optimizers: dict[str, Optimizer] = {}
         if training:
-            weights = torch.Generator().manual_seed(options.run.seed)
-            initialize_weights(generator, network.init_type, network.init_gain, weights)
-        runtime.prepare(generator, trained=not training)  # in place
+            random = torch.Generator().manual_seed(options.run.seed)
+            initialize_weights(self.generator, network.init_type, network.init_gain, random)
+        runtime.prepare(self.generator, trained=not training)  # in place
         if training:
-            self.optimizers["G"] = runtime.adam(generator, train.lr, (train.beta1, train.beta2))
-        self._ignored = torch.tensor([name in palette.ignored for name in palette.names], device=runtime.device)
-        self._step = runtime.record(self._update)
-        self.description: dict[str, Any] = {
+            self.optimizers["G"] = runtime.adam(self.generator, train.lr, (train.beta1, train.beta2))
+        is_ignored = [name in self.palette.ignored for name in self.palette.names]
+        self._is_ignored = torch.tensor(is_ignored, device=runtime.device)
+        self.description = dict(description) | {
             "method": "segmenter",
-            "input_nc": codec.source.nc,
-            "output_nc": codec.target.nc,
             "norm": self.norm,
             "multiple": self.multiple,
-            "source": codec.source.to_dict(),
-            "target": codec.target.to_dict(),
             "direction": options.data.direction,
-            "palette": {name: list(values) for name, values in palette._asdict().items()},
+            "palette": {name: list(values) for name, values in self.palette._asdict().items()},
         }
 
-    @classmethod
-    def restore(cls, options: SegmenterOptions, description: Mapping[str, Any], runtime: Runtime) -> Self:
-        """Build it for weights that are about to be loaded, to translate."""
-        codec = load_codec(description)
-        return cls(options, codec, runtime, load_classes(options, codec, description), training=False)
-
+    @recordable
     def training_step(self, batch: PairBatch) -> Scalars:
         """Update G on one batch."""
-        return self._step(self.runtime.to_device(batch.source), self.runtime.to_device(batch.target))
-
-    def _update(self, x: Tensor, y: Tensor) -> Scalars:
-        """Update G; it never waits for the device, so that it can be recorded."""
+        x, y = self.runtime.to_device(batch.source), self.runtime.to_device(batch.target)
         with self.runtime.autocast():
-            logits = self._masked(self.generator(x))
-        truth = self._classes(y)
-        loss = cross_entropy(logits, truth)
-        scalars = {"loss/G": loss.detach(), "G/pixel_accuracy": _accuracy(logits.detach(), truth)}
-        scalars["grad_norm/G"] = self.runtime.update(self.optimizers["G"], loss, "loss/G")
-        return scalars
+            logits = self._mask_ignored(self.generator(x))
+        classes = self._to_classes(y)
+        loss = cross_entropy(logits, classes)
+        norm = self.runtime.update(self.optimizers["G"], loss, "loss/G")
+        accuracy = _pixel_accuracy(logits.detach(), classes)
+        return add_prefix("loss", {"G": loss}) | {"G/pixel_accuracy": accuracy, "grad_norm/G": norm}
 
     @torch.no_grad()
     def validation_step(self, batch: PairBatch) -> ValidationReport:
-        """Tell the classes of a photo as test time does and compare them with the labels."""
+        """Predict the classes of a photo as at test time and compare them with the labels."""
         x, y = batch.source, batch.target
-        canvas = TensorCanvas(x.to(self.runtime.device), self.codec.target.nc)
-        self._write_logits(canvas)
-        logits, truth = self._masked(canvas.output).cpu(), self._classes(y.to(self.runtime.device)).cpu()
-        scalars = {"val/loss": cross_entropy(logits, truth), "val/pixel_accuracy": _accuracy(logits, truth)}
+        canvas = TensorCanvas(x.to(self.runtime.device), self.output_nc)
+        translate_canvas(self, canvas, translation=Translation(self.generator, self.generator.stages()))
+        logits = self._mask_ignored(canvas.output).cpu()
+        classes = self._to_classes(y.to(self.runtime.device)).cpu()
+        scalars = {"loss": cross_entropy(logits, classes), "pixel_accuracy": _pixel_accuracy(logits, classes)}
         source, target = self.codec
-        row = [source.picture(x, x), target.picture(_probabilities(logits), x), target.picture(y, x)]
-        return ValidationReport(scalars, {"val/source | output | target": row})
+        row = [source.picture(x, x), target.picture(_to_probabilities(logits), x), target.picture(y, x)]
+        return ValidationReport(add_prefix("val", scalars), {"val/source | output | target": row})
 
-    @torch.inference_mode()
-    def translate(self, image: Tensor, *, styles: Styles | None = None, name: str = "", sample: int = 0) -> Tensor:
-        """Tell the classes of photos (N, C, H, W) in [-1, 1] of any size; nothing is drawn by `name` or `sample`."""
-        canvas = TensorCanvas(image.to(self.runtime.device), self.codec.target.nc)
-        self.translate_canvas(canvas, styles=styles, name=name, sample=sample)
-        return canvas.output
+    def translation(self, styles: Styles | None) -> Translation:
+        """Return G followed by a softmax over the classes.
 
-    @torch.inference_mode()
-    def translate_canvas(
-        self, canvas: Canvas, *, styles: Styles | None = None, name: str = "", sample: int = 0
-    ) -> None:
-        """Do the same with an image that is read, and its classes that are written, by windows."""
+        Raises:
+            UserError: styles are given.
+        """
         check_no_styles("segmenter", styles)
-        self._write_logits(_Probable(canvas, self._masked))
+        softmax = _Softmax(self._mask_ignored)
+        stages = self.generator.stages()
+        stages[-1] = stages[-1]._replace(after=(*stages[-1].after, softmax))
+        return Translation(nn.Sequential(self.generator, softmax), stages)
 
     def learning_rate(self, step: int, total_steps: int) -> float:
-        """Keep the rate constant, then let it fall linearly; the last step still has a rate above 0."""
+        """Keep the rate constant, then decay it linearly; the rate of the last step is above 0."""
         train = self.options.train
         if train.lr_policy == "constant":
             return train.lr
         return train.lr * linear_decay(step, total_steps, train.n_epochs / (train.n_epochs + train.n_epochs_decay))
 
-    @torch.inference_mode()
-    def _write_logits(self, canvas: Canvas) -> None:
-        statistics = self.options.test.statistics_of(self.options.network.norm)
-        tile, device, layout = self.options.test.tile, self.runtime.device, self.runtime.layout
-        with eval_mode(self.generator, statistics=statistics, dropout=False), self.runtime.autocast():
-            translate_canvas(self.generator, self._stages(), self.multiple, canvas, tile, device, layout)
+    def _mask_ignored(self, logits: Tensor) -> Tensor:
+        """Return logits (N, K, H, W) in float32, -inf for ignored classes."""
+        return logits.float().masked_fill(self._is_ignored[:, None, None], -torch.inf)
 
-    def _masked(self, logits: Tensor) -> Tensor:
-        """Leave ignored classes no chance; in float32."""
-        return logits.float().masked_fill(self._ignored[:, None, None], -torch.inf)
-
-    def _classes(self, y: Tensor) -> Tensor:
-        """Return the classes (N, H, W) of label maps, and IGNORED where they are of none, or of one that is."""
+    def _to_classes(self, y: Tensor) -> Tensor:
+        """Return the classes (N, H, W) of label maps (N, K, H, W), IGNORED where there is none or an ignored one."""
         highest, classes = y.max(dim=1)
-        return classes.masked_fill((highest < 0) | self._ignored[classes], IGNORED)
+        return classes.masked_fill((highest < 0) | self._is_ignored[classes], IGNORED)
 
 
-class _Probable:
-    """A canvas whose translation is made of logits."""
+class _Softmax(nn.Module):
+    """The last layer at test time: from logits (N, K, H, W) to probabilities in [-1, 1]."""
 
-    def __init__(self, canvas: Canvas, masked: Callable[[Tensor], Tensor]):
-        self.canvas, self._masked = canvas, masked
-        self.size, self.count, self.is_in_memory = canvas.size, canvas.count, canvas.is_in_memory
-        self.read = canvas.read
+    def __init__(self, mask_ignored: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.mask_ignored = mask_ignored
 
-    def write(self, rows: slice, columns: slice, logits: Tensor) -> None:
-        """Put a window of the translation in its place."""
-        self.canvas.write(rows, columns, _probabilities(self._masked(logits)))
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return 2 p - 1."""
+        return _to_probabilities(self.mask_ignored(logits))
 
 
-def _probabilities(logits: Tensor) -> Tensor:
-    """Return the probabilities of the classes (N, K, H, W), 0 being -1."""
+def _to_probabilities(logits: Tensor) -> Tensor:
     return logits.softmax(dim=1) * 2 - 1
 
 
-def _accuracy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Share of the pixels with a class that is the likeliest; 0 if there are none."""
-    return (logits.argmax(dim=1) == truth).sum() / (truth != IGNORED).sum().clamp_min(1)
+def _pixel_accuracy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the share of the pixels with a class whose logit is the highest; 0 if no pixel has one."""
+    return (logits.argmax(dim=1) == classes).sum() / (classes != IGNORED).sum().clamp_min(1)

@@ -14,7 +14,6 @@ from pix2pix import distributed
 from pix2pix.errors import UserError
 from pix2pix.networks.conv import Conv, ConvTranspose
 from pix2pix.networks.norm import synchronize_batch_norm
-from pix2pix.runtime.cuda_graph import CudaGraphStep, Step
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
 
@@ -146,10 +145,6 @@ class Runtime:
     def autocast(self) -> AbstractContextManager[None]:
         """Compute convolutions in bfloat16 inside the block if the precision is bf16; weights stay float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-    def record(self, step: Step) -> Step:
-        """Return the step as one that is recorded and replayed, if that is wished: tensors in, named scalars out."""
-        return CudaGraphStep(step, self.device) if "graph" in self.fast else step
 
     def adam(self, network: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
         """Build the optimiser of a network's weights that are not frozen.

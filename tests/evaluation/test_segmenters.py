@@ -17,6 +17,7 @@ from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.labels import Palette
 from pix2pix.errors import UserError
 from pix2pix.evaluation.segmentation import open_segmenter
+from pix2pix.methods.base import describe_codec, translate
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.methods.segmenter import Segmenter
 from pix2pix.runtime.device import Runtime
@@ -92,7 +93,7 @@ def write_run(folder, palette=PALETTE, photo=3, best=True):
     options = from_dict(SegmenterOptions, {"model": "segmenter", "dataroot": "d", "name": folder.name, **TINY})
     codec = PairCodec(ImageCodec("photo", photo), ImageCodec("classes", 3, palette=palette.colours))
     folder.mkdir(parents=True)
-    method = Segmenter(options, codec, Runtime("cpu"), palette)
+    method = Segmenter(options, Runtime("cpu"), describe_codec(codec) | {"palette": palette._asdict()})
     save_checkpoint(method, options, TrainState(step=7), folder, best=best)
     return method
 
@@ -105,7 +106,7 @@ def test_a_run_is_opened_by_its_name_or_its_folder_and_knows_its_classes(tmp_pat
         assert (segmenter.name, segmenter.palette) == ("mine", PALETTE._replace(ignored=("green",)))
         classes = segmenter.classes(seen)
         assert (classes.shape, classes.dtype) == ((2, 20, 30), torch.int64)
-        assert torch.equal(classes, method.translate(seen).argmax(dim=1))
+        assert torch.equal(classes, translate(method, seen).argmax(dim=1))
         assert not (classes == 1).any()
     file = resolve(tmp_path / "runs" / "mine", "best")
     assert segmenter.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -134,7 +135,7 @@ def test_runs_that_are_no_segmenters_of_rgb_are_refused(tmp_path):
     photo = ImageCodec("photo", 3)
     (tmp_path / "other").mkdir()
     save_checkpoint(
-        Pix2Pix(options, PairCodec(photo, photo), Runtime("cpu")),
+        Pix2Pix(options, Runtime("cpu"), describe_codec(PairCodec(photo, photo))),
         options,
         TrainState(step=7),
         tmp_path / "other",

@@ -15,7 +15,7 @@ from pix2pix.data.io import write_image
 from pix2pix.data.pillow import from_pil, to_pil
 from pix2pix.errors import UserError
 from pix2pix.inference.style_request import STYLE_SIZE
-from pix2pix.methods.base import Styles
+from pix2pix.methods.base import Styles, translate
 
 load = partial(pix2pix.load, device="cpu")
 
@@ -183,7 +183,7 @@ def test_a_style_is_seen_at_512_pixels_unless_told_otherwise(adain, monkeypatch)
     monkeypatch.setattr("pix2pix.inference.style_request.STYLE_SIZE", 96)  # which is faster
     content, style = rgb_to_tensor(photo())[None], photo(64, 32)
     seen = [rgb_to_tensor(resize(style, size))[None] for size in ((96, 48), (32, 16))]
-    expected = [adain.method.translate(content, styles=Styles(pictures=[picture])) for picture in seen]
+    expected = [translate(adain.method, content, styles=Styles([picture])) for picture in seen]
     assert torch.equal(adain.translate(content, style=style), expected[0])
     assert torch.equal(adain.translate(content, style=style, **SMALL), expected[1])
     assert not torch.allclose(expected[0], expected[1], atol=0.01)
@@ -192,7 +192,7 @@ def test_a_style_is_seen_at_512_pixels_unless_told_otherwise(adain, monkeypatch)
 def test_coral_recolours_the_style(adain):
     content, style = rgb_to_tensor(photo()), photo(32, 16) // 3
     recoloured = color.match_colors(rgb_to_tensor(style), content).clamp(-1, 1)
-    expected = adain.method.translate(content[None], styles=Styles(pictures=[recoloured[None]]))[0]
+    expected = translate(adain.method, content[None], styles=Styles([recoloured[None]]))[0]
     assert torch.equal(adain.translate(content, style=style, keep_colours="coral", **SMALL), expected)
     assert not torch.allclose(adain.translate(content, style=style, **SMALL), expected, atol=0.01)
     batch = torch.stack([content, content / 4])
@@ -359,7 +359,7 @@ def test_numbers_of_numpy_are_numbers(conditional, adain):
 
 @pytest.mark.parametrize("weight", [1e308, 5e-324])
 def test_weights_of_any_size_are_shares(weight):
-    assert Styles(numbers=[0, 1], weights=[weight, weight]).shares() == [0.5, 0.5]
+    assert Styles(numbers=[0, 1], weights=[weight, weight]).normalized_weights() == [0.5, 0.5]
 
 
 def test_one_mask_needs_no_list(adain, tmp_path):

@@ -17,6 +17,7 @@ from pix2pix.data.arrays import to_array, to_tensor
 from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.pillow import to_pil
 from pix2pix.errors import UserError
+from pix2pix.methods.base import describe_codec
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.networks.norm import Norm, eval_mode
 from pix2pix.runtime.device import Runtime
@@ -32,7 +33,7 @@ def write_run(folder, input_nc=3, output_nc=3, change=lambda method, progress: N
     """Save what a run of no steps would: random weights."""
     options = from_dict(Pix2PixOptions, {"dataroot": "data", "name": "run", "device": "cpu", **TINY, **given})
     codec = PairCodec(ImageCodec("photo", input_nc), ImageCodec("photo", output_nc))
-    method, progress = Pix2Pix(options, codec, Runtime("cpu")), TrainState(step=4)
+    method, progress = Pix2Pix(options, Runtime("cpu"), describe_codec(codec)), TrainState(step=4)
     change(method, progress)
     save_checkpoint(method, options, progress, folder, best=True)
     return folder

@@ -4,7 +4,7 @@ import torch
 from pix2pix.config.losses import FeatureOptions
 from pix2pix.data.arrays import to_array
 from pix2pix.data.io import write_image
-from pix2pix.methods.feature_loss import FeatureLoss, load_first_images, measure_general_units
+from pix2pix.methods.feature_loss import FeatureLoss, load_first_images, measure_baselines
 from pix2pix.runtime.device import Runtime
 
 SHALLOW = {
@@ -25,8 +25,8 @@ def picture(seed, size=32):
 
 def test_a_loss_of_one_is_that_of_an_unrelated_picture():
     losses = objective()
-    content, style = losses.features(picture(0)), losses.features(picture(1, 40))
-    target = losses.style(style, content)
+    content, style = losses.extract(picture(0)), losses.extract(picture(1, 40))
+    target = losses.style_target(style, content)
     assert losses.style_loss(content, [target]).item() == pytest.approx(1)
     assert losses.style_loss(style, [target]).item() == pytest.approx(0, abs=1e-6)
 
@@ -35,21 +35,21 @@ def test_a_loss_of_one_is_that_of_an_unrelated_picture():
 @pytest.mark.parametrize("smoothing", [False, True])
 def test_any_style_loss_has_these_units(loss, smoothing):
     losses = objective(style_loss=loss, smoothing=smoothing)
-    content, style = losses.features(picture(0)), losses.features(picture(1))
-    assert losses.style_loss(content, [losses.style(style, content)]).item() == pytest.approx(1, rel=1e-4)
+    content, style = losses.extract(picture(0)), losses.extract(picture(1))
+    assert losses.style_loss(content, [losses.style_target(style, content)]).item() == pytest.approx(1, rel=1e-4)
 
 
 def test_raw_losses_are_the_papers():
     losses = objective(units=False, style_layers=("relu1_1",))
-    content, style = losses.features(picture(0)), losses.features(picture(1))
+    content, style = losses.extract(picture(0)), losses.extract(picture(1))
     f, a = (x["relu1_1"].flatten(2)[0] for x in (content, style))
     e = ((f @ f.T - a @ a.T) ** 2).sum() / (4 * 64**2 * 1024**2)  # Gatys et al., equation 4
-    assert losses.style_loss(content, [losses.style(style, content)]).item() == pytest.approx(e.item(), rel=1e-4)
+    assert losses.style_loss(content, [losses.style_target(style, content)]).item() == pytest.approx(e.item(), rel=1e-4)
 
 
 def test_a_vgg_is_rescaled_unless_that_is_unwanted(monkeypatch):
     monkeypatch.setattr("pix2pix.methods.feature_loss.EXAMPLE_SIDE", 64)
-    plain, scaled = (objective(rescaled=wish).features(picture(0))["relu1_2"] for wish in (False, None))
+    plain, scaled = (objective(rescaled=wish).extract(picture(0))["relu1_2"] for wish in (False, None))
     factor = scaled.mean() / plain.mean()
     assert abs(factor - 1) > 0.01
     assert torch.allclose(scaled, factor * plain, atol=1e-3)
@@ -57,12 +57,13 @@ def test_a_vgg_is_rescaled_unless_that_is_unwanted(monkeypatch):
 
 def test_layer_weights_share_the_style():
     both = objective(style_layer_weights=(1.0, 3.0))
-    content, style = both.features(picture(0)), both.features(picture(1))
-    image = both.features(picture(2))
-    target = both.style(style, content)
+    content, style = both.extract(picture(0)), both.extract(picture(1))
+    image = both.extract(picture(2))
+    target = both.style_target(style, content)
     first, second = (
         objective(style_layers=(layer,)).style_loss(
-            image, [target._replace(statistics={layer: target.statistics[layer]}, units={layer: target.units[layer]})]
+            image,
+            [target._replace(statistics={layer: target.statistics[layer]}, baselines={layer: target.baselines[layer]})],
         )
         for layer in ("relu1_1", "relu2_1")
     )
@@ -75,7 +76,7 @@ def test_the_backbone_reaches_no_deeper_than_the_losses_that_are_on():
 
 
 def test_general_units_are_the_same_each_time():
-    (content, style), again = (measure_general_units(objective(), (64, 64)) for _ in range(2))
+    (content, style), again = (measure_baselines(objective(), (64, 64)) for _ in range(2))
     assert (content, style) == again
     assert set(content) == {"relu1_2"}
     assert set(style) == {"relu1_1", "relu2_1"}
@@ -91,10 +92,10 @@ def test_patches_are_compared_in_the_middle_of_the_network():
 
 def test_units_of_given_pictures_are_those_between_them():
     losses, pictures = objective(), torch.cat([picture(0), picture(1)])
-    content, style = measure_general_units(losses, pictures=pictures)
-    features = [losses.features(picture(seed)) for seed in (0, 1)]
+    content, style = measure_baselines(losses, (32, 32), pictures)
+    features = [losses.extract(picture(seed)) for seed in (0, 1)]
     assert losses.content_loss(features[0], features[1], content).item() == pytest.approx(1, rel=1e-4)
-    distances = [losses.style(features[one], features[1 - one]).units["relu1_1"] for one in (0, 1)]
+    distances = [losses.style_target(features[one], features[1 - one]).baselines["relu1_1"] for one in (0, 1)]
     assert style["relu1_1"].item() == pytest.approx(torch.stack(distances).mean().item(), rel=1e-4)
 
 

@@ -22,7 +22,7 @@ def descended(loss, steps, start=None, **options):
 def test_the_image_goes_where_the_loss_is_least(optimizer):
     descent, losses = descended(lambda x: (x - 0.3).square().mean(), 80, optimizer=optimizer)
     assert torch.allclose(descent.best, torch.full((1, 3, 4, 4), 0.3), atol=1e-2)
-    assert descent.least == min(losses)
+    assert descent.best_loss == min(losses)
 
 
 def test_the_losses_are_those_of_the_image_returned_with_them():
@@ -61,7 +61,7 @@ def test_a_loss_that_runs_away_begins_anew_from_the_best_image():
     descent, losses = descended(cliff, 80, optimizer="adam")
     assert losses[1] > 1e3
     assert losses[2] == losses[0]
-    assert descent.least < 1e-3
+    assert descent.best_loss < 1e-3
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -70,15 +70,15 @@ def test_a_cliff_that_a_whole_step_jumps_over_is_come_near_by_shorter_ones(optim
         return 1 - 10 * x.mean() + 1e6 * (x.mean() - 0.05).relu().square()
 
     given = {"optimizer": optimizer, "learning_rate": 1}
-    assert descended(cliff, 40, torch.zeros(1, 3, 32, 32), **given)[0].least < 0.7
+    assert descended(cliff, 40, torch.zeros(1, 3, 32, 32), **given)[0].best_loss < 0.7
 
 
 @pytest.mark.parametrize("steps", [1, 20])
 def test_losses_that_are_never_finite_are_told_at_once(steps):
-    with pytest.raises(NonFiniteError, match=r"the loss is nan from the beginning: give other --weights or other pict"):
+    with pytest.raises(NonFiniteError, match=r"nan .*--weights"):
         descended(lambda x: x.sum() * math.nan, steps)
 
 
 def test_losses_that_are_finite_at_the_beginning_alone_are_told():
-    with pytest.raises(NonFiniteError, match=r"the loss is nan again and again: lower --learning_rate"):
+    with pytest.raises(NonFiniteError, match=r"nan .*--learning_rate"):
         descended(lambda x: torch.where(x.abs().max() > 0, math.nan, 1.0) + x.sum(), 20)

@@ -13,6 +13,7 @@ from pix2pix.data.codec import ImageCodec, PairCodec, read_rgb
 from pix2pix.data.generated import generate
 from pix2pix.data.io import write_image
 from pix2pix.errors import UserError
+from pix2pix.methods.base import describe_codec
 from pix2pix.methods.perceptual_loss import PerceptualLoss, load_style_image, to_backbone_input
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.runtime.device import Runtime
@@ -33,7 +34,7 @@ def losses(**given):
 
 
 def method(target=RGB, **given):
-    return Pix2Pix(options(**given), PairCodec(ImageCodec("photo", 3), target), Runtime("cpu"))
+    return Pix2Pix(options(**given), Runtime("cpu"), describe_codec(PairCodec(ImageCodec("photo", 3), target)))
 
 
 def picture(seed=0, size=(32, 32), count=1):
@@ -66,9 +67,9 @@ def test_a_loss_in_units_is_one_between_generated_pictures_of_the_crops_size():
 
 def test_raw_losses_need_no_units():
     perceptual, _ = losses(**BOTH, units=False).terms(picture(), picture(1))
-    extractor = losses(**BOTH).objective.extractor
+    extractor = losses(**BOTH).feature_loss.extractor
     output, target = (extractor(picture(seed))["relu1_2"] for seed in (0, 1))
-    assert perceptual.loss.item() == pytest.approx((output - target).square().mean().item(), rel=1e-5)
+    assert perceptual.value.item() == pytest.approx((output - target).square().mean().item(), rel=1e-5)
 
 
 def test_the_objective_is_the_weighted_sum_with_both_losses():
@@ -89,9 +90,9 @@ def test_both_losses_fall_without_any_other(style_loss):
 
 def test_gradients_go_to_the_generator_alone():
     model = method(**BOTH)
-    before = {name: value.clone() for name, value in model.features.objective.extractor.named_buffers()}
+    before = {name: value.clone() for name, value in model.perceptual.feature_loss.extractor.named_buffers()}
     model.training_step(PairBatch(picture(), picture(1), ["a"]))
-    extractor = model.features.objective.extractor
+    extractor = model.perceptual.feature_loss.extractor
     assert list(extractor.parameters()) == []
     assert all(torch.equal(value, before[name]) for name, value in extractor.named_buffers())
     assert model.networks.keys() == model.optimizers.keys() == {"G", "D"}
@@ -104,19 +105,21 @@ def never(*arguments):
 def test_without_weights_nothing_is_built(monkeypatch):
     monkeypatch.setattr("pix2pix.methods.perceptual_loss.FeatureLoss", never)
     model = method()
-    assert model.features is None
+    assert model.perceptual is None
     assert "features" not in model.description
 
 
 def test_translating_builds_no_backbone(monkeypatch):
     monkeypatch.setattr("pix2pix.methods.perceptual_loss.FeatureLoss", never)
-    assert Pix2Pix(options(**BOTH), PairCodec(RGB, RGB), Runtime("cpu"), training=False).features is None
+    assert (
+        Pix2Pix(options(**BOTH), Runtime("cpu"), describe_codec(PairCodec(RGB, RGB)), training=False).perceptual is None
+    )
 
 
 def looked_at(model, monkeypatch):
     """How often a training step asks for features."""
-    calls, features = [], model.objective.features
-    monkeypatch.setattr(model.objective, "features", lambda image: calls.append(image) or features(image))
+    calls, features = [], model.feature_loss.extract
+    monkeypatch.setattr(model.feature_loss, "extract", lambda image: calls.append(image) or features(image))
     list(model.terms(picture(), picture(1)))
     return len(calls)
 
@@ -133,7 +136,7 @@ def test_with_a_style_image_the_targets_style_does_not_count(painting):
     own = load_style_image(str(painting), (32, 32), 10**6)
     ((_, _, loss),) = model.terms(own, picture(1))
     assert loss.item() == pytest.approx(0, abs=1e-6)
-    values = [next(model.terms(picture(), picture(seed))).loss.item() for seed in (1, 2)]
+    values = [next(model.terms(picture(), picture(seed))).value.item() for seed in (1, 2)]
     assert values[0] == values[1] > 0.01
 
 
@@ -148,7 +151,7 @@ def test_a_style_image_keeps_its_proportions_and_covers_the_crop(painting):
 
 def test_the_description_tells_what_the_losses_looked_at(painting):
     told = method(**BOTH, style_image=str(painting)).description["features"]
-    extractor = losses(**BOTH).objective.extractor
+    extractor = losses(**BOTH).feature_loss.extractor
     assert told == {
         "backbone": "vgg19",
         "weights": "random, seed 0",
@@ -165,15 +168,15 @@ def test_random_weights_are_those_of_the_runs_seed():
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_features_are_in_float32_whatever_the_precision(precision, monkeypatch):
-    model = Pix2Pix(options(**BOTH), PairCodec(RGB, RGB), Runtime("cpu", precision))
-    dtypes, features = set(), model.features.objective.features
+    model = Pix2Pix(options(**BOTH), Runtime("cpu", precision), describe_codec(PairCodec(RGB, RGB)))
+    dtypes, features = set(), model.perceptual.feature_loss.extract
 
     def spied(image):
         found = features(image)
         dtypes.update(x.dtype for x in found.values())
         return found
 
-    monkeypatch.setattr(model.features.objective, "features", spied)
+    monkeypatch.setattr(model.perceptual.feature_loss, "extract", spied)
     model.training_step(PairBatch(picture(), picture(1), ["a"]))
     assert dtypes == {torch.float32}
 
@@ -192,7 +195,7 @@ def test_a_and_b_are_looked_at_in_colour_with_the_l_of_their_source():
     wild = torch.tensor([0.9, -0.9], dtype=torch.float64).view(1, 2, 1, 1).repeat(1, 1, 3, 3)
     light = x[..., :3, :3].double()
     assert torch.autograd.gradcheck(lambda ab: to_backbone_input(chroma, ab, light), wild.requires_grad_())
-    model = Pix2Pix(options(**BOTH, target_kind="lab"), PairCodec(lightness, chroma), Runtime("cpu"))
+    model = Pix2Pix(options(**BOTH, target_kind="lab"), Runtime("cpu"), describe_codec(PairCodec(lightness, chroma)))
     assert model.training_step(PairBatch(lightness.encode(photo)[None], y, ["a"]))["loss/perceptual"] > 0
 
 

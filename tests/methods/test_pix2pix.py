@@ -12,6 +12,7 @@ from pix2pix.config.pix2pix import NetworkOptions, Pix2PixOptions
 from pix2pix.data.batch import PairBatch
 from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.errors import UserError
+from pix2pix.methods.base import describe_codec, translate, translate_canvas
 from pix2pix.methods.pix2pix import Pix2Pix, choose_norm
 from pix2pix.networks.canvas import TensorCanvas
 from pix2pix.runtime.device import Runtime
@@ -30,7 +31,7 @@ def codec(input_nc=3, output_nc=3):
 
 
 def method(input_nc=3, output_nc=3, **given):
-    return Pix2Pix(options(**given), codec(input_nc, output_nc), Runtime("cpu"))
+    return Pix2Pix(options(**given), Runtime("cpu"), describe_codec(codec(input_nc, output_nc)))
 
 
 def batch(size=2, channels=(3, 3), seed=0):
@@ -157,11 +158,11 @@ def test_scalars_are_detached():
 
 
 def test_bf16_trains_with_losses_in_float32():
-    model = Pix2Pix(options(), codec(), Runtime("cpu", "bf16"))
+    model = Pix2Pix(options(), Runtime("cpu", "bf16"), describe_codec(codec()))
     scalars = model.training_step(batch())
     assert {value.dtype for value in scalars.values()} == {torch.float32}
     assert all(value.isfinite() for value in scalars.values())
-    assert model.translate(batch().source).dtype == torch.float32
+    assert translate(model, batch().source).dtype == torch.float32
 
 
 def test_the_norm_follows_the_papers_rule_unless_one_is_named():
@@ -198,7 +199,7 @@ def test_validation_compares_what_translate_gives_with_the_target():
     model = method()
     x, y, names = batch(1)
     report = model.validation_step(PairBatch(x, y, names))
-    output = model.translate(x, name=names[0])
+    output = translate(model, x, name=names[0])
     assert {name: value.item() for name, value in report.scalars.items()} == {
         "val/l1": metrics.l1(output, y).item(),
         "val/psnr": metrics.psnr(output, y).item(),
@@ -214,7 +215,7 @@ def test_neither_validating_nor_translating_changes_the_method():
     before = {name: value.clone() for name, value in model.generator.state_dict().items()}
     outside = torch.get_rng_state()
     model.validation_step(batch(1))
-    model.translate(batch().source, name="a")
+    translate(model, batch().source, name="a")
     assert all(torch.equal(value, before[name]) for name, value in model.generator.state_dict().items())
     assert torch.equal(torch.get_rng_state(), outside)
 
@@ -287,7 +288,7 @@ def test_an_undecided_discriminator_starts_near_log_2():
 
 
 def test_for_translating_alone_there_is_no_discriminator_and_no_optimiser():
-    model = Pix2Pix(options(), codec(), Runtime("cpu"), training=False)
+    model = Pix2Pix(options(), Runtime("cpu"), describe_codec(codec()), training=False)
     assert model.networks.keys() == {"G"}
     assert model.optimizers == {}
     assert model.discriminator is None
@@ -297,12 +298,12 @@ def test_for_translating_alone_there_is_no_discriminator_and_no_optimiser():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_whatever_is_translated_is_laid_out_as_the_runtime_wishes(layout):
     runtime = Runtime("cpu", fast=("channels_last",) if layout == torch.channels_last else ())
-    model, seen = Pix2Pix(options(), codec(), runtime), []
+    model, seen = Pix2Pix(options(), runtime, describe_codec(codec())), []
     model.generator.register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0].is_contiguous(memory_format=layout))
     )
-    model.translate(batch().source)
-    model.translate_canvas(TensorCanvas(batch().source, 3))
+    translate(model, batch().source)
+    translate_canvas(model, TensorCanvas(batch().source, 3))
     assert seen == [True, True]
 
 
@@ -312,7 +313,7 @@ FAST = ("products", "minimal", "one_pass", "channels_last")
 def steps(fast, dtype, norm, size, count):
     """The gradients of the last of so many steps, the weights after it, and G's L1 in each."""
     given = options(norm=norm, generator="unet_32", ngf=8, ndf=4, load_size=32, crop_size=32, batch_size=size)
-    model = Pix2Pix(given, codec(), Runtime("cpu", fast=fast))
+    model = Pix2Pix(given, Runtime("cpu", fast=fast), describe_codec(codec()))
     for network in model.networks.values():
         network.to(dtype)
     generator = torch.Generator().manual_seed(1)

@@ -11,7 +11,7 @@ from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.data.generated import generate
 from pix2pix.data.labels import PALETTES, Palette
 from pix2pix.errors import UserError
-from pix2pix.methods.base import Styles
+from pix2pix.methods.base import Styles, describe_codec, translate
 from pix2pix.methods.segmenter import Segmenter, load_classes
 from pix2pix.runtime.device import Runtime
 
@@ -30,7 +30,8 @@ def codec(palette=PALETTE):
 
 
 def method(palette=PALETTE, **given):
-    return Segmenter(options(**given), codec(palette), Runtime("cpu"), palette)
+    description = describe_codec(codec(palette)) | {"palette": palette._asdict()}
+    return Segmenter(options(**given), Runtime("cpu"), description)
 
 
 def batch(labels=None, seed=0):
@@ -82,7 +83,7 @@ def test_a_class_that_the_palette_ignores_is_as_if_it_were_of_no_class():
     assert all(torch.equal(a, b) for a, b in zip(*(weights(model).values() for model in models), strict=True))
     assert torch.equal(last.weight[:, 1], before[:, 1])
     assert not torch.equal(last.weight[:, 0], before[:, 0])
-    output = models[0].translate(batch().source)
+    output = translate(models[0], batch().source)
     assert (output[:, 1] == -1).all()
 
 
@@ -95,7 +96,7 @@ def test_a_batch_without_any_class_moves_nothing():
 
 
 def test_a_translation_is_the_probabilities_of_the_classes_as_onehot_has_them():
-    output = method().translate(batch().source)
+    output = translate(method(), batch().source)
     assert output.shape == (2, 3, 16, 16)
     assert torch.allclose(((output + 1) / 2).sum(dim=1), torch.ones(2, 16, 16))
     assert output.min() >= -1
@@ -106,10 +107,10 @@ def test_photos_of_any_size_are_translated_each_by_itself(norm):
     model = method(norm=norm)
     model.training_step(batch())
     photos = torch.rand(2, 3, 19, 30) * 2 - 1
-    together = model.translate(photos)
+    together = translate(model, photos)
     assert together.shape == (2, 3, 19, 30)
-    assert torch.allclose(together[1:], model.translate(photos[1:]), atol=1e-5)
-    assert torch.equal(together, model.translate(photos))  # no dropout
+    assert torch.allclose(together[1:], translate(model, photos[1:]), atol=1e-5)
+    assert torch.equal(together, translate(model, photos))  # no dropout
 
 
 @pytest.mark.parametrize(("norm", "statistics", "used"), [("batch", None, "running"), ("batch", "image", "image")])
@@ -118,21 +119,21 @@ def test_batch_norm_goes_by_what_it_has_seen_unless_told_otherwise(norm, statist
     norms = [module for module in model.generator.modules() if hasattr(module, "statistics")]
     norms[0].register_forward_hook(lambda module, *_: seen.append(module.statistics))
     model.training_step(batch())
-    model.translate(batch().source)
+    translate(model, batch().source)
     assert seen == ["batch", used]
 
 
 def test_tiles_give_the_classes_of_the_whole():
     whole, tiled = (method(tile=tile) for tile in ("off", 64))
     photo = torch.rand(1, 3, 100, 90) * 2 - 1
-    assert torch.allclose(tiled.translate(photo), whole.translate(photo), atol=1e-5)
+    assert torch.allclose(translate(tiled, photo), translate(whole, photo), atol=1e-5)
 
 
 def test_validation_tells_loss_and_accuracy_of_known_pixels_and_shows_colours():
     model = method()
     x, y, names = batch()
     report = model.validation_step(PairBatch(x[:1], y[:1], names[:1]))
-    output, truth = model.translate(x[:1]), y[0].argmax(dim=0)
+    output, truth = translate(model, x[:1]), y[0].argmax(dim=0)
     known = y[0].amax(dim=0) > 0
     right = (output[0].argmax(dim=0) == truth)[known].float().mean()
     likelihood = ((output[0] + 1) / 2).gather(0, truth[None])[0][known]
@@ -154,27 +155,28 @@ def test_the_checkpoint_says_which_palette(tmp_path):
     file = tmp_path / "p.txt"
     file.write_text("255 0 0 red\n0 255 0 green\n0 0 255 blue\n")
     given = options(target_palette=str(file))
-    palette = load_classes(given, codec())
+    palette = load_classes(given, codec(), {})
     assert palette == PALETTE
-    description = Segmenter(given, codec(), Runtime("cpu"), palette._replace(ignored=("blue",))).description
+    without_blue = describe_codec(codec()) | {"palette": palette._replace(ignored=("blue",))._asdict()}
+    description = Segmenter(given, Runtime("cpu"), without_blue).description
     file.unlink()
-    restored = Segmenter.restore(given, description, Runtime("cpu"))
+    restored = Segmenter(given, Runtime("cpu"), description, training=False)
     assert restored.palette == PALETTE._replace(ignored=("blue",))
     assert restored.optimizers == {}
 
 
 def test_without_a_palette_the_classes_are_the_colours_of_the_labels():
-    assert load_classes(options(), codec()) == Palette(("0", "1", "2"), COLOURS)
+    assert load_classes(options(), codec(), {}) == Palette(("0", "1", "2"), COLOURS)
     some = FACADES.colours[3:5]
     known = PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 3, palette=some))
-    assert load_classes(options(), known) == Palette(("door", "cornice"), some)
+    assert load_classes(options(), known, {}) == Palette(("door", "cornice"), some)
     grey = PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 1, palette=((3,), (7,))))
-    assert load_classes(options(), grey).colours == ((3,), (7,))
+    assert load_classes(options(), grey, {}).colours == ((3,), (7,))
 
 
 def test_styles_are_refused():
     with pytest.raises(UserError, match="segmenter"):
-        method().translate(torch.zeros(1, 3, 16, 16), styles=Styles())
+        translate(method(), torch.zeros(1, 3, 16, 16), styles=Styles())
 
 
 def test_class_numbers_are_learnt_as_their_colours_are():

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from pix2pix.config.types import SPEEDUPS
+from pix2pix.data.batch import PhotoBatch
 from pix2pix.errors import UserError
 from pix2pix.losses import adversarial, pixel
 from pix2pix.networks.conv import Conv
+from pix2pix.runtime.cuda_graph import recordable
 from pix2pix.runtime.device import NonFiniteError, Runtime, get_default_speedups, is_all_finite, keep_freed_memory
 from pix2pix.runtime.optim import get_optimizer_state, load_optimizer_state, set_learning_rate
 from pix2pix.seeds import image_seed, step_seed, temporary_seed
@@ -330,15 +332,20 @@ def test_replayed_steps_are_the_steps_recorded_and_what_is_read_meanwhile_change
         layer = runtime.prepare(nn.Linear(4, 4))
         optimizer = runtime.adam(layer, 0.1, (0.5, 0.999))
 
-        def update(x, runtime=runtime, layer=layer, optimizer=optimizer):
-            return {"norm": runtime.update(optimizer, nn.functional.dropout(layer(x)).square().sum(), "loss")}
+        class Model:
+            @recordable
+            def training_step(self, batch, layer=layer, optimizer=optimizer):
+                loss = nn.functional.dropout(layer(batch.content[:, :, 0, 0])).square().sum()
+                return {"norm": self.runtime.update(optimizer, loss, "loss")}
 
-        step, found = runtime.record(update), []
+        model, found = Model(), []
+        model.runtime = runtime
         for number in range(8):
             set_learning_rate(optimizer, 0.1 / (number + 1))
             torch.manual_seed(number)
-            x = torch.full((2 + (number == 6), 4), math.nan if number == 5 else 1.0 + number)  # one is of another size
-            found.append(step(x.to(device))["norm"])
+            size = 2 + (number == 6)  # one batch is of another size
+            x = torch.full((size, 4, 1, 1), math.nan if number == 5 else 1.0 + number)
+            found.append(model.training_step(PhotoBatch(x, ["x"] * size))["norm"])
             with temporary_seed(1, device):  # as validation does
                 layer.load_state_dict({name: value.clone() for name, value in layer.state_dict().items()})
         layers.append(layer)

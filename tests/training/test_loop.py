@@ -14,6 +14,7 @@ from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.data.batch import PairBatch
 from pix2pix.data.codec import ImageCodec, PairCodec
 from pix2pix.losses import pixel
+from pix2pix.methods.base import describe_codec
 from pix2pix.methods.pix2pix import Pix2Pix
 from pix2pix.runtime.device import NonFiniteError, Runtime, is_all_finite
 from pix2pix.runtime.optim import linear_decay
@@ -42,7 +43,7 @@ class Notes:
 def built(tiny, *flags, deferred=False):
     """Options, and the method that they describe."""
     options = parse(tiny.words("run", *flags), Pix2PixOptions, program="train.py").options
-    return options, Pix2Pix(options, RGB, Runtime("cpu", deferred=deferred))
+    return options, Pix2Pix(options, Runtime("cpu", deferred=deferred), describe_codec(RGB))
 
 
 def noise(*, broken=()):

@@ -9,7 +9,7 @@ from pix2pix.config.style import JohnsonOptions
 from pix2pix.data.io import write_image
 from pix2pix.errors import UserError
 from pix2pix.losses.pixel import total_variation
-from pix2pix.methods.perceptual_loss import StyleNetworkLoss, load_style_images
+from pix2pix.methods.style_network_loss import StyleNetworkLoss, load_style_images
 from pix2pix.runtime.device import Runtime
 
 SHALLOW = {"weights": "random", "rescaled": False, "content_layers": "relu1_2", "style_layers": "relu1_1,relu2_1"}
@@ -49,7 +49,7 @@ def test_a_photograph_left_as_it_is_has_a_style_loss_alone(paintings):
 
 
 def test_the_style_itself_has_no_style_loss(paintings):
-    painted = paintings[1].picture
+    painted = paintings[1].pixels
     _, parts = loss_of(paintings)(painted, picture(size=painted.shape[-2:]), [1])
     assert parts["style"].item() == pytest.approx(0, abs=1e-6)
     assert parts["content"] > 0
@@ -114,16 +114,16 @@ def test_a_painting_keeps_its_proportions_its_name_and_its_hash(tmp_path):
     path = saved(tmp_path / "wave.png", 1, (24, 60))
     (painting,) = load_style_images([path], 30, 2**20, "style_image")
     assert painting.name == "wave"
-    assert painting.picture.shape == (1, 3, 12, 30)
+    assert painting.pixels.shape == (1, 3, 12, 30)
     assert painting.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_preview_is_small_and_of_bytes(tmp_path):
     (painting,) = load_style_images([saved(tmp_path / "wave.png", 1, (24, 60))], 512, 2**20, "style_image")
-    assert painting.preview().shape == (3, 102, 256)
-    assert painting.preview().dtype == torch.uint8
-    assert (painting.preview().float() / 127.5 - 1).mean().item() == pytest.approx(
-        painting.picture.mean().item(), abs=0.02
+    assert painting.thumbnail().shape == (3, 102, 256)
+    assert painting.thumbnail().dtype == torch.uint8
+    assert (painting.thumbnail().float() / 127.5 - 1).mean().item() == pytest.approx(
+        painting.pixels.mean().item(), abs=0.02
     )
 
 
@@ -134,4 +134,4 @@ def test_what_is_no_picture_is_refused_by_its_option(tmp_path):
 
 
 def test_a_style_is_shown_as_high_as_the_photograph(paintings):
-    assert loss_of(paintings).shown(0, picture(size=(20, 30))).shape == (1, 3, 20, 49)  # of 13 x 32
+    assert loss_of(paintings).style_thumbnail(0, picture(size=(20, 30))).shape == (1, 3, 20, 49)  # of 13 x 32
