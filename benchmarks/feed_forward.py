@@ -46,7 +46,7 @@ def gatys(task: Task) -> Call:
     options = from_dict(GatysOptions, {"content": "-", "style": "-", "weights": task.weights})
     objective = FeatureLoss(options.features, Runtime(task.device))
     losses = build_loss(ContentAndStyles(task.content, [task.style]), objective, options)
-    return ImageOptimizer(objective.runtime.to_device(task.content), losses, options.optimise).step
+    return ImageOptimizer(objective.runtime.to_device(task.content), losses, options.optimize).step
 
 
 def johnson(task: Task) -> Call:

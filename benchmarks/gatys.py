@@ -102,7 +102,7 @@ def _objective(task: Task, fast: str) -> FeatureLoss:
 
 
 def _options(task: Task) -> GatysOptions:
-    given = {"content": "-", "style": "-", "units": False, "weights": task.weights}
+    given = {"content": "-", "style": "-", "normalize_losses": False, "weights": task.weights}
     return from_dict(GatysOptions, given | {"iterations": task.iterations, "style_weight": task.style_weight})
 
 

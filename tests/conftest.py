@@ -103,7 +103,7 @@ def tiny(tiny_data, tmp_path):
     return Tiny(tiny_data, tmp_path)
 
 
-STYLES = {"red": (255, 60, 40), "blue": (20, 60, 240)}  # of runs of conditional: their names, and their pictures
+STYLES = {"red": (255, 60, 40), "blue": (20, 60, 240)}  # of runs of multi_style: their names, and their pictures
 PLACES = {"dataroot": "photos", "styles": "paintings", "style_image": "red.png"}
 
 
@@ -112,7 +112,7 @@ def write_style_run(root, name, model, **given):
     record = TRAINING_OPTIONS[model]
     known = {"name": name, "device": "cpu", **PLACES, "ngf": 4, "blocks": 1} | given
     options = from_dict(record, {key: value for key, value in known.items() if key in list_options(record)})
-    names = {"johnson": ["red"], "conditional": list(STYLES), "adain": []}[model]
+    names = {"johnson": ["red"], "multi_style": list(STYLES), "adain": []}[model]
     pictures = [torch.tensor(STYLES[each], dtype=torch.uint8).reshape(3, 1, 1).expand(3, 8, 12) for each in names]
     description = {"method": model, "styles": names, "style_pictures": pictures, "features": {}}
     torch.manual_seed(0)
@@ -130,9 +130,9 @@ def write_style_run(root, name, model, **given):
 
 @pytest.fixture(scope="session")
 def style_runs(tmp_path_factory):
-    """Runs named as their methods: johnson, batch (johnson with batch norm), conditional and adain."""
+    """Runs named as their methods: johnson, batch (johnson with batch norm), multi_style and adain."""
     root = tmp_path_factory.mktemp("style_runs")
-    for model in ("johnson", "conditional", "adain"):
+    for model in ("johnson", "multi_style", "adain"):
         write_style_run(root, model, model)
     write_style_run(root, "batch", "johnson", norm="batch")
     return root

@@ -196,7 +196,7 @@ def test_what_the_options_allow_is_what_the_code_takes():
     assert choices(LossOptions, "gan_mode") == {"none", *get_args(AdversarialMode)}
     assert choices(DataOptions, "preprocess") == set(get_args(transforms.Preprocess))
     assert choices(RunOptions, "precision") == set(get_args(Precision))
-    assert choices(TestTimeOptions, "statistics") == set(get_args(Statistics)) - {"batch"}
+    assert choices(TestTimeOptions, "norm_stats") == set(get_args(Statistics)) - {"batch"}
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -102,7 +102,7 @@ def test_a_run_with_the_file_of_format_1_translates_forever(tmp_path):
     image = torch.linspace(-1, 1, 3 * 16 * 16).view(3, 16, 16)
     output = pix2pix.load(tmp_path, device="cpu", dropout="off").translate(image)
     assert output[:, 0, :2].flatten().tolist() == pytest.approx(EXPECTED_IMAGE, abs=1e-4)
-    output = pix2pix.load(tmp_path, device="cpu", dropout="off", statistics="running").translate(image)
+    output = pix2pix.load(tmp_path, device="cpu", dropout="off", norm_stats="running").translate(image)
     assert output[:, 0, :2].flatten().tolist() == pytest.approx(EXPECTED_RUNNING, abs=1e-4)
 
 

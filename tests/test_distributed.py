@@ -202,7 +202,7 @@ def test_two_gpus_that_synchronise_batch_norm_train_as_one_with_twice_the_batch(
 def test_a_run_of_two_cut_and_resumed_equals_one_that_was_not(together, tiny):
     paper = ("--ema", 0.9, "--log_every", 3, "--batch_size", 2)
     assert together("program", "train", *tiny.words("straight", *paper)).end() == [0, 0]
-    assert together("program", "train", *tiny.words("run", *paper, "--stop_at", 3)).end() == [0, 0]
+    assert together("program", "train", *tiny.words("run", *paper, "--stop_at_step", 3)).end() == [0, 0]
     assert together("program", *resumed(tiny)).end() == [0, 0]
     assert tiny.metrics() == tiny.metrics("straight")
     ours, theirs = tiny.content(), tiny.content("straight")
@@ -214,9 +214,9 @@ def test_a_run_of_two_cut_and_resumed_equals_one_that_was_not(together, tiny):
 
 
 def test_a_run_goes_on_with_another_number_of_processes(together, tiny):
-    assert together("program", "train", *tiny.words("run", "--stop_at", 3)).end() == [0, 0]
+    assert together("program", "train", *tiny.words("run", "--stop_at_step", 3)).end() == [0, 0]
     assert tiny.content()["shown"] == 6
-    assert tiny.resume("run", "--stop_at", 5) == 0
+    assert tiny.resume("run", "--stop_at_step", 5) == 0
     assert tiny.content()["shown"] == 8
     assert together("program", *resumed(tiny)).end() == [0, 0]
     assert tiny.content()["shown"] == 14
@@ -376,8 +376,8 @@ def test_two_processes_test_as_one_does(together, tiny):
 def test_two_processes_paint_as_one_does(together, tiny, style_runs):
     for number in range(2):
         tiny.write_pair(tiny.home / "photos" / f"{number}.png", number)
-    results = tiny.home / "results" / "conditional" / "input_latest"
-    words = ("test", "--name", "conditional", "--checkpoints_dir", style_runs, "--results_dir", tiny.home / "results")
+    results = tiny.home / "results" / "multi_style" / "input_latest"
+    words = ("test", "--name", "multi_style", "--checkpoints_dir", style_runs, "--results_dir", tiny.home / "results")
     alone, shared = (
         (together("program", *words, "--content", tiny.home / "photos", count=count).end(), outputs(results))
         for count in (1, 2)
@@ -448,7 +448,7 @@ def test_each_process_has_a_gpu_of_its_own(three):
 
 
 def test_machines_that_see_different_checkpoints_are_told(tiny, error, monkeypatch):
-    tiny.train("run", "--stop_at", 3)
+    tiny.train("run", "--stop_at_step", 3)
     monkeypatch.setattr("pix2pix.distributed.gather", lambda value: [value, value if isinstance(value, dict) else None])
     line = error(2, tiny.resume)
     assert line.startswith(f"{tiny.folder()} holds checkpoints of different steps on different machines (")

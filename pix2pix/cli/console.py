@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # What test.py needs to be told beside the run.
 _TO_TEST = {
     "johnson": " --content PHOTO",
-    "conditional": " --content PHOTO --style all",
+    "multi_style": " --content PHOTO --style all",
     "adain": " --content PHOTO --style PICTURE",
 }
 
@@ -52,7 +52,7 @@ def describe_steps(options: "TrainingOptions", progress: "TrainState", images: i
     train = options.train
     to_come = ((train.steps or 0) - progress.step) * train.batch_size * distributed.world_size()
     epochs = (progress.shown + to_come) / images
-    stop = f", stopping at {options.run.stop_at}" if options.run.stop_at else ""
+    stop = f", stopping at {options.run.stop_at_step}" if options.run.stop_at_step else ""
     return f"steps: {progress.step + 1} to {train.steps} ({epochs:.1f} epochs){stop}"
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pix2pix.methods.gatys import ContentAndStyles
 
 _LONGEST_NAME = 200  # bytes
-_SMALLEST = 32  # pixels of the shorter side, with which --scales may begin
+_SMALLEST = 32  # pixels of the shorter side, with which --pyramid_levels may begin
 
 
 class StyleJob(NamedTuple):
@@ -111,7 +111,7 @@ def load_images(commission: StyleJob, options: GatysOptions) -> LoadedImages:
     content = read_rgb_array(commission.content, data.max_pixels)
     styles = [read_rgb_array(path, data.max_pixels) for path in commission.styles]
     size = fit_size(content.shape[:2], data.image_size or max(content.shape[:2]))
-    _check_scales(size, options.optimise.scales)
+    _check_scales(size, options.optimize.pyramid_levels)
     longest = max(1, round(data.style_scale * max(size)))
     style_sizes = [fit_size(style.shape[:2], longest) for style in styles]
     of_content, of_styles = data.content_masks or (), data.style_masks or ()
@@ -137,14 +137,16 @@ def check_image_sizes(commission: StyleJob, options: GatysOptions, smallest: int
     """
     from pix2pix.errors import format_path
 
-    pictures, scales = load_images(commission, options).pictures, options.optimise.scales
+    pictures, scales = load_images(commission, options).pictures, options.optimize.pyramid_levels
     remedies = [("content", commission.content, pictures.content, "raise --image_size")]
     raised = "raise --style_scale or --image_size"
     remedies += [("style", path, x, raised) for path, x in zip(commission.styles, pictures.styles, strict=True)]
     for option, path, image, remedy in remedies:
         height, width = (max(1, round(side / 2 ** (scales - 1))) for side in image.shape[-2:])
         if min(height, width) < smallest:
-            coarsest, lower = (" at the coarsest of --scales", ", lower --scales") if scales > 1 else ("", "")
+            coarsest, lower = (
+                (" at the coarsest of --pyramid_levels", ", lower --pyramid_levels") if scales > 1 else ("", "")
+            )
             raise UserError(
                 f"--{option} {format_path(path)}: it is {height}x{width} as it is painted{coarsest}, and "
                 f"{options.features.backbone} needs {smallest}x{smallest} for its layers: {remedy}{lower}, "
@@ -162,7 +164,8 @@ def _check_scales(size: tuple[int, int], scales: int) -> None:
     most = max(1, (min(size) // _SMALLEST).bit_length())
     if scales > most:
         raise UserError(
-            f"--scales {scales}: the first would be {min(size) / 2 ** (scales - 1):.0f} pixels across, and {_SMALLEST} "
+            f"--pyramid_levels {scales}: the first would be {min(size) / 2 ** (scales - 1):.0f} pixels across, and "
+            f"{_SMALLEST} "
             f"are needed; at {size[0]}x{size[1]} there are {most} at most: lower it, or raise --image_size"
         )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pix2pix.runtime.device import Runtime
     from pix2pix.training.logging import RunLogger
 
-_FAST = ("memory", "channels_last", "products", "minimal")  # speed-ups of a backbone
+_FAST = ("malloc", "channels_last", "gemm", "winograd")  # speed-ups of a backbone
 
 
 def build_runtime(options: GatysOptions) -> "Runtime":
@@ -131,7 +131,7 @@ def describe_inputs(
     pictures = {"content": str(commission.content), "style": tuple(map(str, commission.styles))}
     own = options.model_copy(update={"data": options.data.model_copy(update=pictures)})
     made = {"Software": f"pix2pix {__version__}", "options": json.dumps(to_dict(own))}
-    return made | dict(description) | {"iterations": f"{iterations} of {options.optimise.iterations}"}
+    return made | dict(description) | {"iterations": f"{iterations} of {options.optimize.iterations}"}
 
 
 def write_output(output: Path, array: "Array", said: Mapping[str, str]) -> None:
@@ -175,13 +175,13 @@ def write_page(
     temporary = folder / ".options.yaml.tmp"
     temporary.write_text(to_yaml(options), encoding="utf-8")
     temporary.replace(folder / "options.yaml")
-    weight, how = options.loss, options.optimise
+    weight, how = options.loss, options.optimize
     facts = {
         "method": options.model,
         **{name.replace("_", " "): value for name, value in description.items()},
         "style loss": options.features.style_loss + (", smoothed" if options.features.smoothing else ""),
         "content : style": f"{weight.content_weight:g} : {options.beta:g}",
-        "iterations": f"{how.iterations} of {how.optimizer}, from {how.init}, scales {how.scales}",
+        "iterations": f"{how.iterations} of {how.optimizer}, from {how.init}, scales {how.pyramid_levels}",
         "command": shlex.join(["python", *sys.argv]),
     }
     return write_gallery(folder, items, title=f"{options.model}: {folder.name}", facts=facts)

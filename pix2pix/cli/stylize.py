@@ -85,7 +85,7 @@ def reconstruct(wished: Sequence[StyleJob], folder: Path, options: GatysOptions)
     for sentence in describe_job(whole, options):
         print(sentence, file=sys.stderr)
     check_image_sizes(wished[0], options, whole.extractor.smallest_side)
-    said = describe_inputs(options, wished[0], whole.description, options.optimise.iterations)
+    said = describe_inputs(options, wished[0], whole.description, options.optimize.iterations)
     with catch_signals() as received:
         panels = _panels(seen, objective_of, folder, options, 2 * len(layers), received)
     if panels:
@@ -107,7 +107,7 @@ def _panels(
     from pix2pix.methods.gatys import reconstruct_layers
 
     panels: list[Reconstruction] = []
-    iterations = options.optimise.iterations
+    iterations = options.optimize.iterations
     with closing(open_log(folder / "log" / "reconstructions", count * iterations)) as logger:
         logger.info(f"reconstructions: {seen.sizes}")
         watch = ProgressCallback(logger, options, received, lambda image: image)
@@ -145,7 +145,7 @@ def optimize_style(argv: Sequence[str], record: type[GatysOptions]) -> int:
     parsed = parse(argv, record, program="test.py")
     options = parsed.options
     if options.run.reconstructions and parsed.given.get("init", "noise") != "noise":
-        raise UserError(f"--reconstructions begin with noise: leave --init {options.optimise.init} out")
+        raise UserError(f"--reconstructions begin with noise: leave --init {options.optimize.init} out")
     wished = list_jobs(options)
     name = options.run.name or get_job_name([Path(path) for path in (options.data.content, *options.data.style)])
     folder = Path(options.run.results_dir) / name
@@ -236,7 +236,7 @@ def _optimize_one(
 
     seen = load_images(commission, options)
     pictures, began = seen.pictures, time.monotonic()
-    with closing(open_log(folder / "log" / commission.name, options.optimise.iterations)) as logger:
+    with closing(open_log(folder / "log" / commission.name, options.optimize.iterations)) as logger:
         logger.info(f"{commission.name}: {seen.sizes}")
         watch = ProgressCallback(
             logger, options, received, lambda image: to_output_image(image, pictures.content, options)
@@ -250,7 +250,7 @@ def _optimize_one(
         item = write_result(folder, commission.name, seen, image, said, options.run.format)
         ending = f"stopped after iteration {made}" if received else f"{made} iterations"
         file = item.files.get("output", item.images["output"])
-        logger.info(f"{ending} of {options.optimise.iterations}, {time.monotonic() - began:.0f} s: {file}")
+        logger.info(f"{ending} of {options.optimize.iterations}, {time.monotonic() - began:.0f} s: {file}")
     return item
 
 
@@ -316,7 +316,7 @@ def _wished(options: TestOptions, translator: "LoadedTranslator") -> list[tuple[
     """Return the manners to paint in, each of one style or of several that are blended."""
     from pix2pix.inference.style_request import find_style_number
 
-    given = options.stylising.style
+    given = options.style_request.style
     if translator.options.model == "adain":
         if given is None:
             raise UserError("--style is missing: a picture, several of which are blended, or a folder, each of it")
@@ -352,7 +352,7 @@ def _read(content: Path, styles: Sequence[Style], options: TestOptions, translat
     from pix2pix.data.codec import read_rgb_array
     from pix2pix.inference.style_request import StyleRequest
 
-    wished, limit = options.stylising, options.max_pixels or translator.options.data.max_pixels
+    wished, limit = options.style_request, options.max_pixels or translator.options.data.max_pixels
     pixels = open_source(content, options, translator)
     pictures = {
         style.name: read_rgb_array(style.picture, limit) if isinstance(style.picture, Path) else style.picture
@@ -360,7 +360,7 @@ def _read(content: Path, styles: Sequence[Style], options: TestOptions, translat
         if style.picture is not None
     }
     manner = StyleRequest(
-        masks=wished.masks, alpha=wished.alpha, keep_colours=wished.keep_colours, style_size=wished.style_size
+        masks=wished.masks, alpha=wished.alpha, keep_colors=wished.keep_colors, style_size=wished.style_size
     )
     if translator.options.model != "johnson":
         said = [pictures[style.name] if isinstance(style.said, Path) else style.said for style in styles]
@@ -390,7 +390,7 @@ def _apply_one(painting: StyledImage, translator: "LoadedTranslator", seen: _See
 
 
 def _facts(options: TestOptions, translator: "LoadedTranslator") -> dict[str, str]:
-    said = {name: value for name, value in options.stylising.model_dump(mode="json").items() if value is not None}
+    said = {name: value for name, value in options.style_request.model_dump(mode="json").items() if value is not None}
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
         "method": translator.options.model,
@@ -398,5 +398,5 @@ def _facts(options: TestOptions, translator: "LoadedTranslator") -> dict[str, st
         **{name.replace("_", " "): str(value) for name, value in said.items() if value != "none"},
     }
     if isinstance(translator.options, JohnsonOptions):
-        facts["statistics"] = translator.options.test.statistics_of(translator.options.network.norm)
+        facts["statistics"] = translator.options.test.resolve_norm_stats(translator.options.network.norm)
     return facts

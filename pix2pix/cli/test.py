@@ -34,11 +34,11 @@ def test(argv: Sequence[str]) -> int:
     translator = open_translator(options, parsed.given.get("seed"))
     check_claims(translator.options, parsed.claims)
     check_applicable(translator.options.model, parsed.given)
-    if translator.is_stylising and options.input is None:
+    if translator.is_style_method and options.input is None:
         raise UserError("--content is missing: the picture to paint, or a folder of them")
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
     _check_kept(options, translator.options.model, folder)
-    if translator.is_stylising:
+    if translator.is_style_method:
         with _writing(folder):
             apply_style(options, translator, folder)
     else:
@@ -58,7 +58,7 @@ def open_translator(options: TestOptions, seed: int | None) -> "LoadedTranslator
         precision=options.precision,
         fast=options.fast,
         compile=options.compile,
-        statistics=options.statistics,
+        norm_stats=options.norm_stats,
         dropout=options.dropout,
         seed=seed,
         tile=options.tile,
@@ -87,8 +87,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _check_kept(options: TestOptions, model: str, folder: Path) -> None:
     """See that no picture that is read lies where results are replaced."""
-    read = {"input": [options.input] if options.input else [], "masks": options.stylising.masks or ()}
-    read["style"] = (options.stylising.style or ()) if model == "adain" else ()  # else they are names
+    read = {"input": [options.input] if options.input else [], "masks": options.style_request.masks or ()}
+    read["style"] = (options.style_request.style or ()) if model == "adain" else ()  # else they are names
     for option, path in ((option, path) for option, paths in read.items() for path in paths):
         if Path(path).resolve().is_relative_to(folder.resolve()):
             raise UserError(f"--{option} {path} lies in {folder}, which the results replace; copy it elsewhere first")
@@ -181,9 +181,9 @@ def _recorded(translator: "LoadedTranslator") -> dict[str, str]:
     assert isinstance(options, PairTrainingOptions)
     said = {"direction": options.data.direction}
     if not isinstance(options, Pix2PixOptions):
-        return said | {"statistics": options.test.statistics_of(options.network.norm)}
+        return said | {"statistics": options.test.resolve_norm_stats(options.network.norm)}
     dropout = f"{options.test.dropout}, drawn from seed {options.run.seed} and the image's name"
-    return said | {"statistics": options.test.statistics, "dropout": dropout}
+    return said | {"statistics": options.test.norm_stats, "dropout": dropout}
 
 
 def _translate(

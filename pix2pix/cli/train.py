@@ -151,6 +151,6 @@ def _train(
 
 def _check_ends(options: TrainingOptions, step: int) -> None:
     """Refuse an end that lies behind."""
-    for name, end in (("steps", options.train.steps), ("stop_at", options.run.stop_at)):
+    for name, end in (("steps", options.train.steps), ("stop_at_step", options.run.stop_at_step)):
         if end is not None and end < step:
             raise UserError(f"--{name} {end} lies behind: the run is at step {step}; give more, or leave it out")

@@ -1,4 +1,4 @@
-"""The backbones and their layers: plain tables, no torch."""
+"""The names of the backbones and their layers (tables without torch)."""
 
 from collections.abc import Sequence
 
@@ -18,33 +18,33 @@ _INCEPTION = (
 )
 
 
-def _vgg(blocks: Sequence[int]) -> dict[str, str]:
-    places, index = {}, 0
+def _list_vgg_layers(blocks: Sequence[int]) -> dict[str, str]:
+    modules, index = {}, 0
     for block, count in enumerate(blocks, start=1):
         for number in range(1, count + 1):
-            places[f"conv{block}_{number}"] = f"features.{index}"
-            places[f"relu{block}_{number}"] = f"features.{index + 1}"
+            modules[f"conv{block}_{number}"] = f"features.{index}"
+            modules[f"relu{block}_{number}"] = f"features.{index + 1}"
             index += 2
         index += 1  # the pool
-    return places
+    return modules
 
 
-def _stages(blocks: Sequence[int]) -> dict[str, str]:
-    places = {"stem": "relu"}
+def _list_resnet_layers(blocks: Sequence[int]) -> dict[str, str]:
+    modules = {"stem": "relu"}
     for stage, count in enumerate(blocks, start=1):
-        places |= {f"layer{stage}.{block}": f"layer{stage}.{block}" for block in range(count)}
-        places[f"layer{stage}"] = f"layer{stage}.{count - 1}"
-    return places
+        modules |= {f"layer{stage}.{block}": f"layer{stage}.{block}" for block in range(count)}
+        modules[f"layer{stage}"] = f"layer{stage}.{count - 1}"
+    return modules
 
 
-_PLACES = {
-    **{name: _vgg(blocks) for name, blocks in _VGG_BLOCKS.items()},
-    **{name: _stages(blocks) for name, blocks in _STAGE_BLOCKS.items()},
+_MODULES = {
+    **{name: _list_vgg_layers(blocks) for name, blocks in _VGG_BLOCKS.items()},
+    **{name: _list_resnet_layers(blocks) for name, blocks in _STAGE_BLOCKS.items()},
     "googlenet": {name: name for name in (*_GOOGLENET, "inception5a", "inception5b")},
     "inception_v3": {name: name for name in _INCEPTION},
     "squeezenet1_1": {name: f"features.{index}" for name, index in (_SQUEEZENET | {"fire9": 12}).items()},
 }
-BACKBONES = tuple(_PLACES)
+BACKBONES = tuple(_MODULES)
 
 _CONTENT = {
     **dict.fromkeys(_VGG_BLOCKS, ("relu4_2",)),
@@ -63,42 +63,42 @@ _STYLE = {
 
 
 def get_layer_modules(backbone: str) -> dict[str, str]:
-    """Return which module of the network gives each layer, in torchvision's names and in the order of computation.
+    """Return the module of torchvision's network for each layer, in the order of computation.
 
     Raises:
         UserError: there is no such backbone.
     """
-    if backbone not in _PLACES:
+    if backbone not in _MODULES:
         hint = did_you_mean(backbone, BACKBONES) or f"; allowed: {', '.join(BACKBONES)}"
         raise UserError(f"--backbone {backbone}: there is no such backbone{hint}")
-    return _PLACES[backbone]
+    return _MODULES[backbone]
 
 
 def get_layer_names(backbone: str) -> tuple[str, ...]:
-    """Return every layer whose features a backbone gives, in the order of computation.
+    """Return all layers of a backbone, in the order of computation.
 
-    All but a VGG's conv layers are read after their ReLU: a stage or block of a ResNet after its addition.
+    Except for the conv layers of a VGG, features are taken after the ReLU; of a ResNet's stage after its addition.
     """
     return tuple(get_layer_modules(backbone))
 
 
 def default_content_layers(backbone: str) -> tuple[str, ...]:
-    """Return the layer that content is compared at: relu4_2 (Gatys), layer3 (SWAG's release), and their like."""
+    """Return the default content layer: relu4_2 (Gatys), layer3 (SWAG's code), or a similar one."""
     get_layer_modules(backbone)
     return _CONTENT[backbone]
 
 
 def default_style_layers(backbone: str) -> tuple[str, ...]:
-    """Return the layers that style is compared at: one of each resolution, as Gatys and SWAG's release have them."""
+    """Return the default style layers: one of each resolution, as in Gatys' paper and SWAG's code."""
     get_layer_modules(backbone)
     return _STYLE[backbone]
 
 
 def check_layers(backbone: str, layers: Sequence[str]) -> None:
-    """See that each layer is one of the backbone's.
+    """Check that the backbone has these layers.
 
     Raises:
-        UserError: one is not, or there are none.
+        UserError: it does not have one of them, or there are none.
     """
     allowed = get_layer_names(backbone)
     if not layers:

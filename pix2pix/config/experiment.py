@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+from pix2pix.config import renames
 from pix2pix.config.base import (
     OptionError,
     Record,
@@ -24,7 +25,7 @@ from pix2pix.config.yaml import load_yaml
 SEEDS = Requirement("a list of different whole numbers from 0 to 4294967295, such as 0,1,2,", listed=True)
 
 
-def _seeds(value: object) -> tuple[int, ...]:
+def _parse_seeds(value: object) -> tuple[int, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     words = [str(part).strip() for part in parts] if isinstance(parts, list | tuple) else []
     seeds = tuple(int(word) for word in words if word.isascii() and word.isdecimal() and len(word) <= 10)
@@ -33,56 +34,54 @@ def _seeds(value: object) -> tuple[int, ...]:
     return seeds
 
 
-def _seeds_text(seeds: tuple[int, ...]) -> str:
+def _format_seeds(seeds: tuple[int, ...]) -> str:
     return ",".join(map(str, seeds))
 
 
-Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_seeds), PlainSerializer(_seeds_text), SEEDS]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_parse_seeds), PlainSerializer(_format_seeds), SEEDS]
 
 
 class ExperimentOptions(Record):
-    """Options of `python -m pix2pix experiment FILE`: a grid of runs, each made once, and one table."""
+    """Options of `python -m pix2pix experiment FILE`: train and evaluate a grid of runs, and write a table."""
 
     file: FilePath = Field(description="the experiment, such as options/experiments/objectives.yaml")
-    scale: RunName = Field(
-        "paper", description="how large: small, paper, or another file of scales/ beside the experiment"
-    )
-    seeds: Seeds | None = Field(None, description="train every choice with each of these; none: those of the file")
+    scale: RunName = Field("paper", description="small, paper, or another file of scales/ beside the experiment")
+    seeds: Seeds | None = Field(None, description="seeds of every cell; none: those of the file")
     out: FilePath = Field("results/experiments", description="folder for the results")
-    dry_run: bool = Field(False, description="only say which runs there are, and which would be trained")
+    dry_run: bool = Field(False, description="only list the runs, and which would be trained")
 
 
 REFUSED: Mapping[str, str] = {
-    "name": "an experiment names its runs itself",
-    "seed": "an experiment has seeds, such as seeds 0,1,2",
-    "resume": "an experiment resumes by itself what is unfinished",
-    "overwrite": "an experiment uses what there is; delete the folder of a run to have it trained anew",
-    "stop_at": "an experiment can be stopped at any time and goes on when it is started again",
+    "name": "an experiment chooses the names of its runs",
+    "seed": "an experiment has --seeds, such as --seeds 0,1,2",
+    "resume": "an experiment always resumes unfinished runs",
+    "overwrite": "an experiment reuses finished runs; delete the folder of a run to train it again",
+    "stop_at_step": "an experiment can be stopped at any time and continues when it is started again",
 }
-"""Options of a run that no one may choose in an experiment, and why."""
+"""Options that an experiment sets, and why they cannot be given."""
 
 SHARED = ("device", "fast", "compile", "max_pixels", "skip_bad")
-"""Options of training by which its results are evaluated too."""
+"""Options of training that are used for evaluation too."""
 _FOLLOWING = (
     *("name", "checkpoints_dir", "results_dir", "results", "truth", "labels", "out"),
     *("epoch", "dataroot", "preprocess", "precision", "seed", "tile"),
 )
 EVALUATION = tuple(name for name in list_options(EvaluateOptions) if name not in (*_FOLLOWING, *SHARED))
-"""Options of evaluating that may be chosen; which run, on what, and where to, follows from the experiment."""
+"""Options of evaluation that can be given; the experiment sets the others."""
 
 
 SCALES = ("small", "paper")
 _KEYS = {
-    "title": "what the experiment is called",
-    "base": "the preset that every run begins with, by its path from this file, such as ../facades.yaml",
-    "changes": "what all runs change",
+    "title": "the title of the table",
+    "base": "the preset of all runs, relative to this file, such as ../facades.yaml",
+    "changes": "changes for all runs",
     "grid": "axes, each with its choices, such as {objective: {L1: {gan_mode: none}, L1+cGAN: {}}}",
     "seeds": "a list of seeds, such as [0, 1, 2]",
 }
 
 
 class Overrides(NamedTuple):
-    """What a choice changes: options of training, more of them at some scales, and options of evaluating."""
+    """The changes of a cell: options of training, in general and at some scales, and options of evaluation."""
 
     options: Mapping[str, Any]
     scaled: Mapping[str, Mapping[str, Any]]
@@ -93,12 +92,12 @@ class Overrides(NamedTuple):
         return {**self.options, **self.scaled.get(scale, {})}
 
     def names(self) -> set[str]:
-        """Return every option that is changed, whatever the scale."""
+        """Return the names of all changed options, at any scale."""
         return {*self.options, *(name for options in self.scaled.values() for name in options), *self.evaluate}
 
 
 class Experiment(NamedTuple):
-    """What a file says: `base` holds the options that the preset gives, `axes` choices by axis and label."""
+    """The content of an experiment file: `base` has the options of the preset, `axes` the changes by axis and label."""
 
     file: str
     title: str
@@ -109,51 +108,51 @@ class Experiment(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the file, which begins those of the runs."""
+        """The name of the file, the prefix of the runs' names."""
         return Path(self.file).stem
 
 
 def load_experiment(file: str) -> Experiment:
-    """Read the file of an experiment, and the preset that it is based on.
+    """Load an experiment file and the preset that it is based on.
 
     Raises:
-        OptionError: something in them cannot be meant; says where.
+        OptionError: a key, option or value is invalid; says where.
     """
-    said, source = load_yaml(file), escape_line(file)
-    for key in said:
+    given, source = load_yaml(file), escape_line(file)
+    for key in given:
         if key not in _KEYS:
-            hint = did_you_mean(key, _KEYS) or f"; {', '.join(_KEYS)} are what an experiment has"
+            hint = did_you_mean(key, _KEYS) or f"; {', '.join(_KEYS)} are allowed"
             raise OptionError(f"{source}: unknown key {format_value(key)[1:-1]}{hint}")
     for key in ("base", "grid"):
-        if said.get(key) is None:
+        if given.get(key) is None:
             raise OptionError(f"{source}: {key} is missing: {_KEYS[key]}")
-    title, seeds = said.get("title"), said.get("seeds", (0,))
-    for key, text in (("base", said["base"]), ("title", "" if title is None else title)):
+    title, seeds = given.get("title"), given.get("seeds", (0,))
+    for key, text in (("base", given["base"]), ("title", "" if title is None else title)):
         if not isinstance(text, str):
             raise OptionError(f"{source}: {key}: got {format_value(text)}; {_KEYS[key]}, is needed")
     if (checked := list_options(ExperimentOptions)["seeds"].check(seeds, f"{source}: seeds")) is None:
         raise OptionError(f"{source}: seeds: got {format_value(seeds)}; {SEEDS.words} is needed")
-    scales = {*SCALES, *_scales(file)}
+    scales = {*SCALES, *_list_scales(file)}
     return Experiment(
         file,
         " ".join(str(title or "").split()) or Path(file).stem,
-        _preset(Path(file).parent / str(said["base"]), f"{source}: base: "),
-        _changes(said.get("changes"), f"{source}: changes", scales),
-        _axes(said["grid"], source, scales),
+        _load_base(Path(file).parent / str(given["base"]), f"{source}: base: "),
+        _parse_overrides(given.get("changes"), f"{source}: changes", scales),
+        _parse_axes(given["grid"], source, scales),
         checked,
     )
 
 
 def load_scale(file: str, scale: str) -> Mapping[str, Any]:
-    """Read the options of a scale: those of scales/SCALE.yaml beside the experiment, or for "paper" perhaps none.
+    """Load the options of a scale from scales/SCALE.yaml beside the experiment; none are needed for "paper".
 
     Raises:
-        OptionError: there is no such scale, or its file cannot be meant.
+        OptionError: there is no such scale, or its file is invalid.
     """
-    known = _scales(file)
+    known = _list_scales(file)
     if scale in known:
         path = Path(file).parent / "scales" / f"{scale}.yaml"
-        return _checked(load_yaml(path), escape_line(path))
+        return _check_training(load_yaml(path), escape_line(path))
     if scale == "paper":
         return {}
     known = sorted({*known, "paper"})
@@ -163,50 +162,50 @@ def load_scale(file: str, scale: str) -> Mapping[str, Any]:
     )
 
 
-def _scales(file: str) -> list[str]:
+def _list_scales(file: str) -> list[str]:
     return sorted(path.stem for path in Path(file).parent.glob("scales/*.yaml"))
 
 
-def _preset(path: Path, where: str) -> dict[str, Any]:
-    """Return what the base gives, but for what an experiment decides by itself."""
+def _load_base(path: Path, where: str) -> dict[str, Any]:
+    """Load the options of the base preset, without those that the experiment sets."""
     try:
-        said = load_preset(path)
+        given = load_preset(path)
     except OptionError as error:
         raise OptionError(f"{where}{error}") from None
-    model = said.get("model", "pix2pix")
+    model = given.get("model", "pix2pix")
     if model != "pix2pix":
         raise OptionError(
-            f"{where}{escape_line(path)} is of {format_value(model)[1:-1]}; experiments are of pix2pix alone"
+            f"{where}{escape_line(path)} is of {format_value(model)[1:-1]}; experiments support only pix2pix"
         )
     known = list_options(Pix2PixOptions)
-    flat = flatten_options(Pix2PixOptions, said, escape_line(path))
+    flat = flatten_options(Pix2PixOptions, given, escape_line(path))
     return {name: known[name].check(*item) for name, item in flat.items() if name not in {*REFUSED, "dry_run"}}
 
 
-def _checked(said: Mapping[str, object], source: str) -> dict[str, Any]:
-    """Return options of training by name, as their types.
+def _check_training(given: Mapping[str, object], source: str) -> dict[str, Any]:
+    """Validate options of training, and return them by name.
 
     Raises:
-        OptionError: one is unknown, not allowed, or not for a choice to say.
+        OptionError: one is unknown, not allowed, or set by the experiment.
     """
     known = list_options(Pix2PixOptions)
-    found = flatten_options(Pix2PixOptions, said, source)
+    found = flatten_options(Pix2PixOptions, given, source)
     for name, item in found.items():
         if name in {**REFUSED, "checkpoints_dir": "", "dry_run": "", "model": ""}:
             raise OptionError(f"{item.origin}: {REFUSED.get(name, 'it is the same for all runs')}; leave it out")
     return {name: known[name].check(*item) for name, item in found.items()}
 
 
-def _changes(said: object, source: str, scales: set[str]) -> Overrides:
-    """Read a choice: options, sections of them for some scales, and a section `evaluate`."""
-    if said is None:
-        said = {}
-    if not isinstance(said, Mapping):
+def _parse_overrides(given: object, source: str, scales: set[str]) -> Overrides:
+    """Parse the changes of a cell: options, sections of options for some scales, and a section `evaluate`."""
+    if given is None:
+        given = {}
+    if not isinstance(given, Mapping):
         raise OptionError(
-            f"{source}: got {format_value(said)}; a mapping of options, such as {{lambda_l1: 0}}, is needed"
+            f"{source}: got {format_value(given)}; a mapping of options, such as {{lambda_l1: 0}}, is needed"
         )
     sections = {*scales, "evaluate"}
-    for key, value in said.items():
+    for key, value in given.items():
         if isinstance(value, Mapping) and key not in {*sections, *get_groups(Pix2PixOptions)}:
             hint = (
                 did_you_mean(key, [*sorted(sections), *get_groups(Pix2PixOptions)])
@@ -215,45 +214,46 @@ def _changes(said: object, source: str, scales: set[str]) -> Overrides:
             raise OptionError(f"{source}: unknown section {format_value(key)[1:-1]}{hint}")
         if value is not None and key in sections and not isinstance(value, Mapping):
             raise OptionError(f"{source}: {key}: got {format_value(value)}; a mapping of options is needed")
-    own = {key: value for key, value in said.items() if key not in sections}
-    parts = {key: value or {} for key, value in said.items() if key in sections}
+    own = {key: value for key, value in given.items() if key not in sections}
+    parts = {key: value or {} for key, value in given.items() if key in sections}
     return Overrides(
-        _checked(own, source),
-        {key: _checked(part, f"{source}: {key}") for key, part in parts.items() if key != "evaluate"},
-        _evaluation(parts.get("evaluate", {}), f"{source}: evaluate"),
+        _check_training(own, source),
+        {key: _check_training(part, f"{source}: {key}") for key, part in parts.items() if key != "evaluate"},
+        _check_evaluation(parts.get("evaluate", {}), f"{source}: evaluate"),
     )
 
 
-def _evaluation(said: Mapping[str, object], source: str) -> dict[str, Any]:
+def _check_evaluation(given: Mapping[str, object], source: str) -> dict[str, Any]:
     known = list_options(EvaluateOptions)
-    for name in said:
+    given = {renames.OPTIONS.get(key, key): value for key, value in given.items()}
+    for name in given:
         if name not in EVALUATION:
             raise OptionError(
-                f"{source}: {format_value(name)[1:-1]} is no option of evaluating to choose"
+                f"{source}: {format_value(name)[1:-1]} is not an option of evaluation that can be given"
                 f"{did_you_mean(name, EVALUATION)}"
             )
-    return {name: known[name].check(value, f"{source}: {name}") for name, value in said.items()}
+    return {name: known[name].check(value, f"{source}: {name}") for name, value in given.items()}
 
 
-def _axes(said: object, source: str, scales: set[str]) -> dict[str, dict[str, Overrides]]:
-    """Read the grid: at least one axis of at least one choice, whose labels can be parts of a folder's name."""
+def _parse_axes(given: object, source: str, scales: set[str]) -> dict[str, dict[str, Overrides]]:
+    """Parse the grid: at least one axis with at least one label; labels must be valid in folder names."""
     filled = [
-        isinstance(part, Mapping) and part for part in (said, *(said.values() if isinstance(said, Mapping) else []))
+        isinstance(part, Mapping) and part for part in (given, *(given.values() if isinstance(given, Mapping) else []))
     ]
-    if not isinstance(said, Mapping) or not all(filled):
-        raise OptionError(f"{source}: grid: got {format_value(said)}; {_KEYS['grid']}, are needed")
+    if not isinstance(given, Mapping) or not all(filled):
+        raise OptionError(f"{source}: grid: got {format_value(given)}; {_KEYS['grid']}, are needed")
     name = list_options(Pix2PixOptions)["name"]
     changed: dict[str, str] = {}
     axes: dict[str, dict[str, Overrides]] = {}
-    for axis, choices in said.items():
+    for axis, choices in given.items():
         where = f"{source}: grid: {axis}"
         axes[axis] = {
-            name.check(label, f"{where}: label"): _changes(given, f"{where}: {label}", scales)
-            for label, given in choices.items()
+            name.check(label, f"{where}: label"): _parse_overrides(changes, f"{where}: {label}", scales)
+            for label, changes in choices.items()
         }
         for option in sorted({option for choice in axes[axis].values() for option in choice.names()}):
             if changed.setdefault(option, axis) != axis:
-                raise OptionError(f"{where}: {option} is changed by {changed[option]} too; keep it in one of the axes")
+                raise OptionError(f"{where}: {option} is changed by {changed[option]} too; keep it in one axis")
     return axes
 
 

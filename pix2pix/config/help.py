@@ -28,7 +28,7 @@ from pix2pix.config.yaml import format_scalar
 PROGRAMS: Mapping[str, type[Record]] = {
     "python train.py": Pix2PixOptions,
     "python train.py --model johnson": JohnsonOptions,
-    "python train.py --model conditional": MultiStyleOptions,
+    "python train.py --model multi_style": MultiStyleOptions,
     "python train.py --model adain": AdainOptions,
     "python train.py --model segmenter": SegmenterOptions,
     "python test.py": TestOptions,
@@ -45,53 +45,59 @@ PROGRAMS: Mapping[str, type[Record]] = {
     "python -m pix2pix prepare generated": GeneratedOptions,
 }
 
-_FURTHER: Mapping[type[Record], list[str]] = {
+_NOTES: Mapping[type[Record], list[str]] = {
     Pix2PixOptions: [
-        "--model johnson, conditional, adain and segmenter have options of their own: see --model johnson --help."
+        "--model johnson, multi_style, adain and segmenter have other options: see --model johnson --help."
     ],
-    EvaluateOptions: ["evaluate train-segmenter trains what --segmenter takes: see evaluate train-segmenter --help."],
-    ExperimentOptions: ["Options of train.py and of python -m pix2pix evaluate are taken too, and win over the file."],
+    EvaluateOptions: [
+        "evaluate train-segmenter trains a network for --segmenter: see evaluate train-segmenter --help."
+    ],
+    ExperimentOptions: [
+        "Options of train.py and of python -m pix2pix evaluate are accepted too, and override the file."
+    ],
     TestOptions: ["--model gatys and --model swag need no checkpoint: see --model gatys --help."],
 }
 
 
 def format_help(record: type[Record], program: str) -> str:
-    """Return what --help shows: every option by group, with what it allows and its default."""
+    """Format --help: every option by group, with its allowed values and default."""
     usage = f"{program} [PRESET.yaml] [--OPTION VALUE ...]"
-    epilog = " ".join([*_FURTHER.get(record, ()), "--help shows this, --version the version."])
+    epilog = " ".join([*_NOTES.get(record, ()), "--help shows this, --version the version."])
     parser = ArgumentParser(usage=usage, description=record.__doc__, epilog=epilog, add_help=False)
-    for title, members in _sections(record):
+    for title, members in _iterate_groups(record):
         name, _, purpose = title.partition(": ")
         group = parser.add_argument_group(name, purpose or None)
-        for leaf in members:
-            default = _default(leaf) if leaf.field.is_required() else f"default: {_default(leaf)}"
-            text = f"{leaf.field.description} [{describe_allowed(leaf.field)}; {default}]"
-            group.add_argument(f"--{leaf.name}", action="store_true", help=text.replace("%", "%%"))
+        for option in members:
+            default = _format_default(option)
+            default = default if option.field.is_required() else f"default: {default}"
+            text = f"{option.field.description} [{describe_allowed(option.field)}; {default}]"
+            group.add_argument(f"--{option.name}", action="store_true", help=text.replace("%", "%%"))
     return parser.format_help().rstrip()
 
 
 def format_options_page() -> str:
-    """Return docs/options.md."""
+    """Format docs/options.md."""
     lines = [
         "# Options",
         "",
         "Written by `python -m pix2pix.config > docs/options.md` from the options themselves.",
         "",
-        "Every command takes `[PRESET.yaml] --option value ...`; the command line wins over the preset, the preset",
-        "over the defaults. A preset holds options by name, in their groups or not: `lr: 2e-4` or `train: {lr: 2e-4}`.",
-        "A switch may stand alone: `--overwrite` is `--overwrite true`. A value may begin with one dash; one that",
-        "begins with two is given as `--input=--odd.png`. Lists have commas or spaces between their members:",
+        "Every command takes `[PRESET.yaml] --option value ...`; the command line overrides the preset, the preset",
+        "the defaults. A preset has options by name, in their groups or not: `lr: 2e-4` or `train: {lr: 2e-4}`.",
+        "`--overwrite` is short for `--overwrite true`. A value may begin with one dash; one that begins with two is",
+        "given as `--input=--odd.png`. Members of lists are separated by commas or spaces:",
         "`--style_layers relu1_1,relu2_1` is `--style_layers relu1_1 relu2_1`.",
     ]
     for program, record in PROGRAMS.items():
         lines += ["", f"## {program}", "", record.__doc__ or ""]
-        told, base = next(((told, kind) for told, kind in PROGRAMS.items() if kind in record.__mro__[1:]), ("", None))
-        lines += ["", f"What differs from `{told}`, whose other options it has too:"] if base else []
-        for title, members in _sections(record):
+        parents = [(name, other) for name, other in PROGRAMS.items() if other in record.__mro__[1:]]
+        name, base = parents[0] if parents else ("", None)
+        lines += ["", f"The options of `{name}`, with these other defaults:"] if base else []
+        for title, members in _iterate_groups(record):
             rows = [
-                _row(leaf)
-                for leaf in members
-                if base is None or leaf.field.default != list_options(base)[leaf.name].field.default
+                _format_row(option)
+                for option in members
+                if base is None or option.field.default != list_options(base)[option.name].field.default
             ]
             if rows:
                 lines += [
@@ -102,36 +108,37 @@ def format_options_page() -> str:
                     "|---|---|---|---|",
                     *rows,
                 ]
-    lines += ["", "`*` may differ when a run is resumed; everything else is continued as it was.", ""]
+    lines += ["", "`*` may change when a run is resumed; all other options must not.", ""]
     lines += ["## Flags of junyanz/pytorch-CycleGAN-and-pix2pix", ""]
     lines += ["Flags with the same name mean the same. The others:", ""]
-    lines += ["### python train.py", "", *_old_rows(legacy.TRAIN), "", "The other methods read those of them that are"]
-    lines += ["not about pairs, D or epochs.", "", "### python test.py", ""]
-    lines += ["The checkpoint knows the training's options. Retyped ones are allowed where they agree with it:"]
-    lines += [", ".join(f"`--{name}`" for name in sorted(legacy.CLAIMS)) + ".", "", *_old_rows(legacy.TEST)]
+    lines += ["### python train.py", "", *_format_flags(legacy.TRAIN), "", "The other methods accept those that do not"]
+    lines += ["concern pairs, D or epochs.", "", "### python test.py", ""]
+    lines += ["The checkpoint has the options of training. They may be retyped if they agree with it:"]
+    lines += [", ".join(f"`--{name}`" for name in sorted(legacy.CLAIMS)) + ".", "", *_format_flags(legacy.TEST)]
     return "\n".join(lines) + "\n"
 
 
-def _sections(record: type[Record]) -> Iterator[tuple[str, list[Option]]]:
-    """Yield the groups of a record, those of the top level first, each with its options."""
+def _iterate_groups(record: type[Record]) -> Iterator[tuple[str, list[Option]]]:
+    """Yield the title and options of each group of a record, the top level first."""
     members = list_options(record).values()
-    yield "options", [leaf for leaf in members if not leaf.group]
-    for group, kind in get_groups(record).items():
-        yield f"{group}: {kind.__doc__}", [leaf for leaf in members if leaf.group == group]
+    yield "options", [option for option in members if not option.group]
+    for group, fields in get_groups(record).items():
+        yield f"{group}: {fields.__doc__}", [option for option in members if option.group == group]
 
 
-def _default(leaf: Option) -> str:
-    if leaf.field.is_required():
+def _format_default(option: Option) -> str:
+    if option.field.is_required():
         return "required"
-    if leaf.field.default is None:
-        return "none" if allows_none(leaf.field) else "not given"
-    return format_scalar(leaf.default).strip('"')
+    if option.field.default is None:
+        return "none" if allows_none(option.field) else "not given"
+    return format_scalar(option.default).strip('"')
 
 
-def _row(leaf: Option) -> str:
-    star = " *" if OptionFlag.MAY_CHANGE in leaf.field.metadata else ""
-    return f"| `--{leaf.name}`{star} | {_default(leaf)} | {describe_allowed(leaf.field)} | {leaf.field.description} |"
+def _format_row(option: Option) -> str:
+    star = " *" if OptionFlag.MAY_CHANGE in option.field.metadata else ""
+    cells = f"`--{option.name}`{star}", _format_default(option), describe_allowed(option.field)
+    return f"| {' | '.join(cells)} | {option.field.description} |"
 
 
-def _old_rows(table: Mapping[str, LegacyFlag]) -> list[str]:
-    return ["| flag | here |", "|---|---|", *(f"| `--{flag}` | {old.here} |" for flag, old in table.items())]
+def _format_flags(table: Mapping[str, LegacyFlag]) -> list[str]:
+    return ["| flag | here |", "|---|---|", *(f"| `--{name}` | {flag.here} |" for name, flag in table.items())]

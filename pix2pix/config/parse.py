@@ -1,5 +1,6 @@
-"""Parse a command line, and perhaps a YAML preset, into validated options."""
+"""Parse a command line, with an optional YAML preset, into validated options."""
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 from pydantic import Field
 
 from pix2pix import __version__
-from pix2pix.config import legacy
+from pix2pix.config import legacy, renames
 from pix2pix.config.base import (
     Option,
     OptionError,
@@ -40,41 +41,43 @@ PairTrainingOptions: TypeAlias = Pix2PixOptions | SegmenterOptions
 PhotoTrainingOptions: TypeAlias = JohnsonOptions | MultiStyleOptions | AdainOptions
 TrainingOptions: TypeAlias = PairTrainingOptions | PhotoTrainingOptions
 
+_LOG = logging.getLogger(__name__)
+
 TRAINING_OPTIONS: Mapping[str, type[TrainingOptions]] = {
     "pix2pix": Pix2PixOptions,
     "johnson": JohnsonOptions,
-    "conditional": MultiStyleOptions,
+    "multi_style": MultiStyleOptions,
     "adain": AdainOptions,
     "segmenter": SegmenterOptions,
 }
 
 
 class ModelOption(Record):
-    """What test.py may be told of a checkpoint of any trained method."""
+    """--model of test.py, for checkpoints of any trained method."""
 
-    model: Literal["pix2pix", "johnson", "conditional", "adain", "segmenter"] = Field(
+    model: Literal["pix2pix", "johnson", "multi_style", "adain", "segmenter"] = Field(
         "pix2pix", description="the trained method"
     )
 
 
 OPTIMIZATION_OPTIONS: Mapping[str, type[GatysOptions]] = {"gatys": GatysOptions, "swag": SwagOptions}
-_JUNYANZ = ("colorization", "test", "cycle_gan")  # the options of pix2pix and TestOptions know what to do with each
+_JUNYANZ = ("colorization", "test", "cycle_gan")  # handled by the legacy flags of Pix2PixOptions and TestOptions
 
 
 def select_training_options(argv: Sequence[str]) -> type[TrainingOptions]:
-    """Return the options of the method that train.py is asked for: by --model, the preset or the run to resume.
+    """Return the options of the method to train, chosen by --model, the preset or the run to resume.
 
     Raises:
-        OptionError: there is no such method, or it is one that is not trained.
+        OptionError: there is no such method, or it needs no training.
     """
-    model, origin = _model(argv)
-    if model is None and _is_resumed(argv):
-        model = _model_of_run(argv)
+    model, origin = _find_model(argv)
+    if model is None and not {"--resume", "--continue_train", "--resume=true"}.isdisjoint(argv):
+        model = _load_model_of_run(argv)
     if model in OPTIMIZATION_OPTIONS:
         preset = f"{argv[0]} " if not origin.startswith("--") else f"--model {model} "
         raise OptionError(
-            f"{origin}: {model} paints one picture, and there is nothing to train; "
-            f"type python test.py {preset}--content PICTURE --style PICTURE"
+            f"{origin}: {model} optimizes one image, and there is nothing to train; "
+            f"use python test.py {preset}--content IMAGE --style IMAGE"
         )
     if model is None or model in _JUNYANZ:
         return Pix2PixOptions
@@ -82,24 +85,24 @@ def select_training_options(argv: Sequence[str]) -> type[TrainingOptions]:
 
 
 def select_optimization_options(argv: Sequence[str]) -> type[GatysOptions] | None:
-    """Return the options of the method that test.py is asked for, or None: `TestOptions`, a trained translator.
+    """Return the options of the optimization method for test.py, or None for a trained translator (`TestOptions`).
 
     Raises:
         OptionError: there is no such method.
     """
-    model, origin = _model(argv)
+    model, origin = _find_model(argv)
     if model is None or model in _JUNYANZ:
         return None
     return OPTIMIZATION_OPTIONS.get(_check_model(model, [*TRAINING_OPTIONS, *OPTIMIZATION_OPTIONS], origin))
 
 
 def load_stored_options(stored: Mapping[str, object], source: str = "options") -> TrainingOptions:
-    """Return the options that `as_dict` made these values of, whichever trained method they are of.
+    """Return the options of any trained method from the values that `to_dict` returned.
 
     Raises:
         OptionError: an unknown method or option, or a value that is not allowed. `source` names the mapping.
     """
-    model = stored.get("model", "pix2pix")
+    model = renames.rename_value("model", stored.get("model", "pix2pix"))
     return from_dict(TRAINING_OPTIONS[_check_model(model, list(TRAINING_OPTIONS), f"{source}: model")], stored, source)
 
 
@@ -112,70 +115,67 @@ def _check_model(model: object, allowed: list[str], origin: str) -> str:
     )
 
 
-def _model(argv: Sequence[str]) -> tuple[str | None, str]:
-    """Return the last --model, else that of the preset, and where it was said; None where nothing was."""
-    said = _typed(argv, "model")
-    if said is not None:
-        return said, "--model"
-    model = _preset(argv).get("model")
+def _find_model(argv: Sequence[str]) -> tuple[str | None, str]:
+    """Return the last --model, else that of the preset or None, and where it was given."""
+    typed = _find_value(argv, "model")
+    if typed is not None:
+        return str(renames.rename_value("model", typed)), "--model"
+    model = renames.rename_value("model", _load_preset_of(argv).get("model"))
     return (model if isinstance(model, str) else None), f"{escape_line(argv[0])}: model" if argv else ""
 
 
-def _is_resumed(argv: Sequence[str]) -> bool:
-    return not {"--resume", "--continue_train", "--resume=true"}.isdisjoint(argv)
-
-
-def _model_of_run(argv: Sequence[str]) -> str | None:
-    """Return the method of the run that is named, where its options can be read."""
-    preset = _preset(argv)
+def _load_model_of_run(argv: Sequence[str]) -> str | None:
+    """Return the method of the run to resume, or None if its options cannot be read."""
+    preset = _load_preset_of(argv)
     run = preset.get("run")
-    written = {**preset, **(run if isinstance(run, Mapping) else {})}
-    root = _typed(argv, "checkpoints_dir") or written.get("checkpoints_dir", "checkpoints")
-    name = _typed(argv, "name") or written.get("name")
+    options = {**preset, **(run if isinstance(run, Mapping) else {})}
+    root = _find_value(argv, "checkpoints_dir") or options.get("checkpoints_dir", "checkpoints")
+    name = _find_value(argv, "name") or options.get("name")
     try:
-        model = load_yaml(str(Path(str(root)) / str(name) / "options.yaml")).get("model")
+        stored = load_yaml(str(Path(str(root)) / str(name) / "options.yaml"))
     except OptionError:
-        return None  # whoever opens the run tells what is wrong with it
+        return None  # reported when the run is opened
+    model = renames.rename_value("model", stored.get("model"))
     return model if isinstance(model, str) else None
 
 
-def _typed(argv: Sequence[str], option: str) -> str | None:
+def _find_value(argv: Sequence[str], option: str) -> str | None:
     """Return the last value of an option on a command line."""
-    said = None
-    for word, following in pairwise([*argv, ""]):
+    value = None
+    for word, next_word in pairwise([*argv, ""]):
         name, equals, text = word.partition("=")
         if name == f"--{option}":
-            said = text if equals else following
-    return said
+            value = text if equals else next_word
+    return value
 
 
-def _preset(argv: Sequence[str]) -> Mapping[str, object]:
-    """Return what the preset holds; nothing where there is none, or where it cannot be read."""
+def _load_preset_of(argv: Sequence[str]) -> Mapping[str, object]:
+    """Return the content of the preset; {} if there is none or it cannot be read."""
     if not argv or argv[0].startswith("-"):
         return {}
     try:
         return load_yaml(argv[0])
     except OptionError:
-        return {}  # `parse` tells what is wrong with it
+        return {}  # reported by `parse`
 
 
-class TextRequested(Exception):  # noqa: N818 (no error)
-    """The command line asked for a text, --help or --version, and for no work; the text is the message."""
+class TextRequested(Exception):  # noqa: N818 (not an error)
+    """The command line requests --help or --version; the message is the text to print."""
 
 
 @dataclass(frozen=True)
 class ParsedOptions(Generic[R]):
-    """What was given, checked one by one; `options` puts it together."""
+    """Options validated one by one; `options` combines them into the record."""
 
     record: type[R]
     given: Mapping[str, Any]
-    """Options that the preset or the command line gave."""
+    """Options of the preset and the command line."""
     claims: Mapping[str, Any]
-    """At test: training options retyped, which the checkpoint has to agree with (`check_claims`)."""
+    """At test: retyped options of training, which must agree with the checkpoint (`check_claims`)."""
 
     @property
     def options(self) -> R:
-        """The whole record. Not needed to resume a run, whose options are stored: see `check_resume`.
+        """The complete record; a run to resume does not need it, as its options are stored: see `check_resume`.
 
         Raises:
             OptionError: an option without a default is missing, or two options contradict each other.
@@ -183,33 +183,33 @@ class ParsedOptions(Generic[R]):
         return build_options(self.record, self.given)
 
     def value(self, name: str) -> Any:
-        """Return one option, given or default, without asking for the others.
+        """Return the value of one option, given or default.
 
         Raises:
             OptionError: it is missing and has no default.
         """
-        leaf = list_options(self.record)[name]
-        if name not in self.given and leaf.field.is_required():
-            raise leaf.missing
-        return self.given.get(name, leaf.field.default)
+        option = list_options(self.record)[name]
+        if name not in self.given and option.field.is_required():
+            raise option.missing_error
+        return self.given.get(name, option.field.default)
 
 
 def parse(argv: Sequence[str], record: type[R], *, program: str) -> ParsedOptions[R]:
-    """Read `[PRESET.yaml] --option value ...` as options of this record.
+    """Parse `[PRESET.yaml] --option value ...` into options of this record.
 
     Raises:
-        OptionError: anything that cannot be meant, in one line.
-        Answer: --help or --version is among the arguments.
+        OptionError: an option or value is invalid.
+        TextRequested: --help or --version is among the arguments.
     """
     if {"-h", "--help"} & set(argv):
         raise TextRequested(format_help(record, program))
     if "--version" in argv:
         raise TextRequested(f"pix2pix {__version__}")
     preset = argv[0] if argv and not argv[0].startswith("-") else None
-    said = flatten_options(record, load_preset(preset), escape_line(preset)) if preset else {}
-    said |= _from_flags(_flags(argv[1:] if preset else argv, record), record)
-    known = _known(record)
-    checked = {name: known[name].check(*item) for name, item in said.items()}
+    values = flatten_options(record, load_preset(preset), escape_line(preset)) if preset else {}
+    values |= _translate_flags(_split_flags(argv[1:] if preset else argv, record), record)
+    known = _list_accepted(record)
+    checked = {name: known[name].check(*value) for name, value in values.items()}
     own = list_options(record)
     return ParsedOptions(
         record,
@@ -218,7 +218,7 @@ def parse(argv: Sequence[str], record: type[R], *, program: str) -> ParsedOption
     )
 
 
-_OLD: Mapping[type[Record], Mapping[str, LegacyFlag]] = {
+_LEGACY_FLAGS: Mapping[type[Record], Mapping[str, LegacyFlag]] = {
     **dict.fromkeys(TRAINING_OPTIONS.values(), legacy.STYLE),
     Pix2PixOptions: legacy.TRAIN,
     SegmenterOptions: legacy.SEGMENT,
@@ -228,48 +228,50 @@ _OLD: Mapping[type[Record], Mapping[str, LegacyFlag]] = {
 }
 
 
-def _old(record: type[Record]) -> Mapping[str, LegacyFlag]:
-    return _OLD.get(record, {})
+def _list_accepted(record: type[Record]) -> dict[str, Option]:
+    """Return the record's options and, at test, the options of training that may be retyped."""
+    training = list_options(Pix2PixOptions) | list_options(ModelOption) if record is TestOptions else {}
+    return {name: option for name, option in training.items() if name in legacy.CLAIMS} | list_options(record)
 
 
-def _known(record: type[Record]) -> dict[str, Option]:
-    """Return the record's options and, at test, the training options that may be retyped."""
-    claims = list_options(Pix2PixOptions) | list_options(ModelOption) if record is TestOptions else {}
-    return {name: leaf for name, leaf in claims.items() if name in legacy.CLAIMS} | list_options(record)
+def _split_flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
+    """Return the text of each flag; of a flag given twice the last counts, and old names are replaced.
 
-
-def _flags(argv: Sequence[str], record: type[Record]) -> dict[str, str]:
-    """Return the flags as typed, each with its text; of a flag given twice the last one counts.
-
-    A loop of our own: argparse takes no value that begins with a dash, so that it would come after much the same loop.
+    argparse is not used, because it does not accept values that begin with a dash.
     """
-    old, known = _old(record), _known(record)
-    said: dict[str, str] = {}
-    rest = deque(argv)
-    while rest:
-        name, equals, text = rest.popleft().partition("=")
+    flags, options = _LEGACY_FLAGS.get(record, {}), _list_accepted(record)
+    texts: dict[str, str] = {}
+    words = deque(argv)
+    while words:
+        name, equals, text = words.popleft().partition("=")
         flag = name.removeprefix("--")
-        if not name.startswith("--") or flag not in {**known, **old}:
-            raise _unknown(name + equals + text, [*list_options(record), *known, *old], record)
-        is_bool = flag not in old and known[flag].field.annotation is bool
-        if flag in old and old[flag].bare:
+        if name.startswith("--") and renames.OPTIONS.get(flag) in options:
+            _LOG.warning("--%s is now --%s", flag, renames.OPTIONS[flag])
+            flag = renames.OPTIONS[flag]
+        if not name.startswith("--") or flag not in {**options, **flags}:
+            raise _unknown_word(name + equals + text, [*list_options(record), *options, *flags], record)
+        is_bool = flag not in flags and options[flag].field.annotation is bool
+        if flag in flags and flags[flag].takes_no_value:
             if equals:
                 raise OptionError(f"{name}: got {format_value(text)}; it takes no value")
-        elif not equals and rest and not rest[0].startswith("-" if is_bool else "--"):
-            text = rest.popleft()
-            while flag in known and known[flag].is_listed and rest and not rest[0].startswith("--"):
-                text += "," + rest.popleft()
+        elif not equals and words and not words[0].startswith("-" if is_bool else "--"):
+            text = words.popleft()
+            while flag in options and options[flag].is_listed and words and not words[0].startswith("--"):
+                text += "," + words.popleft()
         elif not equals and is_bool:
             text = "true"
         elif not equals:
-            needed = old[flag].here if flag in old else f"{describe_allowed(known[flag].field)} is needed"
+            needed = flags[flag].here if flag in flags else f"{describe_allowed(options[flag].field)} is needed"
             raise OptionError(f"{name}: its value is missing; {needed}")
-        said.pop(flag, None)
-        said[flag] = text
-    return said
+        if (renamed := renames.rename_value(flag, text)) != text:
+            _LOG.warning("--%s %s is now --%s %s", flag, text, flag, renamed)
+        texts.pop(flag, None)  # the last one counts
+        texts[flag] = str(renamed)
+    return texts
 
 
-def _unknown(word: str, names: Sequence[str], record: type[Record]) -> OptionError:
+def _unknown_word(word: str, names: Sequence[str], record: type[Record]) -> OptionError:
+    """Return the error for a word that is not an option, with a suggestion."""
     if not word.startswith("-"):
         return OptionError(
             f"got {format_value(word)}, which follows no option; [PRESET.yaml] --OPTION VALUE ... is needed"
@@ -282,24 +284,24 @@ def _unknown(word: str, names: Sequence[str], record: type[Record]) -> OptionErr
     return OptionError(f"unknown option {format_value(word)[1:-1]}{hint}")
 
 
-def _from_flags(said: Mapping[str, str], record: type[Record]) -> dict[str, RawValue]:
-    """Return our options for flags as typed; of two flags for one option the last one counts."""
-    old = _old(record)
-    found: dict[str, RawValue] = {}
-    for flag, text in said.items():
+def _translate_flags(texts: Mapping[str, str], record: type[Record]) -> dict[str, RawValue]:
+    """Replace legacy flags by options; of two flags for one option the last counts."""
+    flags = _LEGACY_FLAGS.get(record, {})
+    values: dict[str, RawValue] = {}
+    for flag, text in texts.items():
         try:
-            options = old[flag].read(text, said) if flag in old else {flag: text}
+            options = flags[flag].read(text, texts) if flag in flags else {flag: text}
         except ValueError as error:
             raise OptionError(f"--{flag}: {error}") from None
-        found |= {name: RawValue(value, f"--{flag}") for name, value in options.items()}
-    return found
+        values |= {name: RawValue(value, f"--{flag}") for name, value in options.items()}
+    return values
 
 
 _PROGRAM = "python -m pix2pix experiment FILE"
 
 
 class ExperimentArguments(NamedTuple):
-    """A command line: the experiment's own options, and what was given of those of training and of evaluating."""
+    """The command line of an experiment: its own options, and those given of training and of evaluation."""
 
     options: ExperimentOptions
     training: Mapping[str, Any]
@@ -307,21 +309,22 @@ class ExperimentArguments(NamedTuple):
 
 
 def parse_experiment(argv: Sequence[str]) -> ExperimentArguments:
-    """Read `FILE --option value ...`.
+    """Parse `FILE --option value ...`.
 
     Raises:
-        OptionError: anything that cannot be meant, in one line.
-        Answer: --help or --version is among the arguments.
+        OptionError: an option or value is invalid.
+        TextRequested: --help or --version is among the arguments.
     """
     words = ["--file", *argv] if argv and not argv[0].startswith("-") else list(argv)
     if {"-h", "--help", "--version"} & set(words):
-        parse(words, ExperimentOptions, program=_PROGRAM)  # which answers
+        parse(words, ExperimentOptions, program=_PROGRAM)  # raises TextRequested
     of_experiment: list[str] = []
     of_training: list[str] = []
     of_evaluation: list[str] = []
-    for flag, part in _parts(words):
-        if why := REFUSED.get("resume" if flag == "continue_train" else flag):  # which is junyanz's name of it
-            raise OptionError(f"--{flag}: {why}; leave it out")
+    for typed, part in _split_parts(words):
+        flag = renames.OPTIONS.get(typed, typed)
+        if reason := REFUSED.get("resume" if flag == "continue_train" else flag):  # continue_train: junyanz's name
+            raise OptionError(f"--{typed}: {reason}; leave it out")
         if flag in list_options(ExperimentOptions) or not flag:
             of_experiment += part
         elif flag in EVALUATION:
@@ -334,8 +337,8 @@ def parse_experiment(argv: Sequence[str]) -> ExperimentArguments:
     return ExperimentArguments(options, training.given, evaluation.given)
 
 
-def _parts(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each flag's name with the words that belong to it; "" for those before the first."""
+def _split_parts(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each flag's name and its words, the flag first; "" and the words before the first flag."""
     part: list[str] = []
     for word in [*words, "--"]:
         if word.startswith("--") and part:
@@ -348,7 +351,7 @@ def _find_training_option(flag: str, part: list[str]) -> list[str]:
     """Return the words of an option of training.
 
     Raises:
-        OptionError: it is none of any kind; those that have its name nearly are suggested.
+        OptionError: there is no such option, and one with a similar name to suggest.
     """
     known = {
         *list_options(Pix2PixOptions),

@@ -1,4 +1,4 @@
-"""Options of training a segmenter: photos to classes, from a set's real pairs. Defaults are reasoned, no paper's."""
+"""Options of training a segmenter: photos to classes, trained on the real pairs of a dataset. The defaults are ours."""
 
 from typing import Annotated, Literal, Self
 
@@ -13,47 +13,47 @@ _Metric = Literal["val/pixel_accuracy", "val/loss"]
 
 
 class SegmenterDataOptions(DataOptions):
-    """Which pairs, of photo and label map, and how they are prepared."""
+    """The pairs of photo and label map, and their preprocessing."""
 
-    target_kind: Literal["labels"] = Field("labels", description="targets are label maps: their classes are learnt")
+    target_kind: Literal["labels"] = Field("labels", description="targets are label maps")
 
 
 class SegmenterNetworkOptions(Record):
-    """The network, a generator G whose output is linear: one channel of logits per class."""
+    """The network: a generator with linear output, one channel of logits per class."""
 
-    generator: Generator = Field("unet_256", description="G; unet_N halves an N-pixel image down to 1x1")
+    generator: Generator = Field("unet_256", description="G; unet_N downsamples N pixels to 1x1")
     ngf: int = Field(64, gt=0, le=4096, description="channels of G's first layer")
-    upsample: Literal["transpose", "nearest", "bilinear"] = Field("transpose", description="how G's decoder enlarges")
-    # Batch: what photos have in common is measured in training, and their classes may depend on what they have not.
-    norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
-    use_dropout: bool = Field(True, description="dropout 0.5 in training, never after: sets of pairs are small")
+    upsample: Literal["transpose", "nearest", "bilinear"] = Field("transpose", description="upsampling in G's decoder")
+    # Batch: classes may depend on brightness and contrast, which instance norm removes.
+    norm: Literal["batch", "instance", "none"] = Field("batch", description="normalization")
+    use_dropout: bool = Field(True, description="dropout 0.5 in training, off at test")
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = Field("normal", description="initial weights")
-    init_gain: float = Field(0.02, gt=0, description="scale of the initial weights; normal: their deviation")
+    init_gain: float = Field(0.02, gt=0, description="scale of the initial weights; normal: their standard deviation")
 
 
 class SegmenterTrainOptions(TrainOptions):
-    """How long, and how fast."""
+    """Length of training and the optimizer."""
 
-    batch_size: int = Field(4, gt=0, description="pairs in a step, of each process")  # for batch norm to measure by
-    # No adversary to wait for: half of the epochs of pix2pix are enough, and more learn the photos by heart.
+    batch_size: int = Field(4, gt=0, description="pairs per step and process")  # more than one, for batch norm
+    # Without a discriminator half of the epochs of pix2pix are enough, and more overfit.
     n_epochs: int = Field(50, ge=0, description="epochs at the full learning rate")
-    n_epochs_decay: int = Field(50, ge=0, description="epochs in which the rate then falls")
-    lr: float = Field(1e-3, gt=0, description="Adam's learning rate")  # Adam's own, which a stable loss bears
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first moment")
+    n_epochs_decay: int = Field(50, ge=0, description="epochs in which the rate then decays")
+    lr: float = Field(1e-3, gt=0, description="Adam's learning rate")  # Adam's default
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's beta1")
 
 
 class SegmenterRunOptions(RunOptions):
-    """Where the run lives, what it runs on, and what it reports."""
+    """Folders, device and logging."""
 
-    best_metric: Annotated[_Metric, OptionFlag.MAY_CHANGE] = Field(  # type: ignore[assignment]  # outputs are no images
-        "val/pixel_accuracy", description="what makes a checkpoint the best"
+    best_metric: Annotated[_Metric, OptionFlag.MAY_CHANGE] = Field(  # type: ignore[assignment]  # outputs are not images
+        "val/pixel_accuracy", description="metric that selects the best checkpoint"
     )
 
 
 class SegmenterOptions(Record):
-    """Options of train.py --model segmenter: tell the class of each pixel, to measure FCN-scores."""
+    """Options of train.py --model segmenter: predict the class of each pixel, for FCN-scores."""
 
-    model: Literal["segmenter"] = Field("segmenter", description="the method: a U-Net under cross-entropy")
+    model: Literal["segmenter"] = Field("segmenter", description="the method: a U-Net trained by cross-entropy")
     data: SegmenterDataOptions
     network: SegmenterNetworkOptions = SegmenterNetworkOptions()
     train: SegmenterTrainOptions = SegmenterTrainOptions()
@@ -61,9 +61,9 @@ class SegmenterOptions(Record):
     run: SegmenterRunOptions
 
     @model_validator(mode="after")
-    def _batch_norm_is_there(self) -> Self:
-        if self.network.norm != "batch" and self.test.statistics == "running":
-            raise ValueError("--statistics running: only batch norm keeps running statistics; add --norm batch")
+    def _check_batch_norm(self) -> Self:
+        if self.network.norm != "batch" and self.test.norm_stats == "running":
+            raise ValueError("--norm_stats running: only batch norm has running statistics; add --norm batch")
         if self.network.norm != "batch" and self.train.sync_batchnorm:
-            raise ValueError("--sync_batchnorm: there is no batch norm to synchronise; add --norm batch")
+            raise ValueError("--sync_batchnorm: there is no batch norm to synchronize; add --norm batch")
         return self

@@ -7,35 +7,41 @@ from pydantic import Field, model_validator
 from pix2pix.config.base import Record
 from pix2pix.config.losses import FeatureOptions
 from pix2pix.config.pix2pix import TILES, RunOptions
-from pix2pix.config.types import FilePath, LayerNames, OptionFlag, Size, Statistics, StyleLossName, Tile
+from pix2pix.config.types import FilePath, LayerNames, NormStats, OptionFlag, Size, StyleLossName, Tile
 
 MAY_CHANGE, SWITCH = OptionFlag.MAY_CHANGE, OptionFlag.SWITCH
-_LOAD_SIZE = "what the shorter side of a photo is resized to before the random crop"
+_LOAD_SIZE = "shorter side of a photo before the random crop"
 
 
 class PhotoOptions(Record):
-    """Which photographs, and how they are prepared."""
+    """The photos and their preprocessing."""
 
     dataroot: FilePath = Field(
-        description="a folder tree of photos of any size, or of train/ and val/ with such trees; `generated`: built in"
+        description="a folder tree of photos of any size, or train/ and val/ of such trees; `generated`: built in"
     )
     load_size: int = Field(256, gt=0, le=65535, description=_LOAD_SIZE)
-    crop_size: Size = Field((256, 256), description="size of the random crop; its shorter side: that of val photos")
-    flip: bool = Field(True, description="mirror photos at random, half of the time")
-    val_fraction: float = Field(
-        0.05, ge=0, le=0.5, description="share of train kept out for validation, chosen by name, if there is no val"
+    crop_size: Size = Field(
+        (256, 256), description="size of the random crop; its shorter side is that of validation photos"
     )
-    max_dataset_size: int | None = Field(None, gt=0, description="use only so many of the training photos")
-    max_pixels: Annotated[int, MAY_CHANGE] = Field(2**26, gt=0, description="larger images are refused undecoded")
-    skip_bad: Annotated[bool, MAY_CHANGE] = Field(False, description="leave faulty images out instead of refusing")
-    check: Annotated[bool, MAY_CHANGE, SWITCH] = Field(True, description="read every photo once before the first step")
-    num_workers: Annotated[int, MAY_CHANGE] = Field(2, ge=0, description="processes that load images; 0: the main one")
+    flip: bool = Field(True, description="mirror photos at random with probability 0.5")
+    val_fraction: float = Field(
+        0.05, ge=0, le=0.5, description="share of train held out for validation, chosen by name, if there is no val"
+    )
+    max_dataset_size: int | None = Field(None, gt=0, description="maximum number of training photos")
+    max_pixels: Annotated[int, MAY_CHANGE] = Field(2**26, gt=0, description="larger images are refused before decoding")
+    skip_bad: Annotated[bool, MAY_CHANGE] = Field(
+        False, description="skip faulty images instead of refusing the dataset"
+    )
+    check: Annotated[bool, MAY_CHANGE, SWITCH] = Field(True, description="validate every photo before the first step")
+    num_workers: Annotated[int, MAY_CHANGE] = Field(
+        2, ge=0, description="worker processes that load images; 0: load in the main process"
+    )
     loader_timeout: Annotated[float, MAY_CHANGE] = Field(
-        60, gt=0, description="seconds that those processes have for a batch before the run ends with an error"
+        60, gt=0, description="seconds to wait for a batch of the workers before the run ends with an error"
     )
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
+    def _check_crop(self) -> Self:
         height, width = self.crop_size
         if max(height, width) > self.load_size:
             raise ValueError(
@@ -45,18 +51,16 @@ class PhotoOptions(Record):
         return self
 
     @model_validator(mode="after")
-    def _bad_ones_are_found(self) -> Self:
+    def _check_skip_bad(self) -> Self:
         if self.skip_bad and not self.check:
-            raise ValueError("--skip_bad finds faulty images by reading them all: leave --check false out")
+            raise ValueError("--skip_bad needs to read all images first: leave --check false out")
         return self
 
 
 class ContentStyleOptions(PhotoOptions):
-    """Which photographs and which style pictures, and how both are prepared."""
+    """The photos and style images, and their preprocessing."""
 
-    styles: FilePath = Field(
-        description="a folder tree of paintings, whose manner is learnt; prepared as the photos are"
-    )
+    styles: FilePath = Field(description="a folder tree of style images, preprocessed like the photos")
     load_size: int = Field(512, gt=0, le=65535, description=_LOAD_SIZE)
 
 
@@ -64,103 +68,103 @@ _Metric = Literal["val/loss", "val/content", "val/style"]
 
 
 class TransformerNetOptions(Record):
-    """The network that paints."""
+    """The network."""
 
-    ngf: int = Field(32, gt=0, le=4096, description="channels of its first layer")
-    blocks: int = Field(5, ge=0, le=64, description="its residual blocks")
-    output: Literal["tanh", "linear"] = Field("tanh", description="what ends it: tanh keeps colours in range")
+    ngf: int = Field(32, gt=0, le=4096, description="channels of the first layer")
+    blocks: int = Field(5, ge=0, le=64, description="number of residual blocks")
+    output: Literal["tanh", "linear"] = Field("tanh", description="output activation: tanh keeps colors in range")
 
 
 class StyleNetworkLossOptions(Record):
-    """What is minimised, beside the features and their layers."""
+    """The weights of the losses."""
 
     content_weight: float = Field(1, ge=0, description="weight of the content loss")
     style_weight: float | None = Field(
-        None, ge=0, description="weight of the style loss; none: 10, but 1 for mrf and 100 with --smoothing"
+        None, ge=0, description="weight of the style loss; none: 10, or 1 for mrf, 100 with --smoothing"
     )
-    lambda_tv: float = Field(0, ge=0, description="weight of the total variation, which smooths")
+    lambda_tv: float = Field(0, ge=0, description="weight of the total variation loss, which smooths")
 
     @model_validator(mode="after")
-    def _something_to_learn(self) -> Self:
+    def _check_weights(self) -> Self:
         if self.content_weight == 0 and self.style_weight == 0:
             raise ValueError("nothing to learn: --content_weight or --style_weight must be above 0")
         return self
 
 
 class StyleImageOptions(StyleNetworkLossOptions):
-    """What is minimised for styles that are known beforehand."""
+    """The weights of the losses, and the size of style images."""
 
     style_size: int | None = Field(
-        None, gt=0, le=65535, description="longer side of a style picture as its loss sees it; none: that of the crop"
+        None, gt=0, le=65535, description="longer side that a style image is resized to; none: that of the crop"
     )
 
 
 class StyleTrainOptions(Record):
-    """How long, and how fast."""
+    """Length of training and the optimizer."""
 
-    batch_size: int = Field(4, gt=0, description="photos in a step, of each process")
-    steps: Annotated[int, MAY_CHANGE] = Field(40_000, gt=0, description="steps in all")
+    batch_size: int = Field(4, gt=0, description="photos per step and process")
+    steps: Annotated[int, MAY_CHANGE] = Field(40_000, gt=0, description="total steps")
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first moment")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment")
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of the running average of the weights; none: off")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's beta1")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the exponential moving average of the weights; none: off"
+    )
 
 
 class StyleTestTimeOptions(Record):
-    """What a checkpoint records as the way to translate; test.py may choose otherwise."""
+    """Settings at test time, stored in the checkpoint; test.py can override them."""
 
     tile: Annotated[Tile, MAY_CHANGE, SWITCH] = Field("auto", description=TILES)
 
 
 class StyleRunOptions(RunOptions):
-    """Where the run lives, what it runs on, and what it reports."""
+    """Folders, device and logging."""
 
-    best_metric: Annotated[_Metric, MAY_CHANGE] = Field(  # type: ignore[assignment]  # nothing to compare outputs with
-        "val/loss", description="what makes a checkpoint the best"
+    best_metric: Annotated[_Metric, MAY_CHANGE] = Field(  # type: ignore[assignment]  # there are no targets
+        "val/loss", description="metric that selects the best checkpoint"
     )
 
 
 class JohnsonNetworkOptions(TransformerNetOptions):
-    """The network that paints."""
+    """The network."""
 
     norm: Literal["instance", "batch"] = Field(
-        "instance", description="normalisation: instance as Ulyanov et al. 2016, or batch as Johnson et al."
+        "instance", description="normalization: instance as in Ulyanov et al. 2016, or batch as in Johnson et al. 2016"
     )
 
 
 class JohnsonLossOptions(StyleImageOptions):
-    """What is minimised, beside the features and their layers."""
+    """The weights of the losses."""
 
-    # A run may be resumed with the picture elsewhere: its SHA-256 has to be the same.
-    style_image: Annotated[FilePath, OptionFlag.MAY_CHANGE] = Field(
-        description="the picture in whose manner the network paints"
-    )
+    # A run may be resumed with the image elsewhere: its SHA-256 must be the same.
+    style_image: Annotated[FilePath, OptionFlag.MAY_CHANGE] = Field(description="the style image")
 
 
 class JohnsonTrainOptions(StyleTrainOptions):
-    """How long, and how fast."""
+    """Length of training and the optimizer."""
 
     sync_batchnorm: Annotated[bool, OptionFlag.MAY_CHANGE] = Field(
-        False, description="BatchNorm normalises by the photos of all processes together; on CUDA GPUs alone"
+        False, description="BatchNorm normalizes over the photos of all processes; CUDA GPUs only"
     )
 
 
 class JohnsonTestTimeOptions(StyleTestTimeOptions):
-    """What a checkpoint records as the way to translate; test.py may choose otherwise."""
+    """Settings at test time, stored in the checkpoint; test.py can override them."""
 
-    statistics: Statistics | None = Field(
+    norm_stats: NormStats | None = Field(
         None,
-        description="normalise by the image's own statistics, or by running ones; none: as the norm was trained, "
-        "instance by image, batch by running",
+        description="statistics of the norms: of the image, or running ones of training; none: running for "
+        "batch norm, image for instance norm",
     )
 
-    def statistics_of(self, norm: str) -> Statistics:
-        """Return the statistics in force, given or those that the norm was trained with."""
-        return self.statistics or ("running" if norm == "batch" else "image")
+    def resolve_norm_stats(self, norm: str) -> NormStats:
+        """Return the given statistics, or the default for the norm."""
+        return self.norm_stats or ("running" if norm == "batch" else "image")
 
 
 class JohnsonOptions(Record):
-    """Options of train.py --model johnson: one network learns to paint any photo in the manner of one picture."""
+    """Options of train.py --model johnson: train a network that stylizes photos in one style."""
 
     model: Literal["johnson"] = Field("johnson", description="the method: Johnson et al. 2016, Ulyanov et al. 2016")
     data: PhotoOptions
@@ -173,49 +177,49 @@ class JohnsonOptions(Record):
 
     @property
     def beta(self) -> float:
-        """The weight of the style loss, given or that which suits its kind."""
-        return self.features.usual_style_weight if self.loss.style_weight is None else self.loss.style_weight
+        """The weight of the style loss: given, or the default for --style_loss."""
+        return self.features.default_style_weight if self.loss.style_weight is None else self.loss.style_weight
 
     @model_validator(mode="after")
-    def _batch_norm_is_there(self) -> Self:
-        if self.network.norm == "instance" and self.test.statistics == "running":
-            raise ValueError("--statistics running: only batch norm keeps running statistics; add --norm batch")
+    def _check_batch_norm(self) -> Self:
+        if self.network.norm == "instance" and self.test.norm_stats == "running":
+            raise ValueError("--norm_stats running: only batch norm has running statistics; add --norm batch")
         if self.network.norm == "instance" and self.train.sync_batchnorm:
-            raise ValueError("--sync_batchnorm: there is no batch norm to synchronise; add --norm batch")
+            raise ValueError("--sync_batchnorm: there is no batch norm to synchronize; add --norm batch")
         return self
 
 
 class MultiStyleLossOptions(StyleImageOptions):
-    """What is minimised, beside the features and their layers."""
+    """The weights of the losses."""
 
-    # A run may be resumed with the pictures elsewhere: their SHA-256 have to be the same.
+    # A run may be resumed with the images elsewhere: their SHA-256 must be the same.
     styles: Annotated[FilePath | None, OptionFlag.MAY_CHANGE] = Field(
-        None, description="folder of pictures, each a style of its own, named as its file"
+        None, description="folder of style images; each is a style with the name of its file"
     )
     add_style: Annotated[FilePath | None, OptionFlag.MAY_CHANGE] = Field(
-        None, description="instead: the picture of one more style for the network of --init_from, which learns no other"
+        None, description="instead: image of a style to add to the network of --init_from; only this style is trained"
     )
     init_from: Annotated[FilePath | None, OptionFlag.MAY_CHANGE] = Field(
-        None, description="folder of the run whose network gets one more style by --add_style"
+        None, description="folder of the run to which --add_style adds a style"
     )
 
     @model_validator(mode="after")
-    def _all_styles_or_one_more(self) -> Self:
+    def _check_styles(self) -> Self:
         if self.styles is not None and (self.add_style or self.init_from):
-            raise ValueError("--styles begins a network, --add_style gives one a further style: leave one of them out")
+            raise ValueError("--styles trains a new network, --add_style extends one: give one of them")
         if self.styles is None and self.add_style is None and self.init_from is None:
-            raise ValueError("no style to learn: give --styles FOLDER, or --add_style PICTURE with --init_from RUN")
+            raise ValueError("no style to learn: give --styles FOLDER, or --add_style IMAGE with --init_from RUN")
         if self.styles is None and self.init_from is None:
-            raise ValueError("--add_style: whose network is to get it? add --init_from, the folder of a run")
+            raise ValueError("--add_style needs the run to extend: add --init_from, its folder")
         if self.styles is None and self.add_style is None:
-            raise ValueError("--init_from is the run that gets one more style: add --add_style PICTURE")
+            raise ValueError("--init_from needs a style to add: give --add_style IMAGE")
         return self
 
 
 class MultiStyleOptions(Record):
-    """Options of train.py --model conditional: one network learns to paint any photo in each of many manners."""
+    """Options of train.py --model multi_style: train one network for many styles."""
 
-    model: Literal["conditional"] = Field("conditional", description="the method: Dumoulin et al. 2017")
+    model: Literal["multi_style"] = Field("multi_style", description="the method: Dumoulin et al. 2017")
     data: PhotoOptions
     network: TransformerNetOptions = TransformerNetOptions()
     loss: MultiStyleLossOptions
@@ -226,48 +230,50 @@ class MultiStyleOptions(Record):
 
     @property
     def beta(self) -> float:
-        """The weight of the style loss, given or that which suits its kind."""
-        return self.features.usual_style_weight if self.loss.style_weight is None else self.loss.style_weight
+        """The weight of the style loss: given, or the default for --style_loss."""
+        return self.features.default_style_weight if self.loss.style_weight is None else self.loss.style_weight
 
 
-_SAID = {name: str(field.description) for name, field in FeatureOptions.model_fields.items()}
-# What is encoded is what is compared: the target of the content loss lies in the encoder's own layer.
+_DESCRIPTIONS = {name: str(field.description) for name, field in FeatureOptions.model_fields.items()}
+# These options define the encoder, which the decoder mirrors.
 _OF_THE_ENCODER = ("rescaled", "content_layers", "smoothing")
 
 
 class AdainFeatureOptions(FeatureOptions):
-    """The encoder, whose features the losses compare too, and how."""
+    """The encoder, whose features the losses compare."""
 
-    backbone: Literal["vgg19"] = Field("vgg19", description="the frozen network that encodes")
-    pooling: Literal["max"] = Field("max", description=_SAID["pooling"])
-    padding: Literal["reflection"] = Field("reflection", description=_SAID["padding"])
-    rescaled: bool | None = Field(True, description="its layers are scaled to mean activation 1: true alone")
-    content_layers: LayerNames | None = Field(("relu4_1",), description="the layer that it encodes to: this alone")
+    backbone: Literal["vgg19"] = Field("vgg19", description="the frozen encoder")
+    pooling: Literal["max"] = Field("max", description=_DESCRIPTIONS["pooling"])
+    padding: Literal["reflection"] = Field("reflection", description=_DESCRIPTIONS["padding"])
+    rescaled: bool | None = Field(
+        True, description="rescale the encoder's layers to mean activation 1; only true is allowed"
+    )
+    content_layers: LayerNames | None = Field(("relu4_1",), description="the encoder's last layer; no other is allowed")
     style_layers: LayerNames | None = Field(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1"), description="layers of the style loss"
     )
-    style_loss: StyleLossName = Field("mean_std", description=_SAID["style_loss"])
-    smoothing: bool = Field(False, description="its features are encoded as they are: false alone")
+    style_loss: StyleLossName = Field("mean_std", description=_DESCRIPTIONS["style_loss"])
+    smoothing: bool = Field(False, description="only false is allowed")
 
     @model_validator(mode="after")
-    def _as_the_decoder_mirrors_it(self) -> Self:
+    def _check_encoder(self) -> Self:
         for name in _OF_THE_ENCODER:
             if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"--{name}: the decoder of adain mirrors one encoder: leave --{name} out")
+                raise ValueError(f"--{name}: the encoder of adain is fixed: leave --{name} out")
         return self
 
 
 class AdainTrainOptions(StyleTrainOptions):
-    """How long, and how fast."""
+    """Length of training and the optimizer."""
 
-    batch_size: int = Field(8, gt=0, description="photos in a step, and as many styles, of each process")
-    steps: Annotated[int, OptionFlag.MAY_CHANGE] = Field(160_000, gt=0, description="steps in all")
+    batch_size: int = Field(8, gt=0, description="photos, and as many style images, per step and process")
+    steps: Annotated[int, OptionFlag.MAY_CHANGE] = Field(160_000, gt=0, description="total steps")
     lr: float = Field(1e-4, gt=0, description="Adam's learning rate at the first step")
-    lr_decay: float = Field(5e-5, ge=0, description="the rate is lr / (1 + lr_decay * steps made)")
+    lr_decay: float = Field(5e-5, ge=0, description="the rate is lr / (1 + lr_decay * step)")
 
 
 class AdainOptions(Record):
-    """Options of train.py --model adain: a decoder learns to paint any photo in the manner of any picture."""
+    """Options of train.py --model adain: train a decoder that applies the style of any image to any photo."""
 
     model: Literal["adain"] = Field("adain", description="the method: Huang and Belongie 2017")
     data: ContentStyleOptions
@@ -279,5 +285,5 @@ class AdainOptions(Record):
 
     @property
     def beta(self) -> float:
-        """The weight of the style loss, given or that which suits its kind."""
-        return self.features.usual_style_weight if self.loss.style_weight is None else self.loss.style_weight
+        """The weight of the style loss: given, or the default for --style_loss."""
+        return self.features.default_style_weight if self.loss.style_weight is None else self.loss.style_weight

@@ -13,102 +13,104 @@ from pix2pix.config.types import (
     Fast,
     FilePath,
     LayerWeights,
+    NormStats,
     Paths,
     Phase,
     Precision,
     Preprocess,
     RunName,
     Seed,
-    Statistics,
     Tile,
 )
 
 _OF_PAIRS = frozenset({"phase", "dataroot", "preprocess", "samples", "dropout", "seed"})
 _OF_STYLES = frozenset({"style", "style_weights", "masks"})
-_OF_PICTURES = frozenset({"alpha", "style_size"})
-IDLE: Mapping[str, frozenset[str]] = {
-    "pix2pix": _OF_STYLES | _OF_PICTURES | {"keep_colours"},
-    "johnson": _OF_PAIRS | _OF_STYLES | _OF_PICTURES,
-    "conditional": _OF_PAIRS | _OF_PICTURES | {"statistics"},
-    "adain": _OF_PAIRS | {"statistics"},
-    "segmenter": _OF_STYLES | _OF_PICTURES | {"keep_colours", "samples", "dropout", "seed"},
+_OF_STYLE_IMAGES = frozenset({"alpha", "style_size"})
+UNUSED: Mapping[str, frozenset[str]] = {
+    "pix2pix": _OF_STYLES | _OF_STYLE_IMAGES | {"keep_colors"},
+    "johnson": _OF_PAIRS | _OF_STYLES | _OF_STYLE_IMAGES,
+    "multi_style": _OF_PAIRS | _OF_STYLE_IMAGES | {"norm_stats"},
+    "adain": _OF_PAIRS | {"norm_stats"},
+    "segmenter": _OF_STYLES | _OF_STYLE_IMAGES | {"keep_colors", "samples", "dropout", "seed"},
 }
-"""By the method of a run, what it has no use for."""
+"""Options that the methods do not use."""
 
 
 class StyleRequestOptions(Record):
-    """In whose style, and how: for runs of johnson, conditional and adain."""
+    """The style to apply, for runs of johnson, multi_style and adain."""
 
     style: Paths | None = Field(
         None,
-        description="adain: pictures, several of which are blended, or a folder, each of it; conditional: names or "
-        "numbers (from 1) of its styles, several of which are blended; all, or none: each of them",
+        description="adain: style images, several of which are blended, or a folder, an output of each; multi_style: "
+        "names or numbers (from 1) of its styles, of which several are blended; all, or none: an output of each",
     )
     style_weights: LayerWeights | None = Field(
-        None, description="share of each of several styles, made to sum to 1; none: equal"
+        None, description="share of each of several styles, normalized to sum to 1; none: equal"
     )
     masks: Paths | None = Field(
-        None, description="where in the content each style is painted: a grey image per style, of the content's size"
+        None, description="regions of the content for each style: a gray image per style, of the content's size"
     )
-    alpha: float | None = Field(
-        None, ge=0, le=1, description="adain: how much of the style, 0 to 1; none: 1, all of it"
+    alpha: float | None = Field(None, ge=0, le=1, description="adain: strength of the style, 0 to 1; none: 1")
+    keep_colors: Literal["none", "luminance", "coral"] = Field(
+        "none",
+        description="the content's colors: luminance transfers lightness only, coral recolors adain's style",
     )
-    keep_colours: Literal["none", "luminance", "coral"] = Field(
-        "none", description="the content's colours: luminance paints lightness alone, coral recolours adain's style"
-    )
-    style_size: int | None = Field(None, gt=0, le=65535, description="adain: longer side of style pictures; none: 512")
+    style_size: int | None = Field(None, gt=0, le=65535, description="adain: longer side of style images; none: 512")
 
 
 class TestOptions(Record):
-    """Options of test.py; the checkpoint knows the rest. Flags of junyanz/pytorch-CycleGAN-and-pix2pix are read too."""
+    """Options of test.py; all others are in the checkpoint. Flags of junyanz/pytorch-CycleGAN-and-pix2pix work too."""
 
-    __test__ = False  # no test case, whatever pytest makes of the name
+    __test__ = False  # not a test case for pytest
 
     name: RunName = Field(description="name of the trained run, its folder in checkpoints_dir")
     checkpoints_dir: FilePath = Field("checkpoints", description="folder of all runs")
     results_dir: FilePath = Field("results", description="folder of all results")
     epoch: Checkpoint = Field("latest", description="which checkpoint of the run")
-    phase: Phase = Field("test", description="which pairs of the data")
-    dataroot: FilePath | None = Field(None, description="the folder of pairs; else that of the training")
+    phase: Phase = Field("test", description="split of the dataset")
+    dataroot: FilePath | None = Field(None, description="the folder of pairs; none: that of training")
     input: FilePath | None = Field(
-        None, description="a file or folder to translate unpaired, at its own size; --content is the same"
+        None,
+        description="a file or folder of images without targets, translated at their own size; --content is the same",
     )
     preprocess: Preprocess | None = Field(
-        None, description="none keeps the size of pairs; not given, they are resized to the training's crop_size"
+        None, description="none keeps the size of pairs; not given: resize to crop_size"
     )
-    num_test: int | None = Field(None, gt=0, description="translate only so many; none: all")
-    max_pixels: int | None = Field(None, gt=0, description="larger images are refused undecoded; none: as in training")
-    skip_bad: bool = Field(False, description="leave faulty images out instead of refusing")
-    statistics: Statistics | None = Field(
-        None, description="normalise by image or running statistics; none: as recorded"
+    num_test: int | None = Field(None, gt=0, description="maximum number of images; none: all")
+    max_pixels: int | None = Field(
+        None, gt=0, description="larger images are refused before decoding; none: as in training"
+    )
+    skip_bad: bool = Field(False, description="skip faulty images instead of refusing the dataset")
+    norm_stats: NormStats | None = Field(
+        None, description="statistics of the norms: of the image, or running ones of training; none: as recorded"
     )
     dropout: Dropout | None = Field(None, description="dropout when translating; none: as recorded")
     tile: Tile = Field(
-        "auto", description="side of the tiles of large images, with the same result; auto: by memory; off: whole"
+        "auto", description="tile size for large images, with the same result; auto: chosen by memory; off: no tiles"
     )
     samples: int = Field(1, gt=0, description="outputs per image, which differ by dropout")
     seed: Seed = Field(0, description="seed of the dropout, together with the file name")
-    device: Device = Field("auto", description="what to run on; auto: cuda, else mps, else cpu")
-    precision: Precision = Field("fp32", description="arithmetic of the network")
-    fast: Fast = Field("auto", description="speed-ups of docs/performance.md; auto: those that pay")
-    compile: bool = Field(False, description="compile the network: a slower start, then faster")
-    stylising: StyleRequestOptions = StyleRequestOptions()
+    device: Device = Field("auto", description="device; auto: cuda, else mps, else cpu")
+    precision: Precision = Field("fp32", description="precision of the network")
+    fast: Fast = Field("auto", description="speed-ups, see docs/performance.md; auto: those that pay")
+    compile: bool = Field(False, description="compile the network: slower start, then faster")
+    style_request: StyleRequestOptions = StyleRequestOptions()
 
     @model_validator(mode="after")
-    def _paired_or_not(self) -> Self:
+    def _check_input(self) -> Self:
         if self.dataroot is not None and self.input is not None:
-            raise ValueError("--dataroot holds pairs and --input has none: give one of them")
+            raise ValueError("--dataroot is for pairs and --input for single images: give one of them")
         if self.input is not None and (self.phase != "test" or self.preprocess not in (None, "none")):
-            raise ValueError("--input is translated at its own size: leave --phase and --preprocess out")
+            raise ValueError("--input keeps the size of images: leave --phase and --preprocess out")
         return self
 
 
 def check_applicable(model: str, given: Iterable[str], prefix: str = "--") -> None:
-    """See that a run of this method has a use for the options that were given.
+    """Refuse options that runs of this method do not use.
 
     Raises:
-        OptionError: it has none for some; the first is named, after `prefix`.
+        OptionError: one of them is given; the message begins with `prefix` and its name.
     """
-    idle = next((name for name in given if name in IDLE[model]), None)
-    if idle is not None:
-        raise OptionError(f"{prefix}{idle}: a run of {model} has no use for it; leave it out")
+    unused = next((name for name in given if name in UNUSED[model]), None)
+    if unused is not None:
+        raise OptionError(f"{prefix}{unused}: a run of {model} does not use it; leave it out")

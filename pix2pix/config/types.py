@@ -18,32 +18,32 @@ from pydantic.fields import FieldInfo
 def did_you_mean(word: str, names: Iterable[str], prefix: str = "") -> str:
     """Return ": did you mean A or B?" with at most two names, the nearest first, or "" where none is near.
 
-    A word that resembles no name, such as "LR", may still be part of some.
+    A word that resembles no name, such as "LR", may be part of one.
     """
     known = list(names)
-    # One wrong letter of three, as in nfg for ngf, leaves a ratio of 2/3; less is no typo.
-    partly = [name for name in known if len(word) > 1 and word.lower() in name.lower()]
-    meant = [prefix + name for name in (get_close_matches(word, known, n=2, cutoff=0.65) or partly)[:2]]
-    return f": did you mean {' or '.join(meant)}?" if meant else ""
+    # One wrong letter of three, as in nfg for ngf, gives a ratio of 2/3; less is not a typo.
+    containing = [name for name in known if len(word) > 1 and word.lower() in name.lower()]
+    likely = [prefix + name for name in (get_close_matches(word, known, n=2, cutoff=0.65) or containing)[:2]]
+    return f": did you mean {' or '.join(likely)}?" if likely else ""
 
 
 class OptionFlag(Enum):
-    """What holds for an option beside its type."""
+    """Properties of an option other than its type."""
 
     MAY_CHANGE = "may differ when a run is resumed"
-    SWITCH = "is about one start of the program and no part of the experiment: never stored"
+    SWITCH = "concerns a single start of the program, not the experiment: never stored"
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a value must be, for types whose limits pydantic cannot put into words."""
+    """The allowed values in words, for types whose limits pydantic cannot describe."""
 
     words: str
     listed: bool = False
-    """Whether all words that follow the option are one value, as if commas stood between them."""
+    """Whether all words after the option form one value, as if separated by commas."""
 
 
-def _size(value: object) -> tuple[int, int]:
+def _parse_size(value: object) -> tuple[int, int]:
     if isinstance(value, str):
         parts: list[Any] = [int(part) if re.fullmatch("[0-9]{1,5}", part) else 0 for part in value.split("x")]
     else:
@@ -54,11 +54,11 @@ def _size(value: object) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _size_text(size: tuple[int, int]) -> int | str:
+def _format_size(size: tuple[int, int]) -> int | str:
     return size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
-def _range(value: object) -> tuple[float, float]:
+def _parse_range(value: object) -> tuple[float, float]:
     parts = value.split(",") if isinstance(value, str) else value
     try:
         low, high = (float(part) for part in parts)  # type: ignore[attr-defined]
@@ -69,38 +69,38 @@ def _range(value: object) -> tuple[float, float]:
     return low, high
 
 
-def _range_text(ends: tuple[float, float]) -> str:
+def _format_range(ends: tuple[float, float]) -> str:
     return ",".join(repr(end).removesuffix(".0") for end in ends)
 
 
-def _folder_name(name: str) -> str:
+def _check_run_name(name: str) -> str:
     unsafe = any(letter in "/\\" or unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
     if unsafe or name != name.strip() or name in ("", ".", "..") or name[0] == "-" or len(name.encode()) > 200:
         raise ValueError(RUN_NAME.words + " is needed")
     return name
 
 
-def _path(path: str) -> str:
+def _normalize_path(path: str) -> str:
     if not path or "\0" in path:
         raise ValueError("a path is needed")
     try:
         path.encode()
     except UnicodeEncodeError:
         raise ValueError("a path of valid UTF-8 is needed: rename the folder") from None
-    # So that ./datasets/x, datasets/x and datasets/x/ are the same folder when a run is resumed. No more than that:
-    # where a/../b is depends on links, and ./generated is a folder, not the built-in data.
-    plain = str(PurePath(path))
-    return "./generated" if plain == "generated" != path else plain
+    # ./datasets/x, datasets/x and datasets/x/ must be the same folder when a run is resumed. Nothing else is
+    # normalized: a/../b depends on links, and ./generated is a folder, not the built-in dataset.
+    normalized = str(PurePath(path))
+    return "./generated" if normalized == "generated" != path else normalized
 
 
-def _generator(name: str) -> str:
+def _check_generator(name: str) -> str:
     if name not in GENERATORS:
         raise ValueError(GENERATOR.words + " is needed" + did_you_mean(name, GENERATORS))
     return name
 
 
-def _fast(value: object) -> object:
-    """Check a list of speed-ups, and write each once, in the order in which they are known."""
+def _parse_fast(value: object) -> object:
+    """Validate a list of speed-ups, and return each once, in the order of SPEEDUPS."""
     if value in ("auto", "none"):
         return value
     names = value.split(",") if isinstance(value, str) else value
@@ -112,22 +112,22 @@ def _fast(value: object) -> object:
     return ",".join(name for name in SPEEDUPS if name in names)
 
 
-def _listed(value: object) -> object:
-    """Split a comma-separated list; other sequences stay as they are."""
+def _split_list(value: object) -> object:
+    """Split a comma-separated list; return other values unchanged."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
-def _layer_names(value: object) -> tuple[str, ...]:
-    names = _listed(value)
+def _parse_layer_names(value: object) -> tuple[str, ...]:
+    names = _split_list(value)
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) and name for name in names):
         raise ValueError(LAYERS.words + " is needed")
     if len(set(names)) < len(names):
-        raise ValueError(f"each layer once is needed, and {max(names, key=list(names).count)} is named twice")
+        raise ValueError(f"{max(names, key=list(names).count)} is named twice; name each layer once")
     return tuple(names)
 
 
-def _weights(value: object) -> tuple[float, ...]:
-    parts = _listed(value)
+def _parse_weights(value: object) -> tuple[float, ...]:
+    parts = _split_list(value)
     try:
         numbers = tuple(float(part) for part in parts)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
@@ -137,19 +137,19 @@ def _weights(value: object) -> tuple[float, ...]:
     return numbers
 
 
-def _numbers_text(numbers: tuple[float, ...]) -> str:
+def _format_numbers(numbers: tuple[float, ...]) -> str:
     return ",".join(repr(number).removesuffix(".0") for number in numbers)
 
 
-def _paths(value: object) -> tuple[str, ...]:
-    names = _listed(value)
+def _parse_paths(value: object) -> tuple[str, ...]:
+    names = _split_list(value)
     if not isinstance(names, list | tuple) or not names or any(type(name) is not str or "," in name for name in names):
-        raise ValueError(PATHS.words + " is needed")  # a comma in a name would part it when it is read again
-    return tuple(_path(name) for name in names)
+        raise ValueError(PATHS.words + " is needed")  # a comma in a name would split it when it is loaded again
+    return tuple(_normalize_path(name) for name in names)
 
 
 def parse_speedups(fast: str) -> tuple[str, ...] | None:
-    """Return the names in a value of --fast; None leaves the choice to the program."""
+    """Return the speed-ups in a value of --fast; None for auto."""
     return None if fast == "auto" else () if fast == "none" else tuple(fast.split(","))
 
 
@@ -161,7 +161,7 @@ GENERATORS = (
 GENERATOR = Requirement(
     "unet_N, encoder_decoder, encoder_decoder_N (N a power of two from 8 to 4096), resnet_9blocks or resnet_6blocks"
 )
-SPEEDUPS = ("memory", "channels_last", "products", "minimal", "one_pass", "fold", "graph")
+SPEEDUPS = ("malloc", "channels_last", "gemm", "winograd", "one_pass", "fold", "graph")
 FAST = Requirement(f"auto, none, or some of {','.join(SPEEDUPS)}")
 SIZE = Requirement("N or HxW with sides from 1 to 65535")
 RANGE = Requirement("LO,HI, two numbers of which the first is smaller,")
@@ -173,21 +173,21 @@ WEIGHTS = Requirement("a list of numbers >= 0 such as 1,0.5,0.2", listed=True)
 PATHS = Requirement("a path, or a list of them such as a.jpg,b.jpg", listed=True)
 CHECKPOINT = Requirement("latest, best or a step")
 
-Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_size_text), SIZE]
-Range = Annotated[tuple[float, float], BeforeValidator(_range), PlainSerializer(_range_text), RANGE]
-RunName = Annotated[str, AfterValidator(_folder_name), RUN_NAME]
-FilePath = Annotated[str, AfterValidator(_path), Requirement("a path")]
+Size = Annotated[tuple[int, int], BeforeValidator(_parse_size), PlainSerializer(_format_size), SIZE]
+Range = Annotated[tuple[float, float], BeforeValidator(_parse_range), PlainSerializer(_format_range), RANGE]
+RunName = Annotated[str, AfterValidator(_check_run_name), RUN_NAME]
+FilePath = Annotated[str, AfterValidator(_normalize_path), Requirement("a path")]
 Palette = Annotated[
-    str, AfterValidator(_path), Requirement("facades, cityscapes, camvid or a file of `R G B name` lines")
+    str, AfterValidator(_normalize_path), Requirement("facades, cityscapes, camvid or a file of `R G B name` lines")
 ]
-Generator = Annotated[str, AfterValidator(_generator), GENERATOR]
+Generator = Annotated[str, AfterValidator(_check_generator), GENERATOR]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"), DEVICE]
 Checkpoint = Annotated[Literal["latest", "best"] | Annotated[int, Field(gt=0)], CHECKPOINT]
-Fast = Annotated[str, BeforeValidator(_fast), FAST]
+Fast = Annotated[str, BeforeValidator(_parse_fast), FAST]
 Tile = Annotated[Literal["auto", "off"] | Annotated[int, Field(ge=64, le=2**20)], TILE]
-LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names), PlainSerializer(",".join), LAYERS]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), PlainSerializer(",".join), PATHS]
-LayerWeights = Annotated[tuple[float, ...], BeforeValidator(_weights), PlainSerializer(_numbers_text), WEIGHTS]
+LayerNames = Annotated[tuple[str, ...], BeforeValidator(_parse_layer_names), PlainSerializer(",".join), LAYERS]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_parse_paths), PlainSerializer(",".join), PATHS]
+LayerWeights = Annotated[tuple[float, ...], BeforeValidator(_parse_weights), PlainSerializer(_format_numbers), WEIGHTS]
 BackboneName = Literal[
     "vgg16",
     "vgg19",
@@ -208,7 +208,7 @@ StyleLossName = Literal["gram", "mean_std", "covariance", "mmd", "histogram", "m
 Kernel = Literal["linear", "polynomial", "rbf"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Channels = Annotated[int, Field(gt=0, le=1024), Requirement("a whole number from 1 to 1024 or none")]
-Statistics = Literal["image", "running"]
+NormStats = Literal["image", "running"]
 Dropout = Literal["on", "off"]
 Phase = Literal["train", "val", "test"]
 Precision = Literal["fp32", "bf16"]
@@ -216,7 +216,7 @@ Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_
 
 
 def union_members(field: FieldInfo) -> tuple[Any, ...]:
-    """Return the types of a field's union, or its one type, without what annotates them."""
+    """Return the types of a field's union, or its single type, without annotations."""
     is_union = get_origin(field.annotation) in (Union, UnionType)
     kinds = get_args(field.annotation) if is_union else (field.annotation,)
     return tuple(get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
@@ -230,20 +230,20 @@ def get_choices(field: FieldInfo) -> tuple[Any, ...]:
 
 
 def allows_none(field: FieldInfo) -> bool:
-    """Tell whether the word "none" stands for no value: not for text, and not where it is a choice of its own."""
+    """Return whether the word "none" means no value: not for text, nor where it is one of the choices."""
     return NoneType in union_members(field) and str not in union_members(field) and "none" not in get_choices(field)
 
 
 def parse_text(field: FieldInfo, text: str) -> object:
-    """Return what a typed word says: a choice, no value, or the text itself for pydantic to read."""
-    said = {str(value): value for value in get_choices(field)}
+    """Convert a word of the command line to a choice or None, or return the text for pydantic to parse."""
+    words: dict[str, object] = {str(value): value for value in get_choices(field)}
     if allows_none(field):
-        said["none"] = None
-    return said.get(text, text)
+        words["none"] = None
+    return words.get(text, text)
 
 
 def get_annotations(field: FieldInfo) -> list[Any]:
-    """Return what annotates a field's type, or the types of its union."""
+    """Return the annotations of a field's type, and of the types of its union."""
     return [*field.metadata, *(note for kind in get_args(field.annotation) for note in get_args(kind)[1:])]
 
 
@@ -252,7 +252,7 @@ _WORDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float
 
 
 def describe_allowed(field: FieldInfo) -> str:
-    """Say in words what a field accepts: "a number > 0", "AtoB or BtoA"."""
+    """Describe in words what a field accepts: "a number > 0", "AtoB or BtoA"."""
     for note in get_annotations(field):
         if isinstance(note, Requirement):
             return note.words

@@ -15,10 +15,11 @@ MAX_DEPTH = 20
 
 
 def load_yaml(path: str | Path) -> dict[str, object]:
-    """Return a file's options as nested dicts and lists of texts; null is None.
+    """Load a file of options as nested dicts and lists of strings; null is None.
 
     Raises:
-        OptionError: no YAML mapping of at most 100 kB and 20 levels, a key given twice, an anchor, alias or tag.
+        OptionError: the file is not a YAML mapping of at most 100 kB and 20 levels, gives a key twice, or has an
+            anchor, alias or tag.
     """
     name = escape_line(path)
     try:
@@ -28,42 +29,42 @@ def load_yaml(path: str | Path) -> dict[str, object]:
         reason = getattr(error, "strerror", None) or "not a path"
         raise OptionError(f"{name} cannot be read: {reason}; a YAML file of options is needed") from None
     if len(content) > MAX_BYTES:
-        raise OptionError(f"{name}: more than {MAX_BYTES} bytes; a file of options is far smaller")
+        raise OptionError(f"{name}: more than {MAX_BYTES} bytes; a file of options is much smaller")
     return parse_yaml(content, name)
 
 
 def parse_yaml(content: bytes, source: str) -> dict[str, object]:
-    """Return the options in the bytes of a YAML file, as `load_yaml` does; `source` names it in messages."""
+    """Parse the bytes of a YAML file as `load_yaml` does; `source` names it in messages."""
     try:
         text = content.removeprefix(codecs.BOM_UTF8).decode()
-        value = _document(yaml.parse(text, Loader=yaml.SafeLoader), source)
+        value = _parse_document(yaml.parse(text, Loader=yaml.SafeLoader), source)
     except UnicodeDecodeError as error:
         raise OptionError(f"{source}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from None
     except yaml.reader.ReaderError as error:
         raise OptionError(
-            f"{source}: character {error.position} is no text; a YAML file of options is needed"
+            f"{source}: character {error.position} is not text; a YAML file of options is needed"
         ) from None
     except yaml.MarkedYAMLError as error:
-        raise OptionError(f"{_at(source, error.problem_mark)}: not YAML: {error.problem}") from None
+        raise OptionError(f"{_format_position(source, error.problem_mark)}: not YAML: {error.problem}") from None
     if not isinstance(value, dict):
         raise OptionError(f"{source}: got {format_value(value)}; a mapping of options, such as 'lr: 2e-4', is needed")
     return value
 
 
-def _document(events: Iterator[yaml.Event], source: str) -> object:
+def _parse_document(events: Iterator[yaml.Event], source: str) -> object:
     next(events)
     if isinstance(next(events), yaml.StreamEndEvent):
         return None
-    value = _value(next(events), events, source, depth=1)
+    value = _parse_value(next(events), events, source, depth=1)
     next(events)
     if not isinstance(next(events), yaml.StreamEndEvent):
         raise OptionError(f"{source}: holds more than one YAML document; keep one")
     return value
 
 
-def _value(event: yaml.Event, events: Iterator[yaml.Event], source: str, depth: int) -> object:
-    """Return the value that begins with this event. Events come one by one, so deep or endless files end early."""
-    where = _at(source, event.start_mark)
+def _parse_value(event: yaml.Event, events: Iterator[yaml.Event], source: str, depth: int) -> object:
+    """Return the value that begins with this event; events are parsed one by one, so that deep files fail early."""
+    where = _format_position(source, event.start_mark)
     if depth > MAX_DEPTH:
         raise OptionError(f"{where}: more than {MAX_DEPTH} levels deep; options have two")
     if not isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent) or event.anchor:
@@ -73,49 +74,51 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], source: str, depth: 
     if isinstance(event, yaml.ScalarEvent):
         return None if event.style is None and event.value in ("", "~", "null", "Null", "NULL") else event.value
     if isinstance(event, yaml.SequenceStartEvent):
-        return [_value(item, events, source, depth + 1) for item in _until(yaml.SequenceEndEvent, events)]
+        return [_parse_value(item, events, source, depth + 1) for item in _iterate_until(yaml.SequenceEndEvent, events)]
     found: dict[str, object] = {}
-    for key in _until(yaml.MappingEndEvent, events):
+    for key in _iterate_until(yaml.MappingEndEvent, events):
         if not isinstance(key, yaml.ScalarEvent):
-            raise OptionError(f"{_at(source, key.start_mark)}: a key must be the name of an option")
+            raise OptionError(f"{_format_position(source, key.start_mark)}: a key must be the name of an option")
         if key.value in found:
-            raise OptionError(f"{_at(source, key.start_mark)}: {format_value(key.value)} is given twice; keep one")
-        found[key.value] = _value(next(events), events, source, depth + 1)
+            raise OptionError(
+                f"{_format_position(source, key.start_mark)}: {format_value(key.value)} is given twice; keep one"
+            )
+        found[key.value] = _parse_value(next(events), events, source, depth + 1)
     return found
 
 
-def _at(source: str, mark: Any) -> str:
+def _format_position(source: str, mark: Any) -> str:
     return f"{source}, line {mark.line + 1 if mark else 1}"
 
 
-def _until(end: type[yaml.Event], events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+def _iterate_until(end: type[yaml.Event], events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
     while not isinstance(event := next(events), end):
         yield event
 
 
 def to_yaml(options: Record) -> str:
-    """Return the options as grouped YAML that loads back equal; what differs from its default says so."""
+    """Format the options as grouped YAML that loads back equal; values other than the default have a comment."""
     lines: list[str] = []
     for name, value in to_dict(options).items():
         if isinstance(value, Mapping):
-            lines += [f"{name}:", *("  " + _line(options, *item) for item in value.items())]
+            lines += [f"{name}:", *("  " + _format_line(options, *item) for item in value.items())]
         else:
-            lines.append(_line(options, name, value))
+            lines.append(_format_line(options, name, value))
     return "\n".join(lines) + "\n"
 
 
-def _line(options: Record, name: str, value: object) -> str:
-    leaf = list_options(type(options))[name]
+def _format_line(options: Record, name: str, value: object) -> str:
+    option = list_options(type(options))[name]
     line = f"{name}: {format_scalar(value)}"
     return (
         line
-        if leaf.field.is_required() or value == leaf.default
-        else f"{line}  # default: {format_scalar(leaf.default)}"
+        if option.field.is_required() or value == option.default
+        else f"{line}  # default: {format_scalar(option.default)}"
     )
 
 
 def format_scalar(value: object) -> str:
-    """Return a JSON value that is no list as one line of YAML, which any other reader understands too."""
+    """Format a JSON scalar as one line of YAML that every YAML parser reads alike."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)

@@ -12,7 +12,7 @@ from pix2pix import checkpoint
 from pix2pix.checkpoint import hash_file
 from pix2pix.config.base import OptionError, build_options, escape_line, get_values, list_options, to_dict
 from pix2pix.config.experiment import Experiment, Overrides
-from pix2pix.config.losses import FeatureOptions, find_reading_losses
+from pix2pix.config.losses import FeatureOptions, find_losses_using
 from pix2pix.config.parse import ExperimentArguments, load_stored_options
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.tools import EvaluateOptions
@@ -53,7 +53,7 @@ class Result(NamedTuple):
     metrics: Mapping[str, Any]
 
 
-_SWITCHES = ("statistics", "dropout")  # of both: recorded by the training, chosen anew when evaluating
+_SWITCHES = ("norm_stats", "dropout")  # of both: recorded by the training, chosen anew when evaluating
 
 
 def expand_grid(experiment: Experiment, scale: Mapping[str, Any], asked: ExperimentArguments) -> list[Cell]:
@@ -118,7 +118,7 @@ def _check_evaluation(options: Pix2PixOptions, evaluate: Mapping[str, Any]) -> N
 
 def _is_read(option: str, given: Mapping[str, Any]) -> bool:
     """Tell whether a run reads an option: those of features are for the runs whose losses compare features."""
-    return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in find_reading_losses(option))
+    return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in find_losses_using(option))
 
 
 def _check_varied(experiment: Experiment, asked: ExperimentArguments) -> None:
@@ -151,14 +151,24 @@ def _check_read(found: Sequence[Cell], given: Mapping[str, Any]) -> None:
 
 
 def _compares(options: Pix2PixOptions, option: str) -> bool:
-    return any(getattr(options.loss, weight) for weight in find_reading_losses(option))
+    return any(getattr(options.loss, weight) for weight in find_losses_using(option))
 
 
 FREE = frozenset(
     {
         *("name", "checkpoints_dir", "device", "fast", "compile", "num_workers", "loader_timeout"),
         *("cache", "cache_gb", "max_pixels"),
-        *("log_every", "val_every", "save_every", "keep", "best_metric", "stop_at", "resume", "overwrite", "dry_run"),
+        *(
+            "log_every",
+            "val_every",
+            "save_every",
+            "keep",
+            "best_metric",
+            "stop_at_step",
+            "resume",
+            "overwrite",
+            "dry_run",
+        ),
         *("check", "tile"),
     }
 )

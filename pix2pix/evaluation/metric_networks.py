@@ -155,7 +155,7 @@ def _named_by(prefix: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        words = re.sub(r"--(?:weights_)?(backbone|weights|flavour)\b", rf"--{prefix}_\1", str(error))
+        words = re.sub(r"--(?:weights_)?(backbone|weights|format)\b", rf"--{prefix}_\1", str(error))
         raise UserError(words) from error
 
 
@@ -284,7 +284,7 @@ def _distance(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork
 
     try:
         return load_backbone_features(
-            given.distance_backbone, given.distance_layer, weights, given.distance_flavour, device, _SEED
+            given.distance_backbone, given.distance_layer, weights, given.distance_format, device, _SEED
         )
     except UserError as error:
         return _unless_named(error, given.distance_weights)
@@ -299,7 +299,7 @@ def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Unavailab
         return weights
 
     try:
-        return load_lpips(given.lpips_backbone, weights, given.lpips_flavour, device)
+        return load_lpips(given.lpips_backbone, weights, given.lpips_format, device)
     except UserError as error:
         return _unless_named(error, given.lpips_weights)
 

@@ -35,7 +35,7 @@ def describe_translation(translator: LoadedTranslator, run: Path, *, phase: str,
     options: Any = translator.options  # of runs on pairs
     switches: dict[str, str | None] = {"statistics": None, "dropout": None}
     if isinstance(options, Pix2PixOptions):
-        switches = {"statistics": options.test.statistics, "dropout": options.test.dropout}
+        switches = {"statistics": options.test.norm_stats, "dropout": options.test.dropout}
     described = {
         "name": run.name,
         "model": options.model,

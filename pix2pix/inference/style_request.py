@@ -107,19 +107,19 @@ class StyleRequest:
     style_weights: Sequence[float] | None = None
     masks: Sequence[Picture] | None = None
     alpha: float | None = None
-    keep_colours: KeepColors = "none"
+    keep_colors: KeepColors = "none"
     style_size: int | None = None
 
     @property
     def given(self) -> list[str]:
         """The names of what was said."""
         said = {name: value for name, value in vars(self).items() if value is not None}
-        return [name for name in said if name != "keep_colours" or self.keep_colours != "none"]
+        return [name for name in said if name != "keep_colors" or self.keep_colors != "none"]
 
     @property
     def needs_whole_content(self) -> bool:
         """Whether the content has to be in memory as a whole."""
-        return self.masks is not None or self.keep_colours == "coral"
+        return self.masks is not None or self.keep_colors == "coral"
 
     @property
     def chosen(self) -> list[Any]:
@@ -147,21 +147,21 @@ def resolve_styles(
         UserError: the method has no use for something, or needs more; numbers or sizes do not fit each other.
     """
     check_applicable(model, manner.given, prefix="")
-    _check_colours(manner.keep_colours, model)
-    if model not in ("conditional", "adain"):
+    _check_colours(manner.keep_colors, model)
+    if model not in ("multi_style", "adain"):
         return None
     if manner.style is None or not manner.chosen:
-        needed = f"one of {', '.join(names)}" if model == "conditional" else "a picture"
+        needed = f"one of {', '.join(names)}" if model == "multi_style" else "a picture"
         raise UserError(f"style: a run of {model} needs {needed}, or several that are blended")
     weights = _weights(manner.style_weights, len(manner.chosen))
     alpha = 1.0 if manner.alpha is None else manner.alpha
     if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise UserError(f"alpha: got {alpha!r}; a number from 0 to 1 is needed")
     told = Styles(weights=weights, masks=_masks(manner, model, size), alpha=float(alpha))
-    if model == "conditional":
+    if model == "multi_style":
         return told._replace(numbers=[find_style_number(style, names) for style in manner.chosen])
     pictures = [load_style(each, _style_size(manner.style_size)) for each in manner.chosen]
-    if manner.keep_colours == "coral":
+    if manner.keep_colors == "coral":
         colours = content().cpu()
         pictures = [match_colors(picture, colours).clamp(-1, 1) for picture in pictures]
     return told._replace(images=pictures)
@@ -209,8 +209,8 @@ def _masks(manner: StyleRequest, model: str, size: tuple[int, int]) -> list[Tens
     if len(manner.regions) != len(manner.chosen):
         raise UserError(_unequal("masks", len(manner.regions), len(manner.chosen)))
     masks = [load_mask(each, size) for each in manner.regions]
-    if model == "conditional" and len(masks) == 1:
-        raise UserError("masks: a run of conditional paints all of the content, so one style needs none; leave it out")
+    if model == "multi_style" and len(masks) == 1:
+        raise UserError("masks: a run of multi_style paints all of the content, so one style needs none; leave it out")
     if model == "adain" and manner.style_weights is not None:
         raise UserError("style_weights: with masks adain blends no styles; leave one of them out")
     return masks
@@ -230,10 +230,10 @@ def _unequal(name: str, count: int, styles: int) -> str:
 
 def _check_colours(wished: str, model: str) -> None:
     if wished not in ("none", "luminance", "coral"):
-        raise UserError(f"keep_colours: got {wished!r}; none, luminance or coral is needed")
+        raise UserError(f"keep_colors: got {wished!r}; none, luminance or coral is needed")
     if wished == "coral" and model != "adain":
         raise UserError(
-            f"keep_colours: coral recolours style pictures, and a run of {model} reads none; luminance is the other way"
+            f"keep_colors: coral recolours style pictures, and a run of {model} reads none; luminance is the other way"
         )
 
 

@@ -37,9 +37,9 @@ class LoadedTranslator:
         self.options = options
         self.step: int = content["step"]
         self.description: dict[str, Any] = content["description"]
-        self.is_stylising = isinstance(options, PhotoTrainingOptions)
+        self.is_style_method = isinstance(options, PhotoTrainingOptions)
         photo = rgb_codec("uint8")
-        self.codec = PairCodec(photo, photo) if self.is_stylising else load_codec(self.description)
+        self.codec = PairCodec(photo, photo) if self.is_style_method else load_codec(self.description)
         method: Any = METHODS[options.model]
         self.method: Method[Any] = method(options, runtime, self.description, training=False)
         self._device = runtime.device
@@ -65,7 +65,7 @@ class LoadedTranslator:
         style_weights: Sequence[float] | None = None,
         masks: Sequence[Picture] | None = None,
         alpha: float | None = None,
-        keep_colours: KeepColors = "none",
+        keep_colors: KeepColors = "none",
         style_size: int | None = None,
         name: str = "",
         sample: int = 0,
@@ -78,21 +78,21 @@ class LoadedTranslator:
 
         A stylising method takes grey, RGB or either with alpha, arrays of uint8, uint16 or float32 (from 0 to 1), and
         answers in RGB of that depth; PIL has only 8 bits for that. `style` is, for adain, a picture: a file, a PIL
-        image, an array or a tensor, made `style_size` on its longer side (512 unless given); for conditional, the name
+        image, an array or a tensor, made `style_size` on its longer side (512 unless given); for multi_style, the name
         of a trained style or its number from 1. Several are blended by `style_weights`, equally unless given, or each
         painted where its mask, a grey picture of the content's size, is white. `alpha` is how much of the style. With
-        `keep_colours` the content's colours stay: "luminance" paints lightness alone, "coral" recolours the style.
+        `keep_colors` the content's colours stay: "luminance" paints lightness alone, "coral" recolours the style.
 
         Raises:
             UserError: the image has another number of channels or dimensions, another depth, or no pixels; or the
                 method has no use for one of the others, or needs it.
         """
-        manner = StyleRequest(style, style_weights, masks, alpha, keep_colours, style_size)
+        manner = StyleRequest(style, style_weights, masks, alpha, keep_colors, style_size)
         if isinstance(image, Image.Image):
             if image.width * image.height == 0:
                 raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
             array = self.accept(from_pil(image))
-            if self.is_stylising and array.dtype != np.uint8:
+            if self.is_style_method and array.dtype != np.uint8:
                 array = to_array(rgb_to_tensor(array))
             return to_pil(self._translate_array(array, manner, name, sample))
         if isinstance(image, np.ndarray):
@@ -101,7 +101,7 @@ class LoadedTranslator:
             raise UserError(f"got {type(image).__name__}; a PIL image, an array or a tensor is needed")
         batch = self._checked_tensor(image)
         # each has a dropout, or colours, of its own
-        is_apart = manner.keep_colours == "coral" or (
+        is_apart = manner.keep_colors == "coral" or (
             isinstance(self.options, Pix2PixOptions) and self.options.test.dropout == "on"
         )
         parts = torch.split(batch, 1) if is_apart else [batch]
@@ -115,11 +115,11 @@ class LoadedTranslator:
         Raises:
             UserError: that cannot be done, or its depth is another.
         """
-        return to_rgb_array(array) if self.is_stylising else self.codec.source.accept(array)
+        return to_rgb_array(array) if self.is_style_method else self.codec.source.accept(array)
 
     def codec_for(self, array: Array) -> PairCodec:
         """Return how arrays of this dtype become tensors, and translations of them arrays."""
-        if not self.is_stylising:
+        if not self.is_style_method:
             return self.codec
         encoding = rgb_codec(array.dtype.name)
         return PairCodec(encoding, encoding)
@@ -145,7 +145,7 @@ class LoadedTranslator:
         codec = self.codec_for(source[0:1, 0:1])
         canvas = ArrayCanvas(source, codec, make)
         if manner.needs_whole_content and not canvas.is_in_memory:
-            asked = "masks" if manner.masks is not None else "keep_colours coral"
+            asked = "masks" if manner.masks is not None else "keep_colors coral"
             raise UserError(f"{asked}: the content is too large to be in memory as a whole; make it smaller")
         self._paint(canvas, manner, name, sample)
 
@@ -171,11 +171,11 @@ class LoadedTranslator:
         styles = resolve_styles(
             manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)
         )
-        kept = ColorPreservingCanvas(canvas) if manner.keep_colours == "luminance" else canvas
+        kept = ColorPreservingCanvas(canvas) if manner.keep_colors == "luminance" else canvas
         translate_canvas(self.method, kept, styles=styles, name=name, sample=sample)
 
     def _checked_array(self, array: Array) -> Array:
-        if self.is_stylising and array.ndim in (2, 3) and array.size > 0:
+        if self.is_style_method and array.ndim in (2, 3) and array.size > 0:
             return to_rgb_array(array if array.ndim == 3 else array[..., np.newaxis])
         source = self.codec.source
         if array.dtype != source.dtype or array.ndim != 3 or array.shape[2] != source.channels or array.size == 0:
@@ -187,13 +187,13 @@ class LoadedTranslator:
     def _checked_tensor(self, image: Tensor) -> Tensor:
         """Return a tensor (N, C, H, W) of the sources' channels."""
         channels = self.codec.source.nc
-        allowed = (1, 3, 4) if self.is_stylising else (channels,)
+        allowed = (1, 3, 4) if self.is_style_method else (channels,)
         well_shaped = image.ndim in (3, 4) and image.shape[-3] in allowed and image.numel() > 0
         if not well_shaped or not image.is_floating_point():
             shape = tuple(image.shape)
             raise UserError(f"got a tensor {image.dtype} {shape}; float ([N,] {channels}, H, W) in [-1, 1] is needed")
         batch = image if image.ndim == 4 else image[None]
-        if not self.is_stylising:
+        if not self.is_style_method:
             return batch
         return batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch[:, :3]
 
@@ -206,14 +206,14 @@ def load(
     precision: Precision = "fp32",
     fast: str = "auto",
     compile: bool = False,
-    statistics: Literal["image", "running"] | None = None,
+    norm_stats: Literal["image", "running"] | None = None,
     dropout: Literal["on", "off"] | None = None,
     seed: int | None = None,
     tile: Literal["auto", "off"] | int = "auto",
 ) -> LoadedTranslator:
     """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
 
-    `epoch` is "latest", "best" or a step. `statistics`, `dropout` and `seed` are those recorded in training unless
+    `epoch` is "latest", "best" or a step. `norm_stats`, `dropout` and `seed` are those recorded in training unless
     given; `precision`, `fast` and `compile` are the options of these names. Averaged weights (EMA) are used where the
     run kept them. `tile` is the side of the tiles that large images are translated in; "auto" chooses by the memory
     that there is, and "off" keeps images whole.
@@ -225,13 +225,13 @@ def load(
     content = checkpoint.load_file(checkpoint.resolve(Path(run), str(epoch)))
     options = load_stored_options(content["options"])
     of_run = {"device": device, "precision": precision, "fast": fast, "compile": compile, "seed": seed}
-    asked = of_run | {"statistics": statistics, "dropout": dropout, "tile": tile}
+    asked = of_run | {"norm_stats": norm_stats, "dropout": dropout, "tile": tile}
     given = {
         name: list_options(Pix2PixOptions)[name].check(value, f"load: {name}")
         for name, value in asked.items()
         if value is not None
     }
-    check_applicable(options.model, [name for name in ("statistics", "dropout", "seed") if name in given])
+    check_applicable(options.model, [name for name in ("norm_stats", "dropout", "seed") if name in given])
     of_test = {name: value for name, value in given.items() if name not in of_run}
     test = options.test.model_copy(update=of_test)
     here = options.run.model_copy(update={name: value for name, value in given.items() if name in of_run})

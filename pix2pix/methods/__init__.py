@@ -12,7 +12,7 @@ from pix2pix.methods.segmenter import Segmenter
 METHODS: Mapping[str, type[Any]] = {
     "pix2pix": Pix2Pix,
     "johnson": Johnson,
-    "conditional": MultiStyle,
+    "multi_style": MultiStyle,
     "adain": Adain,
     "segmenter": Segmenter,
 }

@@ -62,7 +62,7 @@ class FeatureLoss:
             options.backbone,
             layers,
             options.weights,
-            flavour=options.weights_flavour,
+            flavour=options.weights_format,
             pooling=options.pooling,
             padding=options.padding,
             seed=seed,
@@ -114,7 +114,7 @@ class FeatureLoss:
     @torch.no_grad()
     def content_baselines(self, features: Features, unrelated: Features) -> Baselines:
         """Return each content layer's loss between unrelated images; {} if losses are not normalized."""
-        if not self.options.units:
+        if not self.options.normalize_losses:
             return {}
         losses = {layer: feature_reconstruction(unrelated[layer], features[layer]) for layer in self.content_layers}
         return _replace_zeros(losses)
@@ -135,7 +135,7 @@ class FeatureLoss:
         the output that gets it, and of the unrelated image.
         """
         statistics = self.compute_statistics(features, mask)
-        losses = self._style_distances(unrelated, statistics, region) if self.options.units else {}
+        losses = self._style_distances(unrelated, statistics, region) if self.options.normalize_losses else {}
         return StyleTarget(statistics, _replace_zeros(losses), weight, region)
 
     def compute_statistics(self, features: Features, mask: Tensor | None = None) -> dict[str, Statistics]:
@@ -171,7 +171,7 @@ def measure_baselines(
     These are `images` (N, 3, H, W) in [-1, 1], or generated ones of at most `size`. ({}, {}) if losses are not
     normalized.
     """
-    if not feature_loss.options.units:
+    if not feature_loss.options.normalize_losses:
         return {}, {}
     if images is None:
         features = extract_example_features(feature_loss, size)

@@ -60,7 +60,7 @@ def optimize_image(
         NonFiniteError: the losses became NaN or infinite.
     """
     content = images.content
-    mode = options.data.keep_colours
+    mode = options.data.keep_colors
     if mode == "coral":
         images = images._replace(styles=[match_colors(style, content).clamp(-1, 1) for style in images.styles])
     elif mode == "luminance":
@@ -68,7 +68,7 @@ def optimize_image(
         styles = [match_colors(luminance(style), light) for style in images.styles]
         images = images._replace(content=_to_gray_rgb(light), styles=[_to_gray_rgb(style) for style in styles])
     output: Tensor | None = None
-    for level in reversed(range(options.optimise.scales)):  # coarse to fine
+    for level in reversed(range(options.optimize.pyramid_levels)):  # coarse to fine
         output = _optimize_level(_resize_all(images, 0.5**level), output, feature_loss, options, on_step, level)
     assert output is not None
     return to_output_image(output, content, options)
@@ -80,7 +80,7 @@ def to_output_image(image: Tensor, content: Tensor, options: GatysOptions) -> Te
     Both are (1, 3, H, W); the image may be that of a coarser level, and exceed [-1, 1].
     """
     image = _resize(image.clamp(-1, 1), content.shape[-2:])
-    return keep_colors(image, content.to(image.device)) if options.data.keep_colours == "luminance" else image
+    return keep_colors(image, content.to(image.device)) if options.data.keep_colors == "luminance" else image
 
 
 def _optimize_level(
@@ -96,10 +96,10 @@ def _optimize_level(
     image = _initial_image(images, options) if start is None else _resize(start, size)
     image = feature_loss.runtime.to_device(image)
     feature_loss.extractor.checkpointed = _should_checkpoint(image, feature_loss, options)
-    total, levels = options.optimise.iterations, options.optimise.scales
+    total, levels = options.optimize.iterations, options.optimize.pyramid_levels
     ends = [total * done // levels for done in range(levels + 1)]
 
-    optimizer = ImageOptimizer(image, build_loss(images, feature_loss, options), options.optimise)
+    optimizer = ImageOptimizer(image, build_loss(images, feature_loss, options), options.optimize)
     for number in range(ends[-2 - level] + 1, ends[-1 - level] + 1):
         scalars, image = optimizer.step()
         on_step(OptimizationStep(number, total, scalars, partial(torch.clamp, image, -1, 1)))
@@ -164,15 +164,15 @@ def _build_style_targets(
 def _initial_image(images: ContentAndStyles, options: GatysOptions) -> Tensor:
     """Return the image that --init names, of the content's size."""
     content = images.content
-    if options.optimise.init == "noise":
+    if options.optimize.init == "noise":
         generator = torch.Generator().manual_seed(options.run.seed)
         return torch.randn(content.shape, generator=generator) * _NOISE_STD
-    return content if options.optimise.init == "content" else _resize(images.styles[0], content.shape[-2:])
+    return content if options.optimize.init == "content" else _resize(images.styles[0], content.shape[-2:])
 
 
 def _should_checkpoint(image: Tensor, feature_loss: FeatureLoss, options: GatysOptions) -> bool:
     """Return whether features are recomputed in backward: as --checkpointing says, or if memory would run out."""
-    mode = options.optimise.checkpointing
+    mode = options.optimize.checkpointing
     if mode != "auto":
         return mode == "on"
     height, width = image.shape[-2:]
@@ -229,7 +229,7 @@ def reconstruct_layers(
             of_panel = options.model_copy(
                 update={
                     "features": features,
-                    "optimise": options.optimise.model_copy(update={"init": "noise"}),
+                    "optimize": options.optimize.model_copy(update={"init": "noise"}),
                     "loss": options.loss.model_copy(update={"content_weight": 1.0, "style_weight": 1.0}),
                 }
             )

@@ -52,7 +52,7 @@ class Johnson:
     ):
         self.options, self.runtime = options, runtime
         network, train, loss = options.network, options.train, options.loss
-        self.statistics, self.dropout = options.test.statistics_of(network.norm), False
+        self.statistics, self.dropout = options.test.resolve_norm_stats(network.norm), False
         generator = TransformerNet(ngf=network.ngf, blocks=network.blocks, norm=network.norm, output=network.output)
         self.multiple: int = generator.multiple
         if training:

@@ -163,7 +163,7 @@ def _load_initial_run(options: MultiStyleOptions) -> dict[str, Any]:
     stored = load_stored_options(content["options"], "the checkpoint's options")
     if not isinstance(stored, MultiStyleOptions):
         raise UserError(
-            f"--init_from {format_path(folder)}: a run of --model conditional is needed, not of {stored.model}"
+            f"--init_from {format_path(folder)}: a run of --model multi_style is needed, not of {stored.model}"
         )
     if stored.network != options.network:
         needed = ", ".join(f"--{name} {value}" for name, value in stored.network.model_dump().items())
@@ -179,4 +179,4 @@ def _describe_styles(styles: Sequence[StyleImage], initial: Mapping[str, Any] | 
         if names[0] in before["styles"]:
             raise UserError(f"--add_style: there is a style {format_path(names[0])} already: rename the image")
         names, thumbnails = [*before["styles"], *names], [*before["style_pictures"], *thumbnails]
-    return {"method": "conditional", "styles": names, "style_pictures": thumbnails}
+    return {"method": "multi_style", "styles": names, "style_pictures": thumbnails}

@@ -73,7 +73,7 @@ class Pix2Pix:
         input_nc, self.output_nc = self.codec.source.nc, self.codec.target.nc
         network, train, loss = options.network, options.train, options.loss
         self.norm = choose_norm(network, train.batch_size)
-        self.statistics, self.dropout = options.test.statistics, options.test.dropout == "on"
+        self.statistics, self.dropout = options.test.norm_stats, options.test.dropout == "on"
 
         self.generator = build_generator(
             network.generator,

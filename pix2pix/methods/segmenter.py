@@ -66,7 +66,7 @@ class Segmenter:
         self.palette = load_classes(options, self.codec, description)
         network, train = options.network, options.train
         self.norm: NormKind = network.norm
-        self.statistics = options.test.statistics_of(network.norm)
+        self.statistics = options.test.resolve_norm_stats(network.norm)
         self.output_nc = self.codec.target.nc
         self.generator = build_generator(
             network.generator,

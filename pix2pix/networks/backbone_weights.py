@@ -109,13 +109,13 @@ def detect_format(file: WeightsFile, wished: str | None) -> str:
         if said is None:
             raise UserError(
                 f"--weights {file.path}: its preprocessing {words!r} is not understood; say which is meant by "
-                "--weights_flavour torchvision or caffe"
+                "--weights_format torchvision or caffe"
             )
     said = said or wished or "torchvision"
     if said not in FORMATS:
         raise UserError(f"--weights {file.path}: its flavour is {said!r}; allowed: {', '.join(FORMATS)}")
     if wished not in (None, said):
-        raise UserError(f"--weights {file.path} is of {said} flavour: leave --weights_flavour {wished} out")
+        raise UserError(f"--weights {file.path} is of {said} flavour: leave --weights_format {wished} out")
     return said
 
 
@@ -227,7 +227,7 @@ def find_weights(backbone: str, weights: str, flavour: str | None) -> WeightsSou
         UserError: there is none, or it is of another flavour.
     """
     if weights in ("random", "imagenet") and flavour == "caffe":
-        raise UserError(f"--weights_flavour caffe is about a file of weights, and --weights is {weights}: leave it out")
+        raise UserError(f"--weights_format caffe is about a file of weights, and --weights is {weights}: leave it out")
     if weights == "random":
         return None
     path = download_imagenet(backbone) if weights == "imagenet" else Path(weights)

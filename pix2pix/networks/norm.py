@@ -260,8 +260,8 @@ def eval_mode(network: nn.Module, *, statistics: Statistics, dropout: bool) -> I
     dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
     if statistics == "running" and any(norm.kind != "batch" for norm in norms):
         raise UserError(
-            "--statistics running needs a network trained with BatchNorm, and this one has InstanceNorm, "
-            "which keeps no running statistics; use --statistics image"
+            "--norm_stats running needs a network trained with BatchNorm, and this one has InstanceNorm, "
+            "which keeps no running statistics; use --norm_stats image"
         )
     before = [norm.statistics for norm in norms], [layer.active for layer in dropouts]
     try:

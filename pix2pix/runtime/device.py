@@ -28,8 +28,8 @@ def get_default_speedups(device: str, precision: Precision, processes: int = 1) 
     if device == "cuda":
         return ("channels_last", "one_pass", "fold", *(("graph",) if processes == 1 else ()))
     if device == "cpu":
-        layout, minimal = ((), ("minimal",)) if precision == "fp32" else (("channels_last",), ())
-        return ("memory", *layout, "products", *minimal, "one_pass", "fold")
+        layout, minimal = ((), ("winograd",)) if precision == "fp32" else (("channels_last",), ())
+        return ("malloc", *layout, "gemm", *minimal, "one_pass", "fold")
     return ("one_pass", "fold")
 
 
@@ -60,10 +60,10 @@ class Runtime:
     """A device, a precision, what makes them fast, and the update that every method makes there.
 
     `fast` names the speed-ups, none of which changes what is computed but for rounding; None takes `fastest`.
-    - "memory": the C library keeps memory that is freed, rather than give it back and have it zeroed again (Linux)
+    - "malloc": the C library keeps memory that is freed, rather than give it back and have it zeroed again (Linux)
     - "channels_last": images and weights lie in memory with their channels innermost
-    - "products": inner convolutions as matrix products, see convolution.py
-    - "minimal": wide convolutions of stride 1 with fewer multiplications, see convolution.py
+    - "gemm": inner convolutions as matrix products, see convolution.py
+    - "winograd": wide convolutions of stride 1 with fewer multiplications, see convolution.py
     - "one_pass": D judges real and fake pairs in one pass, where its norms keep images apart
     - "fold": translating with running statistics folds each norm into the convolution before it
     - "graph": a training step is recorded once and replayed as a CUDA graph
@@ -106,7 +106,7 @@ class Runtime:
             raise UserError(f"--fast graph records CUDA graphs, and the device is {self.device}: leave graph out")
         if "graph" in self.fast and distributed.world_size() > 1:
             raise UserError("--fast graph records the steps of one process, and torchrun started several: leave it out")
-        if "memory" in self.fast:
+        if "malloc" in self.fast:
             keep_freed_memory()
 
     def prepare(self, module: AnyModule, *, trained: bool = False) -> AnyModule:
@@ -119,9 +119,9 @@ class Runtime:
             synchronize_batch_norm(module)
         for layer in module.modules():
             if isinstance(layer, Conv | ConvTranspose):
-                layer.by_product = "products" in self.fast and not is_frozen
+                layer.by_product = "gemm" in self.fast and not is_frozen
             if isinstance(layer, Conv):
-                layer.minimal = "minimal" in self.fast
+                layer.minimal = "winograd" in self.fast
             is_matrix = isinstance(layer, Conv | ConvTranspose) and layer.by_product
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not is_matrix:
                 layer.weight.data = layer.weight.data.to(memory_format=self.layout)

@@ -52,7 +52,7 @@ def fit(
         UserError: an image cannot be used; the steps before are saved.
     """
     run, total = options.run, options.train.steps or 0
-    last = min(total, run.stop_at or total)
+    last = min(total, run.stop_at_step or total)
     pace = Throughput()
     with catch_signals() as received, save_on_failure(method, options, progress, folder):
         _begin_alike(method, options, progress)

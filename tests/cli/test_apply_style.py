@@ -58,29 +58,29 @@ def test_a_name_and_a_content_are_enough_for_one_style(runs, capsys):
 
 def test_the_program_and_python_paint_the_same(runs):
     content = runs.photos / "1.png"
-    assert runs.test("conditional", "--content", content, "--style", "blue") == 0
-    painted = pix2pix.load(runs.runs / "conditional", device="cpu").translate(photo(0), style="blue")
-    assert np.array_equal(runs.outputs("conditional")["1_blue.png"], painted)
+    assert runs.test("multi_style", "--content", content, "--style", "blue") == 0
+    painted = pix2pix.load(runs.runs / "multi_style", device="cpu").translate(photo(0), style="blue")
+    assert np.array_equal(runs.outputs("multi_style")["1_blue.png"], painted)
 
 
 @pytest.mark.parametrize("flags", [(), ("--style", "all")])
 def test_every_style_is_painted_and_laid_out_as_a_grid(runs, flags):
-    assert runs.test("conditional", "--content", runs.photos, *flags) == 0
-    assert set(runs.outputs("conditional")) == {f"{n}_{style}.png" for n in (1, 2, 3) for style in ("red", "blue")}
-    grid = read_image(runs.results("conditional") / "grid.png")
+    assert runs.test("multi_style", "--content", runs.photos, *flags) == 0
+    assert set(runs.outputs("multi_style")) == {f"{n}_{style}.png" for n in (1, 2, 3) for style in ("red", "blue")}
+    grid = read_image(runs.results("multi_style") / "grid.png")
     assert grid.shape[1] == 3 * (256 + 8) + 8  # the content and two styles
     assert 4 * round(256 * 24 / 40) < grid.shape[0] < 4 * 256  # as high as the contents, and captions
-    assert "3 contents down, 2 styles across" in (runs.results("conditional") / "index.html").read_text()
+    assert "3 contents down, 2 styles across" in (runs.results("multi_style") / "index.html").read_text()
 
 
 def test_several_styles_are_blended_by_their_weights(runs):
     content = runs.photos / "1.png"
-    assert runs.test("conditional", "--content", content, "--style", "1,blue", "--style_weights", "1,0") == 0
-    (blended,) = runs.outputs("conditional").values()
-    assert set(runs.outputs("conditional")) == {"1_red_blue.png"}
-    assert set(runs.outputs("conditional", "style")) == {"red.png", "blue.png"}
-    assert runs.test("conditional", "--content", content, "--style", "red") == 0
-    assert np.array_equal(blended, runs.outputs("conditional")["1_red.png"])
+    assert runs.test("multi_style", "--content", content, "--style", "1,blue", "--style_weights", "1,0") == 0
+    (blended,) = runs.outputs("multi_style").values()
+    assert set(runs.outputs("multi_style")) == {"1_red_blue.png"}
+    assert set(runs.outputs("multi_style", "style")) == {"red.png", "blue.png"}
+    assert runs.test("multi_style", "--content", content, "--style", "red") == 0
+    assert np.array_equal(blended, runs.outputs("multi_style")["1_red.png"])
 
 
 def test_a_folder_of_pictures_gives_each_of_them(runs):
@@ -104,13 +104,13 @@ def test_several_pictures_are_blended(runs):
         write_image(runs.home / f"{number}.png", photo(number, 20, 30))
     styles = [runs.home / "10.png", runs.home / "11.png"]
     words = ("--content", runs.photos / "1.png", "--style", *styles, "--style_size", 32)
-    assert runs.test("adain", *words, "--style_weights", "1,3", "--alpha", 0.5, "--keep_colours", "coral") == 0
+    assert runs.test("adain", *words, "--style_weights", "1,3", "--alpha", 0.5, "--keep_colors", "coral") == 0
     assert set(runs.outputs("adain")) == {"1_10_11.png"}
     assert set(runs.outputs("adain", "style")) == {"10.png", "11.png"}
     page = (runs.results("adain") / "index.html").read_text()
     assert "<dt>alpha</dt><dd>0.5</dd>" in page
     translator = pix2pix.load(runs.runs / "adain", device="cpu")
-    said = {"style_weights": [1, 3], "alpha": 0.5, "keep_colours": "coral", "style_size": 32}
+    said = {"style_weights": [1, 3], "alpha": 0.5, "keep_colors": "coral", "style_size": 32}
     assert np.array_equal(runs.outputs("adain")["1_10_11.png"], translator.translate(photo(0), style=styles, **said))
 
 
@@ -126,20 +126,20 @@ def test_a_style_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys)
 
 
 def test_a_second_test_leaves_nothing_of_the_first(runs):
-    runs.test("conditional", "--content", runs.photos)
-    (runs.results("conditional") / "mine.txt").write_text("")
-    runs.test("conditional", "--content", runs.photos / "1.png", "--style", "red")
-    assert {path.name for path in runs.results("conditional").iterdir()} == {
+    runs.test("multi_style", "--content", runs.photos)
+    (runs.results("multi_style") / "mine.txt").write_text("")
+    runs.test("multi_style", "--content", runs.photos / "1.png", "--style", "red")
+    assert {path.name for path in runs.results("multi_style").iterdir()} == {
         *("index.html", "content", "style", "output", "mine.txt"),
     }
-    assert set(runs.outputs("conditional")) == {"1_red.png"}
+    assert set(runs.outputs("multi_style")) == {"1_red.png"}
 
 
 def test_luminance_keeps_the_colours(runs):
     content = runs.photos / "1.png"
     runs.test("johnson", "--content", content)
     (plain,) = runs.outputs("johnson").values()
-    assert runs.test("johnson", "--content", content, "--keep_colours", "luminance") == 0
+    assert runs.test("johnson", "--content", content, "--keep_colors", "luminance") == 0
     (kept,) = runs.outputs("johnson").values()
     expected = color.keep_colors(rgb_to_tensor(plain)[None], rgb_to_tensor(photo(0))[None])[0]
     assert (rgb_to_tensor(kept) - expected).abs().max() <= 3 / 127.5  # of an output rounded before
@@ -152,9 +152,9 @@ def test_masks_say_where_each_style_is(runs):
     write_image(runs.home / "left.png", left)
     write_image(runs.home / "right.png", 255 - left)
     words = ("--content", runs.photos / "1.png", "--style", "red,blue")
-    assert runs.test("conditional", *words, "--masks", runs.home / "left.png", runs.home / "right.png") == 0
-    (painted,) = runs.outputs("conditional").values()
-    translator = pix2pix.load(runs.runs / "conditional", device="cpu")
+    assert runs.test("multi_style", *words, "--masks", runs.home / "left.png", runs.home / "right.png") == 0
+    (painted,) = runs.outputs("multi_style").values()
+    translator = pix2pix.load(runs.runs / "multi_style", device="cpu")
     masks = [left, 255 - left]
     assert np.array_equal(painted, translator.translate(photo(0), style=["red", "blue"], masks=masks))
 
@@ -170,7 +170,7 @@ def test_an_output_has_the_depth_of_its_content(runs, suffix, dtype):
     assert np.array_equal(output, pix2pix.load(runs.runs / "johnson", device="cpu").translate(read_image(content)))
 
 
-@pytest.mark.parametrize("flags", [(), ("--keep_colours", "luminance")])
+@pytest.mark.parametrize("flags", [(), ("--keep_colors", "luminance")])
 def test_a_tiff_that_is_too_large_is_painted_by_windows_into_a_tiff(runs, flags):
     image = photo(0, 70, 45)
     write_image(runs.home / "large.tif", image)
@@ -185,21 +185,21 @@ def test_masks_and_coral_need_a_content_in_memory(runs, error):
     write_image(runs.home / "large.tif", photo(0, 70, 45))
     write_image(runs.home / "mask.png", np.full((70, 45, 1), 255, np.uint8))
     words = ("--content", runs.home / "large.tif", "--max_pixels", 3000)
-    masked = ("conditional", *words, "--style", 1, "--masks", runs.home / "mask.png")
-    recoloured = ("adain", *words, "--style", runs.photos / "1.png", "--keep_colours", "coral")
-    for name, flags in (("masks", masked), ("keep_colours coral", recoloured)):
+    masked = ("multi_style", *words, "--style", 1, "--masks", runs.home / "mask.png")
+    recoloured = ("adain", *words, "--style", runs.photos / "1.png", "--keep_colors", "coral")
+    for name, flags in (("masks", masked), ("keep_colors coral", recoloured)):
         assert re.search(f"{name}", error(2, runs.test, *flags))
 
 
 def test_a_content_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys):
     (runs.photos / "9.png").write_text("text")
     write_image(runs.photos / "8.npy", np.zeros((4, 4, 7), np.float32))
-    assert re.search(rf"{runs.photos}/8\.npy.*float32.*7", error(2, runs.test, "conditional", "--content", runs.photos))
-    assert not runs.results("conditional").exists() or not list(runs.results("conditional").iterdir())
-    assert runs.test("conditional", "--content", runs.photos, "--skip_bad") == 0
+    assert re.search(rf"{runs.photos}/8\.npy.*float32.*7", error(2, runs.test, "multi_style", "--content", runs.photos))
+    assert not runs.results("multi_style").exists() or not list(runs.results("multi_style").iterdir())
+    assert runs.test("multi_style", "--content", runs.photos, "--skip_bad") == 0
     assert capsys.readouterr().err.count("left out: ") == 4
-    assert len(runs.outputs("conditional")) == 6
-    assert "6, 4 left out" in (runs.results("conditional") / "index.html").read_text()
+    assert len(runs.outputs("multi_style")) == 6
+    assert "6, 4 left out" in (runs.results("multi_style") / "index.html").read_text()
 
 
 def test_contents_of_one_name_keep_apart(runs):
@@ -227,24 +227,24 @@ def test_input_and_content_are_the_same(runs):
         ("johnson", ("--content", "{photos}", "--samples", "2"), "--samples.*johnson"),
         ("johnson", ("--phase", "val"), "--phase.*johnson"),
         ("johnson", ("--dataroot", "."), "--dataroot.*johnson"),
-        ("johnson", ("--content", "{photos}", "--statistics", "running"), "--statistics running"),
-        ("conditional", ("--content", "{photos}", "--statistics", "image"), "--statistics.*conditional"),
-        ("conditional", ("--content", "{photos}", "--alpha", "1"), "--alpha.*conditional"),
+        ("johnson", ("--content", "{photos}", "--norm_stats", "running"), "--norm_stats running"),
+        ("multi_style", ("--content", "{photos}", "--norm_stats", "image"), "--norm_stats.*multi_style"),
+        ("multi_style", ("--content", "{photos}", "--alpha", "1"), "--alpha.*multi_style"),
         (
-            "conditional",
+            "multi_style",
             ("--content", "{photos}", "--style", "rod"),
             "style:.*'rod'.*red",
         ),
-        ("conditional", ("--content", "{photos}", "--style", "all,red"), "style:.*'all'.*red"),
+        ("multi_style", ("--content", "{photos}", "--style", "all,red"), "style:.*'all'.*red"),
         (
-            "conditional",
+            "multi_style",
             ("--content", "{photos}", "--style_weights", "1,2"),
             "style_weights.*2",
         ),
         (
-            "conditional",
-            ("--content", "{photos}", "--keep_colours", "coral"),
-            "keep_colours.*coral",
+            "multi_style",
+            ("--content", "{photos}", "--keep_colors", "coral"),
+            "keep_colors.*coral",
         ),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_finished_run_keeps_its_networks_alone_and_translates_as_before(place,
 
 def test_a_dry_run_says_what_there_is_and_makes_nothing(place, tiny, capsys):
     assert tiny.train("by_hand", "--gan_mode", "none") == 0
-    assert tiny.train("begun", "--stop_at", 4) == 0
+    assert tiny.train("begun", "--stop_at_step", 4) == 0
     before = files(tiny.home)
     capsys.readouterr()
     assert main(place.words("--dry_run", "--seeds", "0,1")) == 0

@@ -48,7 +48,7 @@ def test_without_them_a_run_knows_nothing_of_features(tiny):
 
 def test_a_run_cut_and_resumed_equals_one_that_was_not(tiny):
     assert tiny.train("straight", *RANDOM) == 0
-    assert tiny.train("run", *RANDOM, "--stop_at", 3) == 0
+    assert tiny.train("run", *RANDOM, "--stop_at_step", 3) == 0
     assert tiny.resume() == 0
     assert tiny.metrics() == tiny.metrics("straight")
     for name, state in tiny.content()["networks"].items():
@@ -58,7 +58,7 @@ def test_a_run_cut_and_resumed_equals_one_that_was_not(tiny):
 def test_a_run_is_resumed_with_the_same_weights_alone_and_translates_without_any(tiny, error):
     file = tiny.home / "vgg.pth"
     then = write_weights(file, 1)
-    assert tiny.train("run", *BOTH, "--weights", file, *CLOCK, "--stop_at", 3) == 0
+    assert tiny.train("run", *BOTH, "--weights", file, *CLOCK, "--stop_at_step", 3) == 0
     now = write_weights(file, 2)
     assert re.search(f"--weights.*{now}.*{then}", error(2, tiny.resume))
     file.unlink()
@@ -71,7 +71,7 @@ def test_a_run_is_resumed_with_the_same_weights_alone_and_translates_without_any
 def test_a_run_is_resumed_with_the_same_style_image_alone(tiny, error):
     file = tiny.home / "painting.png"
     write_image(file, np.full((20, 30, 3), 9, np.uint8))
-    assert tiny.train("run", *RANDOM, "--style_image", file, "--stop_at", 3) == 0
+    assert tiny.train("run", *RANDOM, "--style_image", file, "--stop_at_step", 3) == 0
     assert f"style (gram, that of {file}) of relu1_1, relu1_2" in (tiny.folder() / "train.log").read_text()
     write_image(file, np.full((20, 30, 3), 10, np.uint8))
     assert error(2, tiny.resume).startswith("--style_image")
@@ -95,6 +95,6 @@ def test_what_is_missing_is_told_before_any_pair_is_read(tiny, error, flags, nam
 
 
 def test_a_lambda_may_not_change_when_a_run_is_resumed(tiny, error):
-    assert tiny.train("run", *RANDOM, "--stop_at", 2) == 0
+    assert tiny.train("run", *RANDOM, "--stop_at_step", 2) == 0
     line = error(2, tiny.resume, "run", "--lambda_style", 5)
     assert re.search("--resume.*lambda_style is 3.*got 5", line)

@@ -130,7 +130,7 @@ def grey_of(image):
 
 def test_a_resumed_run_keeps_what_was_measured_at_its_start(make):
     runs = make(lambda n: smooth(n, 2, 0, 10), lambda n: smooth(n, 1), (".npy", ".npy"))
-    assert runs.train("run", "--stop_at", 2) == 0
+    assert runs.train("run", "--stop_at_step", 2) == 0
     before = runs.content()["description"]
     for path in (runs.data / "trainA").iterdir():
         write_image(path, read_image(path) * 9)

@@ -43,7 +43,7 @@ def halved(pictures, objective, options, on_step):
     """In place of the optimisation: a picture between content and first style, in as many steps as asked for."""
     content, style = pictures.content, pictures.styles[0]
     image = (content + torch.nn.functional.interpolate(style, content.shape[-2:])) / 2
-    total = options.optimise.iterations
+    total = options.optimize.iterations
     for number in range(1, total + 1):
         scalars = {"loss/total": 1 / number, "loss/content": 0.5 / number, "loss/style": 0.5 / number}
         on_step(gatys.OptimizationStep(number, total, scalars, lambda: image))
@@ -360,8 +360,8 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
             r"--content_masks none\.png",
         ),
         (
-            ("--image_size", 128, "--scales", 4),
-            "--scales.*4.*12",
+            ("--image_size", 128, "--pyramid_levels", 4),
+            "--pyramid_levels.*4.*12",
         ),
         (("--reconstructions", "--init", "style"), "--reconstructions.*--init"),
         (
@@ -433,8 +433,8 @@ def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error
             r"--style style/scream\.png.*10x10.*squeezenet1_1",
         ),
         (
-            ("--image_size", 96, "--scales", 2, "--style_scale", 0.3),
-            r"--style style/scream\.png.*14x14.*--scales",
+            ("--image_size", 96, "--pyramid_levels", 2, "--style_scale", 0.3),
+            r"--style style/scream\.png.*14x14.*--pyramid_levels",
         ),
         (
             ("--image_size", 16, "--reconstructions"),

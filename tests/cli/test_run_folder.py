@@ -16,7 +16,7 @@ def said(tiny):
 
 
 def test_an_existing_run_is_not_touched_without_being_told(tiny, error):
-    tiny.train("run", "--stop_at", 3)
+    tiny.train("run", "--stop_at_step", 3)
     before = tiny.files()
     assert error(2, tiny.train, "run") == (
         f"{tiny.folder()} holds a run already; continue it with --resume, replace it with --overwrite, "
@@ -27,7 +27,7 @@ def test_an_existing_run_is_not_touched_without_being_told(tiny, error):
 
 @pytest.mark.parametrize("mistake", [("--dataroot", "nowhere"), ("--crop_size", 17), ("--device", "cuda:99")])
 def test_overwriting_waits_until_the_new_options_prove_right(tiny, error, mistake):
-    tiny.train("run", "--stop_at", 3)
+    tiny.train("run", "--stop_at_step", 3)
     before = tiny.files()
     error(2, tiny.train, "run", "--overwrite", *mistake)
     assert tiny.files() == before
@@ -64,7 +64,7 @@ def test_a_dry_run_writes_no_file(tiny, monkeypatch, capsys):
 
 
 def test_resuming_needs_a_name_and_nothing_more(tiny):
-    tiny.train("run", "--stop_at", 3)
+    tiny.train("run", "--stop_at_step", 3)
     assert said(tiny).endswith(
         f"stopped after step 3, which is saved; go on with: python train.py --name run --checkpoints_dir "
         f"{tiny.home / 'checkpoints'} --resume\n"
@@ -77,8 +77,8 @@ def test_resuming_needs_a_name_and_nothing_more(tiny):
 
 
 def test_flags_may_be_retyped_and_those_of_the_clock_changed(tiny):
-    tiny.train("run", "--stop_at", 3)
-    clock = ("--steps", 9, "--log_every", 2, "--val_every", 5, "--save_every", 3, "--keep", 1, "--stop_at", 8)
+    tiny.train("run", "--stop_at_step", 3)
+    clock = ("--steps", 9, "--log_every", 2, "--val_every", 5, "--save_every", 3, "--keep", 1, "--stop_at_step", 8)
     assert main(["train", *tiny.words("run", *clock, "--num_workers", 1, "--continue_train")]) == 0
     assert [line["step"] for line in tiny.metrics() if "lr" in line] == [1, 2, 3, 4, 6, 8]
     assert [line["step"] for line in tiny.metrics() if "val/l1" in line] == [5]
@@ -87,12 +87,11 @@ def test_flags_may_be_retyped_and_those_of_the_clock_changed(tiny):
 
 
 def test_resuming_refuses_by_name_what_would_be_another_run(tiny, error):
-    tiny.train("run", "--stop_at", 3)
+    tiny.train("run", "--stop_at_step", 3)
     before = tiny.files()
-    assert error(2, tiny.resume, "run", "--lr", 0.1, "--keep", 5, "--ngf", 4) == (
-        "--resume continues the run as it was: lr is 0.0002 there, got 0.1, ngf is 2 there, got 4; "
-        "leave them out or start a new --name"
-    )
+    message = error(2, tiny.resume, "run", "--lr", 0.1, "--keep", 5, "--ngf", 4)
+    assert "lr is 0.0002 there, got 0.1, ngf is 2 there, got 4; " in message
+    assert "keep" not in message
     assert tiny.files() == before
 
 
@@ -139,7 +138,7 @@ def empty(file):
 )
 def test_a_damaged_checkpoint_is_passed_over_and_named(tiny, error, damage, cause):
     tiny.train("straight")
-    tiny.train("run", "--stop_at", 6)
+    tiny.train("run", "--stop_at_step", 6)
     damage(tiny.folder() / "step_00000006.pt")
     assert tiny.resume() == 0
     assert f"{tiny.folder()}/step_00000006.pt {cause}: skipped\n" in said(tiny)
@@ -147,7 +146,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tiny, error, damage, caus
 
 
 def test_where_no_checkpoint_is_whole_nothing_is_touched(tiny, error):
-    tiny.train("run", "--stop_at", 6)
+    tiny.train("run", "--stop_at_step", 6)
     for file, damage in zip(sorted(tiny.folder().glob("*.pt")), (flip, cut, empty), strict=True):
         damage(file)
     before = tiny.files()
@@ -159,14 +158,14 @@ def test_where_no_checkpoint_is_whole_nothing_is_touched(tiny, error):
 
 
 def test_a_damaged_checkpoint_left_ahead_costs_no_newer_one(tiny):
-    tiny.train("run", "--stop_at", 6, "--val_every", 4)
+    tiny.train("run", "--stop_at_step", 6, "--val_every", 4)
     flip(tiny.folder() / "step_00000006.pt")
-    tiny.resume("run", "--keep", 1, "--save_every", 1, "--val_every", 100, "--stop_at", 5)
+    tiny.resume("run", "--keep", 1, "--save_every", 1, "--val_every", 100, "--stop_at_step", 5)
     assert tiny.content()["step"] == 5
 
 
 def test_a_full_disk_is_seen_before_writing(tiny, error, monkeypatch):
-    tiny.train("run", "--stop_at", 2)
+    tiny.train("run", "--stop_at_step", 2)
     usage = checkpoint.shutil.disk_usage(tiny.home)
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     line = error(2, tiny.resume)
@@ -201,7 +200,7 @@ def test_a_disk_that_fills_while_saving_costs_no_older_checkpoint(tiny, error, m
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full stands for a full disk")
 def test_a_disk_too_full_for_the_log_stops_the_run_in_one_line(tiny, error):
-    tiny.train("run", "--stop_at", 2)
+    tiny.train("run", "--stop_at_step", 2)
     (tiny.folder() / "train.log").unlink()
     (tiny.folder() / "train.log").symlink_to("/dev/full")
     assert error(2, tiny.resume) == "the run cannot go on: No space left on device"
@@ -222,7 +221,7 @@ def test_what_the_system_refuses_is_told_of_the_file_that_it_names(tiny, error, 
 
 
 def test_a_run_goes_on_in_a_folder_that_was_renamed(tiny):
-    tiny.train("run", "--stop_at", 3)
+    tiny.train("run", "--stop_at_step", 3)
     tiny.folder().rename(tiny.folder("moved"))
     assert tiny.resume("moved") == 0
     assert tiny.content("moved")["options"]["run"]["name"] == "moved"
@@ -230,7 +229,7 @@ def test_a_run_goes_on_in_a_folder_that_was_renamed(tiny):
 
 
 def test_overwriting_leaves_what_is_not_of_the_run(tiny):
-    tiny.train("run", "--stop_at", 3)
+    tiny.train("run", "--stop_at_step", 3)
     (tiny.folder() / "tb" / "plugins").mkdir()
     (tiny.folder() / "step_mine.pt").write_text("mine")
     assert tiny.train("run", "--overwrite") == 0
@@ -257,15 +256,15 @@ def test_validation_pairs_get_the_channels_of_training(tiny):
 
 
 def test_another_measure_of_the_best_begins_without_one(tiny):
-    tiny.train("run", "--stop_at", 4)
+    tiny.train("run", "--stop_at_step", 4)
     assert tiny.resume("run", "--best_metric", "val/psnr") == 0
     values = [line["val/psnr"] for line in tiny.metrics() if "val/psnr" in line]
     assert tiny.content(epoch="latest")["best"] == values[-1]
 
 
-@pytest.mark.parametrize("end", ["steps", "stop_at"])
+@pytest.mark.parametrize("end", ["steps", "stop_at_step"])
 def test_an_end_that_lies_behind_is_refused(tiny, error, end):
-    tiny.train("run", "--stop_at", 4)
+    tiny.train("run", "--stop_at_step", 4)
     before = tiny.files()
     assert error(2, tiny.resume, "run", f"--{end}", 2).startswith(f"--{end} 2 lies behind: the run is at step 4")
     assert tiny.files() == before
@@ -274,7 +273,7 @@ def test_an_end_that_lies_behind_is_refused(tiny, error, end):
 def test_data_that_changed_since_is_remarked(tiny):
     for number in range(3):
         tiny.write_pair(tiny.home / "data" / "train" / f"{number}.png", number)
-    tiny.train("run", "--dataroot", tiny.home / "data", "--val_fraction", 0, "--stop_at", 2)
+    tiny.train("run", "--dataroot", tiny.home / "data", "--val_fraction", 0, "--stop_at_step", 2)
     tiny.write_pair(tiny.home / "data" / "train" / "3.png", 3)
     assert tiny.resume() == 0
     assert "the data has changed: 3 training pairs then, 4 now" in said(tiny)
@@ -283,7 +282,7 @@ def test_data_that_changed_since_is_remarked(tiny):
 def test_a_run_goes_on_without_an_image_that_went_bad_whatever_it_began_with(tiny, error):
     for folder, number in (("train", 0), ("train", 1), ("train", 2), ("val", 3)):
         tiny.write_pair(tiny.home / "data" / folder / f"{number}.png", number)
-    assert tiny.train("run", "--dataroot", tiny.home / "data", "--skip_bad", "--stop_at", 2) == 0
+    assert tiny.train("run", "--dataroot", tiny.home / "data", "--skip_bad", "--stop_at_step", 2) == 0
     (tiny.home / "data" / "train" / "1.png").write_text("text")
     line = error(2, tiny.resume)
     assert line.endswith("or take it away; or leave it out by --resume --skip_bad")

@@ -81,7 +81,7 @@ def test_a_segmenter_is_trained_and_paints_the_classes_of_photos(train, facades,
 
 def test_a_resumed_run_equals_one_that_was_not_stopped_bit_for_bit(train, tmp_path):
     assert train("whole") == 0
-    assert train("cut", "--stop_at", 3) == 0
+    assert train("cut", "--stop_at_step", 3) == 0
     assert main(["train", *map(str, named(tmp_path, "cut")), "--resume"]) == 0
     whole, cut = (content(tmp_path, name) for name in ("whole", "cut"))
     for name, weight in whole["networks"]["G"].items():
@@ -105,7 +105,7 @@ def test_class_numbers_are_learnt_and_come_out(tmp_path, facades):
     assert set(np.unique(output)) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("flag", ["--dropout on", "--samples 2", "--seed 1", "--style x.png", "--keep_colours coral"])
+@pytest.mark.parametrize("flag", ["--dropout on", "--samples 2", "--seed 1", "--style x.png", "--keep_colors coral"])
 def test_what_a_segmenter_has_no_use_for_is_refused(train, tmp_path, capsys, flag):
     assert train("run", "--steps", 1) == 0
     assert asked(tmp_path, "run", *flag.split()) == 2

@@ -67,7 +67,7 @@ def test_a_name_is_enough(ready, capsys):
 def test_a_batch_normalised_run_translates_by_either_statistics(ready):
     ready.test("batch")
     by_image = outputs(ready.results("batch"))
-    assert ready.test("batch", "--statistics", "running") == 0
+    assert ready.test("batch", "--norm_stats", "running") == 0
     assert outputs(ready.results("batch")) != by_image
 
 
@@ -178,7 +178,7 @@ def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
         (("--model", "cycle_gan"), "--model: got 'cycle_gan'; "),
         (
             ("--eval",),
-            "--statistics.*BatchNorm.*InstanceNorm",
+            "--norm_stats.*BatchNorm.*InstanceNorm",
         ),
         (("--name", "runn"), "{runs}/runn"),
         (("--checkpoints_dir", "nowhere"), "nowhere/run"),
@@ -190,7 +190,7 @@ def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
         ),
         (("--input", "nowhere"), "nowhere:"),
         (("--style", "a.jpg"), "--style.*pix2pix"),
-        (("--keep_colours", "luminance"), "--keep_colours.*pix2pix"),
+        (("--keep_colors", "luminance"), "--keep_colors.*pix2pix"),
         (("--input", "a", "--dataroot", "b"), "--dataroot.*--input"),
         (("--device", "cuda:99"), "--device cuda:99"),
     ],
@@ -297,7 +297,7 @@ def test_a_name_that_is_no_utf_8_is_translated(ready, photos, tmp_path):
 def test_a_phase_without_pairs_is_told(ready, tiny, error):
     for number in range(2):
         tiny.write_pair(tiny.home / "few" / "train" / f"{number}.png", number)
-    assert tiny.train("few", "--dataroot", tiny.home / "few", "--val_fraction", 0, "--stop_at", 1) == 0
+    assert tiny.train("few", "--dataroot", tiny.home / "few", "--val_fraction", 0, "--stop_at_step", 1) == 0
     assert re.search("--phase val", error(2, tiny.test, "few", "--phase", "val"))
 
 

@@ -108,8 +108,8 @@ def test_the_norm_follows_the_batch_size_and_is_kept(tiny, error):
         "norm: batch, because the batch size is 4, and the paper's rule is --norm auto\n"
         in (tiny.folder("batch") / "train.log").read_text()
     )
-    assert tiny.test("batch", "--statistics", "running") == 0
-    assert re.search("--statistics.*BatchNorm.*InstanceNorm", error(2, tiny.test, "single", "--statistics", "running"))
+    assert tiny.test("batch", "--norm_stats", "running") == 0
+    assert re.search("--norm_stats.*BatchNorm.*InstanceNorm", error(2, tiny.test, "single", "--norm_stats", "running"))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_running_out_of_memory_gives_a_hint_and_keeps_the_checkpoints(tiny, erro
 @pytest.mark.parametrize("cache", ["auto", "disk"])
 def test_the_cache_is_named_changes_no_weight_and_leaves_no_file(tiny, cache):
     tiny.train("without", "--cache", "off")
-    tiny.train("run", "--cache", cache, "--stop_at", 3)
+    tiny.train("run", "--cache", cache, "--stop_at_step", 3)
     tiny.resume("run", "--cache_gb", 1)
     log = (tiny.folder() / "train.log").read_text()
     place = {"auto": "memory", "disk": "disk, until the training ends"}[cache]
@@ -211,10 +211,10 @@ def test_a_cache_on_disk_needs_pairs_of_one_size(tiny, error):
 
 def test_speedups_are_chosen_in_yaml_or_on_the_line_and_may_change_on_resuming(tiny, tmp_path, error):
     preset = tmp_path / "fast.yaml"
-    preset.write_text("fast: [products, channels_last]\n")
-    assert main(["train", str(preset), *tiny.words("run", "--stop_at", 4)]) == 0
+    preset.write_text("fast: [gemm, channels_last]\n")
+    assert main(["train", str(preset), *tiny.words("run", "--stop_at_step", 4)]) == 0
     assert re.search("--fast.*CUDA", error(2, tiny.resume, "run", "--fast", "graph"))
-    assert tiny.resume("run", "--fast", "minimal,channels_last") == 0
+    assert tiny.resume("run", "--fast", "winograd,channels_last") == 0
     said = (tiny.folder() / "train.log").read_text()
-    assert "fast: channels_last, products (--fast none is without)" in said
-    assert "fast: channels_last, minimal (--fast none is without)" in said
+    assert "fast: channels_last, gemm (--fast none is without)" in said
+    assert "fast: channels_last, winograd (--fast none is without)" in said

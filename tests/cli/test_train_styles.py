@@ -14,7 +14,7 @@ from pix2pix.cli.console import describe_changes
 from pix2pix.config.yaml import load_yaml
 from pix2pix.data.io import write_image
 
-METHODS = ("johnson", "conditional", "adain")
+METHODS = ("johnson", "multi_style", "adain")
 PICTURES = ("--load_size", 36, "--crop_size", 32, "--num_workers", 0)
 CLOCK = ("--steps", 3, "--log_every", 1, "--val_every", 2, "--save_every", 9, "--batch_size", 2, "--device", "cpu")
 NETWORK = ("--ngf", 4, "--blocks", 1)
@@ -30,7 +30,7 @@ class Studio:
     def words(self, method, name, *flags):
         own = {
             "johnson": (*NETWORK, *BACKBONE, "--style_image", self.root / "styles" / "a.png"),
-            "conditional": (*NETWORK, *BACKBONE, "--styles", self.root / "styles"),
+            "multi_style": (*NETWORK, *BACKBONE, "--styles", self.root / "styles"),
             "adain": ("--styles", self.root / "styles"),
         }
         given = ("--model", method, "--dataroot", self.root / "photos", *PICTURES, *CLOCK, "--weights", "random")
@@ -76,7 +76,7 @@ def studio(tmp_path):
 def stopped(tmp_path_factory):
     """A run of johnson that was stopped at step 2; tests that share it leave it as it is."""
     studio = write_pictures(tmp_path_factory.mktemp("stopped"))
-    assert studio.begin("johnson", "run", "--stop_at", 2) == 0
+    assert studio.begin("johnson", "run", "--stop_at_step", 2) == 0
     return studio
 
 
@@ -93,12 +93,12 @@ def test_a_run_tells_what_it_learns_from_and_what_to_type_next(studio, capsys, m
     assert f"val: photos in {studio.root}/photos (1 of 6: val by --val_fraction 0.05): 1 photos\n" in told
     styles = {
         "johnson": "style: a\n",
-        "conditional": "styles: a, b, c\n",
+        "multi_style": "styles: a, b, c\n",
         "adain": f"styles: 3 pictures in {studio.root}/styles\n",
     }
     assert styles[method] in told
     assert "steps: 1 to 2 (0.8 epochs)\n" in told
-    asked = {"johnson": "", "conditional": " --style all", "adain": " --style PICTURE"}
+    asked = {"johnson": "", "multi_style": " --style all", "adain": " --style PICTURE"}
     assert told.endswith(f"--checkpoints_dir {studio.root}/runs --content PHOTO{asked[method]}\n")
     description = studio.content()["description"]
     assert description["photos"] == 5
@@ -111,7 +111,7 @@ def test_a_run_tells_what_it_learns_from_and_what_to_type_next(studio, capsys, m
 def test_a_run_cut_and_resumed_equals_one_that_was_not(studio, method):
     flags = ("--ema", 0.9) if method != "adain" else ("--ema", 0.9, "--steps", 2, "--val_every", 9)  # of large files
     assert studio.begin(method, "whole", *flags) == 0
-    assert studio.begin(method, "cut", *flags, "--stop_at", 1) == 0
+    assert studio.begin(method, "cut", *flags, "--stop_at_step", 1) == 0
     assert studio.resume("cut") == 0
     whole, cut = studio.content("whole"), studio.content("cut")
     assert cut["step"] == whole["step"] == (2 if method == "adain" else 3)
@@ -127,7 +127,7 @@ def test_a_run_cut_and_resumed_equals_one_that_was_not(studio, method):
 
 def test_a_dry_run_writes_nothing(studio, capsys):
     before = sorted(studio.root.rglob("*"))
-    assert studio.begin("conditional", "run", "--dry_run") == 0
+    assert studio.begin("multi_style", "run", "--dry_run") == 0
     assert sorted(studio.root.rglob("*")) == before
     assert capsys.readouterr().err.endswith("one validation step went well; nothing was written\n")
 
@@ -140,9 +140,9 @@ def test_batch_norm_learns_otherwise_than_instance_norm(studio, capsys):
 
 def test_a_run_that_exists_is_replaced_only_when_told(studio, error):
     studio.begin("johnson", "run", "--steps", 1)
-    assert error(2, studio.begin, "conditional").startswith(str(studio.folder()))
-    assert studio.begin("conditional", "run", "--overwrite", "--steps", 1) == 0
-    assert studio.content()["options"]["model"] == "conditional"
+    assert error(2, studio.begin, "multi_style").startswith(str(studio.folder()))
+    assert studio.begin("multi_style", "run", "--overwrite", "--steps", 1) == 0
+    assert studio.content()["options"]["model"] == "multi_style"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_resumed_run_stays_the_run_that_it_was(stopped, error, flags, names):
 
 
 def test_the_checkpoint_knows_the_method_where_the_options_are_lost(studio, error):
-    studio.begin("johnson", "run", "--stop_at", 2)
+    studio.begin("johnson", "run", "--stop_at_step", 2)
     (studio.folder() / "options.yaml").unlink()
     line = error(2, studio.resume, "run", "--direction", "BtoA")
     assert re.search("--direction.*johnson", line)
@@ -168,14 +168,14 @@ def test_the_checkpoint_knows_the_method_where_the_options_are_lost(studio, erro
 
 
 def test_a_run_goes_on_with_the_same_style_wherever_it_lies(studio, error):
-    studio.begin("johnson", "run", "--stop_at", 1)
+    studio.begin("johnson", "run", "--stop_at_step", 1)
     moved = (studio.root / "styles" / "a.png").rename(studio.root / "moved.png")
-    assert studio.resume("run", "--style_image", moved, "--stop_at", 2) == 0
+    assert studio.resume("run", "--style_image", moved, "--stop_at_step", 2) == 0
     assert "--style_image" in error(2, studio.resume, "run", "--style_image", studio.root / "styles" / "b.png")
 
 
 def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
-    studio.begin("johnson", "run", "--stop_at", 1)
+    studio.begin("johnson", "run", "--stop_at_step", 1)
     bad = [studio.root / "photos" / f"{name}.png" for name in "uv"]
     for path in bad:
         path.write_bytes(b"no picture")
@@ -190,7 +190,7 @@ def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
 
 
 def test_a_changed_number_of_images_is_told(studio, capsys):
-    studio.begin("johnson", "run", "--stop_at", 1)
+    studio.begin("johnson", "run", "--stop_at_step", 1)
     write_image(studio.root / "photos" / "zz.png", np.zeros((40, 40, 3), np.uint8))
     capsys.readouterr()
     assert studio.resume() == 0
@@ -202,11 +202,11 @@ def test_a_changed_number_of_images_is_told(studio, capsys):
 
 
 def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
-    studio.begin("conditional", "three", "--steps", 1)
+    studio.begin("multi_style", "three", "--steps", 1)
     new = (studio.root / "styles" / "c.png").rename(studio.root / "new.png")
-    words = [word for word in studio.words("conditional", "four") if word != str(studio.root / "styles")]
+    words = [word for word in studio.words("multi_style", "four") if word != str(studio.root / "styles")]
     words.remove("--styles")
-    words += ["--add_style", str(new), "--init_from", str(studio.folder("three")), "--stop_at", "1"]
+    words += ["--add_style", str(new), "--init_from", str(studio.folder("three")), "--stop_at_step", "1"]
     assert main(["train", *words]) == 0
     assert studio.resume("four") == 0
     assert "styles: a, b, c, new\n" in capsys.readouterr().err
@@ -221,13 +221,13 @@ def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
         ("johnson", ("--style_image", "ROOT/none.png"), "--style_image ROOT/none.png"),
         ("johnson", ("--dataroot", "ROOT/nowhere"), "--dataroot ROOT/nowhere"),
         ("johnson", ("--load_size", 30), "crop_size 32x32.*load_size 30"),
-        ("johnson", ("--styles", "ROOT/styles"), "--styles.*--model conditional or adain"),
-        ("conditional", ("--styles", "ROOT/empty"), "--styles ROOT/empty"),
-        ("conditional", ("--add_style", "x.png"), "--styles.*--add_style"),
-        ("conditional", ("--norm", "batch"), "--norm.*--model pix2pix or johnson or segmenter"),
+        ("johnson", ("--styles", "ROOT/styles"), "--styles.*--model multi_style or adain"),
+        ("multi_style", ("--styles", "ROOT/empty"), "--styles ROOT/empty"),
+        ("multi_style", ("--add_style", "x.png"), "--styles.*--add_style"),
+        ("multi_style", ("--norm", "batch"), "--norm.*--model pix2pix or johnson or segmenter"),
         ("adain", ("--styles", "ROOT/empty"), "--styles ROOT/empty"),
         ("adain", ("--style_image", "ROOT/a.png"), "--style_image.*--model pix2pix or johnson"),
-        ("adain", ("--ngf", 8), "--ngf.*--model pix2pix or johnson or conditional or segmenter"),
+        ("adain", ("--ngf", 8), "--ngf.*--model pix2pix or johnson or multi_style or segmenter"),
     ],
 )
 def test_wrong_use_is_told_in_one_line_and_leaves_no_run(studio, error, method, flags, names):
@@ -239,10 +239,10 @@ def test_wrong_use_is_told_in_one_line_and_leaves_no_run(studio, error, method, 
 
 def test_one_more_style_is_for_a_run_of_this_method(studio, error):
     studio.begin("johnson", "single", "--steps", 1)
-    words = studio.words("conditional", "more", "--add_style", studio.root / "styles" / "a.png")
+    words = studio.words("multi_style", "more", "--add_style", studio.root / "styles" / "a.png")
     place = words.index("--styles")
     del words[place : place + 2]
     line = error(2, main, ["train", *words, "--init_from", str(studio.folder("single"))])
-    assert re.search("--model conditional.*johnson", line)
+    assert re.search("--model multi_style.*johnson", line)
     line = error(2, main, ["train", *words, "--init_from", str(studio.folder("more"))])
     assert re.search(f"--init_from {studio.folder('more')}.*--name", line)

@@ -36,7 +36,7 @@ def test_a_default_is_the_papers():
         "beta1": 0.5,
         "beta2": 0.999,
         "load_size": (286, 286),
-        "statistics": "image",
+        "norm_stats": "image",
         "dropout": "on",
     }
     assert {name: get_values(record)[name] for name in known} == known
@@ -99,10 +99,10 @@ def test_a_mistake_is_one_line_that_names_what_is_allowed(given, message):
         ({"crop_size": 300}, "crop_size 300x300 is larger than load_size 286x286: raise --load_size"),
         ({"crop_size": "100x287", "preprocess": "scale_width_and_crop"}, "crop_size 100x287 is larger than load_size"),
         ({"n_epochs": 0, "n_epochs_decay": 0}, "no epoch to train: --n_epochs or --n_epochs_decay must be above 0"),
-        ({"resume": True, "overwrite": True}, "--resume continues the run and --overwrite begins it anew"),
-        ({"resume": True, "dry_run": True}, "--dry_run tries the options of a new run: leave --resume out"),
-        ({"statistics": "running"}, "--statistics running: only batch norm keeps running statistics; add --norm batch"),
-        ({"sync_batchnorm": True}, "--sync_batchnorm: there is no batch norm to synchronise; add --norm batch"),
+        ({"resume": True, "overwrite": True}, r"^--resume .*--overwrite "),
+        ({"resume": True, "dry_run": True}, r"^--dry_run .*--resume"),
+        ({"norm_stats": "running"}, r"^--norm_stats .*--norm batch"),
+        ({"sync_batchnorm": True}, r"^--sync_batchnorm.*--norm batch"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(given, message):
@@ -115,8 +115,8 @@ def test_options_that_contradict_each_other_are_refused(given, message):
     [
         {"crop_size": 300, "preprocess": "crop"},
         {"crop_size": "300x200", "preprocess": "scale_width_and_crop"},
-        {"statistics": "running", "norm": "batch"},
-        {"statistics": "running", "batch_size": 4},
+        {"norm_stats": "running", "norm": "batch"},
+        {"norm_stats": "running", "batch_size": 4},
     ],
 )
 def test_options_that_only_seem_to_contradict_each_other_are_accepted(given):

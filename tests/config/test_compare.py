@@ -30,14 +30,9 @@ def test_an_equal_value_that_would_contradict_a_default_may_be_retyped():
 
 
 def test_whatever_else_differs_is_refused_by_name():
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(OptionError, match=r"^--resume .*: lr is 0\.0002 there, got 0\.001; .*--name$"):
         resumed("--lr", "1e-3")
-    assert str(error.value) == (
-        "--resume continues the run as it was: lr is 0.0002 there, got 0.001; leave it out or start a new --name"
-    )
-    with pytest.raises(
-        OptionError, match=r"lr is 0.0002 there, got 0.001, crop_size is 128 there, got 64x32; leave them"
-    ):
+    with pytest.raises(OptionError, match=r"lr is 0.0002 there, got 0.001, crop_size is 128 there, got 64x32"):
         resumed("--lr", "1e-3", "--crop_size", "64x32", "--steps", "7")
 
 
@@ -68,12 +63,9 @@ def test_training_options_retyped_at_test_may_agree_with_the_checkpoint():
 
 
 def test_training_options_that_disagree_with_the_checkpoint_are_refused_by_name():
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(OptionError, match=r"^the checkpoint .*: direction is BtoA there, got AtoB; [^\n]*$"):
         claim("--direction", "AtoB")
-    assert str(error.value) == (
-        "the checkpoint was trained otherwise: direction is BtoA there, got AtoB; leave it out: the checkpoint knows"
-    )
-    with pytest.raises(OptionError, match=r"ngf is 64 there, got 32, crop_size is 128 there, got 64; leave them out"):
+    with pytest.raises(OptionError, match=r"ngf is 64 there, got 32, crop_size is 128 there, got 64"):
         claim("--ngf", "32", "--crop_size", "64")
     with pytest.raises(OptionError, match="norm is auto there, got none"):
         claim("--norm", "none")

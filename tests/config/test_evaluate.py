@@ -30,7 +30,7 @@ def test_one_of_them_is_needed():
     ("option", "value"),
     [
         *(("epoch", "best"), ("phase", "val"), ("dataroot", "a"), ("preprocess", "none"), ("num_test", 1)),
-        *(("skip_bad", "true"), ("statistics", "image"), ("dropout", "off"), ("seed", 0), ("precision", "bf16")),
+        *(("skip_bad", "true"), ("norm_stats", "image"), ("dropout", "off"), ("seed", 0), ("precision", "bf16")),
         *(("tile", 64), ("fast", "none"), ("compile", "true")),
     ],
 )
@@ -42,18 +42,18 @@ def test_options_of_translating_are_not_for_what_is_translated_already(option, v
 
 @pytest.mark.parametrize("option", ["truth", "labels"])
 def test_a_run_has_its_own_truth_and_labels(option):
-    assert refusal("--name", "a", f"--{option}", "b").startswith(f"--{option} is of --results")
+    assert refusal("--name", "a", f"--{option}", "b").startswith(f"--{option} is for --results")
 
 
 def test_labels_are_for_a_segmenter():
     words = ("--results", "a", "--truth", "b", "--labels", "c")
-    assert refusal(*words).startswith("--labels is what --segmenter ")
+    assert refusal(*words).startswith("--labels needs --segmenter")
     assert parsed(*words, "--segmenter", "d").labels == "c"
 
 
 def test_how_photos_are_fed_is_for_onnx_files():
     message = refusal("--name", "a", "--segmenter", "run", "--segmenter_input", "unit")
-    assert message.startswith("--segmenter_input is that of --segmenter FILE.onnx")
+    assert message.startswith("--segmenter_input needs --segmenter FILE.onnx")
     assert (
         parsed("--name", "a", "--segmenter", "x.onnx", "--segmenter_input", "unit").segmentation.segmenter == "x.onnx"
     )

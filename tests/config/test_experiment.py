@@ -67,7 +67,7 @@ def test_flags_go_to_the_experiment_the_training_or_the_evaluation():
 
 def test_no_option_of_an_experiment_hides_one_of_training():
     assert set(SHARED).isdisjoint(EVALUATION)
-    assert {"segmenter", "inception", "statistics", "num_test"} <= set(EVALUATION)
+    assert {"segmenter", "inception", "norm_stats", "num_test"} <= set(EVALUATION)
 
 
 @pytest.mark.parametrize("word", ["--help", "--version"])
@@ -89,7 +89,7 @@ def test_help_is_an_answer(word):
         ("a.yaml --scal small", "unknown --scal: --scale"),
         ("a.yaml --zzz 1", "unknown --zzz; --help"),
         ("a.yaml --model johnson", "--model: 'johnson' pix2pix"),
-        ("a.yaml --style_weight 3", "--style_weight --model johnson conditional adain"),
+        ("a.yaml --style_weight 3", "--style_weight --model johnson multi_style adain"),
         ("a.yaml --seeds 1,1", "--seeds: '1,1' different"),
         ("a.yaml --epoch 3", "--epoch: '3' --resume"),
     ],
@@ -151,7 +151,7 @@ def test_a_mistake_in_the_file_says_where_it_is(written, text, where):
 @pytest.mark.parametrize(
     ("base", "message"),
     [
-        ("model: johnson\n", "is of johnson; experiments are of pix2pix alone"),
+        ("model: johnson\n", "is of johnson; "),
         ("nfg: 1\n", "unknown option nfg: did you mean ngf"),
         ("ngf: x\n", "ngf: got 'x'; a whole number > 0 and <= 4096 is needed"),
     ],

@@ -26,7 +26,7 @@ def refused(*arguments, record=GatysOptions):
 def test_a_content_and_a_style_are_enough():
     options = read(*PICTURES)
     assert (options.data.content, options.data.style) == ("a.jpg", ("b.jpg",))
-    assert (options.features.backbone, options.optimise.optimizer, options.optimise.init) == (
+    assert (options.features.backbone, options.optimize.optimizer, options.optimize.init) == (
         "vgg19",
         "lbfgs",
         "content",
@@ -61,7 +61,9 @@ def test_several_styles_are_a_list_on_the_command_line_and_in_yaml(tmp_path):
 
 @pytest.mark.parametrize("record", [GatysOptions, SwagOptions])
 def test_options_come_back_from_yaml_and_json(tmp_path, record):
-    options = read(*PICTURES, "--style", "b.jpg,c.jpg", "--style_weights", "1,2", "--scales", "3", record=record)
+    options = read(
+        *PICTURES, "--style", "b.jpg,c.jpg", "--style_weights", "1,2", "--pyramid_levels", "3", record=record
+    )
     assert from_dict(record, to_dict(options)) == options
     (tmp_path / "options.yaml").write_text(to_yaml(options))
     assert from_dict(record, load_yaml(tmp_path / "options.yaml")) == options
@@ -69,8 +71,8 @@ def test_options_come_back_from_yaml_and_json(tmp_path, record):
 
 def test_each_optimiser_has_a_learning_rate_of_its_own():
     for optimizer, rate in LEARNING_RATES.items():
-        assert read(*PICTURES, "--optimizer", optimizer).optimise.rate == rate
-        assert read(*PICTURES, "--optimizer", optimizer, "--learning_rate", "0.5").optimise.rate == 0.5
+        assert read(*PICTURES, "--optimizer", optimizer).optimize.rate == rate
+        assert read(*PICTURES, "--optimizer", optimizer, "--learning_rate", "0.5").optimize.rate == 0.5
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,8 @@ def test_each_optimiser_has_a_learning_rate_of_its_own():
         ("--style_masks m.png,n.png", "--style_masks: got 2 for 1 --style"),
         ("--style b.jpg,c.jpg --style_weights 0,0", "--style_weights"),
         ("--content_weight 0 --style_weight 0", "--content_weight or --style_weight"),
-        ("--iterations 2 --scales 3", "--iterations 2 .*--scales 3"),
-        ("--reconstructions --style b.jpg,c.jpg", "--reconstructions .*leave masks and further styles out"),
+        ("--iterations 2 --pyramid_levels 3", "--iterations 2 .*--pyramid_levels 3"),
+        ("--reconstructions --style b.jpg,c.jpg", "--reconstructions .*one style"),
         (
             "--reconstructions --style_layers relu1_1,relu2_1 --style_layer_weights 1,2",
             "--reconstructions .*leave --style_layer_weights out",
@@ -145,7 +147,7 @@ def test_the_model_says_whose_options_are_read(arguments, record):
 
 def test_an_unknown_model_is_answered_with_those_there_are(tmp_path):
     (tmp_path / "p.yaml").write_text("model: swg\n")
-    allowed = ".*pix2pix, johnson, conditional, adain, segmenter, gatys or swag is needed"
+    allowed = ".*pix2pix, johnson, multi_style, adain, segmenter, gatys or swag is needed"
     with pytest.raises(OptionError, match=f"^--model: got 'gatis'; {allowed}: did you mean gatys"):
         select_optimization_options(["--model", "gatis"])
     with pytest.raises(OptionError, match=f"^--model: got ''; {allowed}"):

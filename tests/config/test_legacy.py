@@ -119,7 +119,7 @@ def test_a_training_flag_that_is_not_offered_names_what_is(line, instead):
         ("--dataroot photos --dataset_mode single", {"input": "photos"}, {}),
         ("--model test --input photos", {"input": "photos"}, {}),
         ("--dataroot pairs --dataset_mode aligned", {"dataroot": "pairs"}, {}),
-        ("--eval", {"statistics": "running", "dropout": "off"}, {}),
+        ("--eval", {"norm_stats": "running", "dropout": "off"}, {}),
         ("--epoch 200 --num_test 5 --phase val", {"epoch": 200, "num_test": 5, "phase": "val"}, {}),
         ("--max_dataset_size inf", {"num_test": None}, {}),
         ("--num_threads 0 --batch_size 1 --serial_batches --no_flip --aspect_ratio 1.0", {}, {}),

@@ -38,20 +38,20 @@ def test_each_of_the_losses_alone_is_something_to_learn(name):
         ),
         (
             {"backbone": "resnet50"},
-            "--backbone is of a loss that is left out: add --lambda_perceptual or --lambda_style, "
+            "--backbone belongs to a loss that is off: add --lambda_perceptual or --lambda_style, "
             "or leave --backbone out",
         ),
         (
             {"lambda_perceptual": 1, "style_loss": "mrf"},
-            "--style_loss is of a loss that is left out: add --lambda_style, or leave --style_loss out",
+            "--style_loss belongs to a loss that is off: add --lambda_style, or leave --style_loss out",
         ),
         (
             {"lambda_style": 1, "content_layers": "relu4_2"},
-            "--content_layers is of a loss that is left out: add --lambda_perceptual, or leave --content_layers out",
+            "--content_layers belongs to a loss that is off: add --lambda_perceptual, or leave --content_layers out",
         ),
         (
             {"lambda_perceptual": 1, "style_image": "a.jpg"},
-            "--style_image is what the style loss learns from: add --lambda_style",
+            "--style_image needs --lambda_style: add it, or leave --style_image out",
         ),
     ],
 )

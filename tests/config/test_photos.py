@@ -30,10 +30,10 @@ def test_a_crop_has_to_fit_into_the_shorter_side():
 
 
 def test_what_is_left_out_has_to_be_read_first():
-    with pytest.raises(OptionError, match=r"^--skip_bad finds faulty images by reading them all: leave --check false"):
+    with pytest.raises(OptionError, match=r"^--skip_bad .*--check false"):
         photos(skip_bad=True, check=False)
 
 
 def test_styles_are_needed_where_they_are_learnt():
-    with pytest.raises(OptionError, match=r"^--styles is missing: a folder tree of paintings"):
+    with pytest.raises(OptionError, match=r"^--styles is missing: "):
         photos(ContentStyleOptions)

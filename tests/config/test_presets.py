@@ -24,7 +24,7 @@ PAPER = {
     "edges2shoes": (15, 4, "AtoB"),
     "edges2handbags": (15, 4, "AtoB"),
     "day2night": (17, 4, "BtoA"),
-    "colourisation": (6, 4, "AtoB"),
+    "colorization": (6, 4, "AtoB"),
 }
 REMOVED = {
     "l1": LossOptions(gan_mode="none", lambda_l1=100),
@@ -38,7 +38,7 @@ ON_FEATURES = {
     "perceptual": LossOptions(lambda_perceptual=10),
     "style_gram": LossOptions(lambda_style=10),
 }
-STYLISING = ("johnson", "conditional", "adain")
+STYLISING = ("johnson", "multi_style", "adain")
 
 
 def test_the_demo_needs_nothing_else():
@@ -62,12 +62,12 @@ def test_a_run_of_the_paper_is_as_long_and_as_wide_as_there(name):
     assert record.train.n_epochs - record.train.n_epochs_decay in (0, 1)
     assert (record.train.batch_size, record.data.direction) == (batch_size, direction)
     assert (record.train.lr, record.network.generator, record.loss) == (2e-4, "unet_256", LossOptions())
-    jitter = (256, 256) if name == "colourisation" else (286, 286)
+    jitter = (256, 256) if name == "colorization" else (286, 286)
     assert (record.data.load_size, record.data.crop_size, record.data.flip) == (jitter, (256, 256), True)
 
 
 def test_a_grey_photo_is_coloured_in_lab():
-    assert {name for name in PAPER if read(name).data.target_kind == "lab"} == {"colourisation"}
+    assert {name for name in PAPER if read(name).data.target_kind == "lab"} == {"colorization"}
 
 
 @pytest.mark.parametrize("name", ON_FEATURES)

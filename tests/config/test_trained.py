@@ -14,7 +14,7 @@ from pix2pix.config.yaml import to_yaml
 NEEDED = {
     "pix2pix": "--dataroot d --name a",
     "johnson": "--dataroot d --name a --style_image s.jpg",
-    "conditional": "--dataroot d --name a --styles s",
+    "multi_style": "--dataroot d --name a --styles s",
     "adain": "--dataroot d --name a --styles s",
     "segmenter": "--dataroot d --name a",
 }
@@ -36,7 +36,7 @@ def test_the_method_is_that_of_model_or_of_the_preset_else_pix2pix(tmp_path):
     preset.write_text("model: adain\n")
     assert select_training_options(["--model", "johnson", "--dataroot", "d"]) is JohnsonOptions
     assert select_training_options([str(preset), "--dataroot", "d"]) is AdainOptions
-    assert select_training_options([str(preset), "--model=conditional"]) is MultiStyleOptions
+    assert select_training_options([str(preset), "--model=multi_style"]) is MultiStyleOptions
     assert (
         select_training_options(["--dataroot", "d"])
         is select_training_options([])
@@ -56,7 +56,7 @@ def test_a_run_to_resume_names_its_method_itself(flag, tmp_path, monkeypatch):
     assert select_training_options(["--name", "a", flag]) is JohnsonOptions
     assert select_training_options(["--name=a", flag, "--checkpoints_dir", "elsewhere"]) is AdainOptions
     assert select_training_options(["p.yaml", flag]) is AdainOptions
-    assert select_training_options(["--name", "a", flag, "--model", "conditional"]) is MultiStyleOptions
+    assert select_training_options(["--name", "a", flag, "--model", "multi_style"]) is MultiStyleOptions
     assert select_training_options(["--name", "a"]) is Pix2PixOptions
 
 
@@ -69,7 +69,7 @@ def test_whoever_opens_the_run_tells_what_is_wrong_with_it(text, tmp_path):
 
 
 def test_an_unknown_method_is_refused_naming_those_there_are():
-    allowed = "pix2pix, johnson, conditional, adain or segmenter"
+    allowed = "pix2pix, johnson, multi_style, adain or segmenter"
     with pytest.raises(OptionError, match=f"^--model: got 'jonson'; {allowed} .*did you mean johnson"):
         select_training_options(["--model", "jonson"])
     with pytest.raises(OptionError, match=f"^the checkpoint's options: model: got 3; {allowed}"):
@@ -116,11 +116,11 @@ def test_a_style_weighs_what_suits_its_loss_unless_it_is_given(model):
 
 
 def test_instance_norm_goes_by_the_image_and_batch_norm_by_what_it_has_seen():
-    assert options("johnson").test.statistics_of("instance") == "image"
+    assert options("johnson").test.resolve_norm_stats("instance") == "image"
     batch = options("johnson", "--norm batch")
-    assert batch.test.statistics_of(batch.network.norm) == "running"
-    image = options("johnson", "--norm batch --statistics image")
-    assert image.test.statistics_of(image.network.norm) == "image"
+    assert batch.test.resolve_norm_stats(batch.network.norm) == "running"
+    image = options("johnson", "--norm batch --norm_stats image")
+    assert image.test.resolve_norm_stats(image.network.norm) == "image"
 
 
 def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
@@ -133,15 +133,15 @@ def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
     ("model", "line", "named"),
     [
         ("johnson", "--style_weight 0 --content_weight 0", "--content_weight or --style_weight"),
-        ("johnson", "--statistics running", "--statistics running: .*batch"),
+        ("johnson", "--norm_stats running", "--norm_stats running: .*batch"),
         ("johnson", "--sync_batchnorm", "--sync_batchnorm: .*--norm batch"),
         ("johnson", "--norm none", "--norm: got 'none'; instance or batch"),
         ("johnson", "--best_metric val/l1", "--best_metric: got 'val/l1'; val/loss, val/content or val/style"),
         ("johnson", "--n_epochs 3", "--n_epochs: .*--steps"),
         ("johnson", "--direction=BtoA", "--direction .*--model pix2pix or segmenter"),
         ("adain", "--style_image s.jpg", "--style_image .*--model pix2pix or johnson"),
-        ("pix2pix", "--styles s", "--styles .*--model conditional or adain"),
-        ("conditional", "--add_style s.jpg", "--styles .*--add_style"),
+        ("pix2pix", "--styles s", "--styles .*--model multi_style or adain"),
+        ("multi_style", "--add_style s.jpg", "--styles .*--add_style"),
         ("adain", "--backbone vgg16", "--backbone: got 'vgg16'; vgg19"),
         ("adain", "--padding zeros", "--padding: got 'zeros'; reflection"),
         ("adain", "--rescaled false", "--rescaled: .*adain"),
@@ -154,7 +154,7 @@ def test_one_style_is_added_to_a_run_in_place_of_a_folder_of_styles():
         ("segmenter", "--dropout on", "--dropout .*--model pix2pix"),
         ("segmenter", "--target_kind photo", "--target_kind: got 'photo'; labels"),
         ("segmenter", "--best_metric val/l1", "--best_metric: got 'val/l1'; val/pixel_accuracy or val/loss"),
-        ("segmenter", "--norm instance --statistics running", "--statistics running: .*batch"),
+        ("segmenter", "--norm instance --norm_stats running", "--norm_stats running: .*batch"),
         ("segmenter", "--norm none --sync_batchnorm", "--sync_batchnorm: .*--norm batch"),
     ],
 )

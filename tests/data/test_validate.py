@@ -276,13 +276,13 @@ def test_a_run_that_skips_and_is_resumed_ends_bit_equal_without_reading_all_agai
     damage(tmp_path / "data" / "train" / "1.png")
     flags = ("--dataroot", tmp_path / "data", "--val_fraction", 0, "--skip_bad")
     assert tiny.train("whole", *flags) == 0
-    assert tiny.train("parted", *flags, "--stop_at", 4) == 0
+    assert tiny.train("parted", *flags, "--stop_at_step", 4) == 0
     log = (tiny.folder("parted") / "train.log").read_text()
     assert log.count("left out: ") == 1
     assert ": 3 pairs" in log
     assert tiny.content("parted")["description"]["skipped"] == {"train": ["1"], "val": []}
     monkeypatch.setattr("pix2pix.data.validate.check_pairs", None)
-    assert tiny.resume("parted", "--stop_at", 8) == 0
+    assert tiny.resume("parted", "--stop_at_step", 8) == 0
     whole, parted = tiny.content("whole"), tiny.content("parted")
     for network, weights in whole["networks"].items():
         assert all(value.equal(parted["networks"][network][name]) for name, value in weights.items())
@@ -291,10 +291,10 @@ def test_a_run_that_skips_and_is_resumed_ends_bit_equal_without_reading_all_agai
 def test_a_file_damaged_later_is_left_out_on_resuming_with_skip_bad(tiny, error, tmp_path):
     for number in range(4):
         tiny.write_pair(tmp_path / "data" / "train" / f"{number}.png", number)
-    assert tiny.train("run", "--dataroot", tmp_path / "data", "--val_fraction", 0, "--stop_at", 4) == 0
+    assert tiny.train("run", "--dataroot", tmp_path / "data", "--val_fraction", 0, "--stop_at_step", 4) == 0
     damage(tmp_path / "data" / "train" / "1.png")
-    assert error(2, tiny.resume, "run", "--stop_at", 8).startswith(f"{tmp_path}/data/train/1.png: ")
-    assert tiny.resume("run", "--stop_at", 8, "--skip_bad") == 0
+    assert error(2, tiny.resume, "run", "--stop_at_step", 8).startswith(f"{tmp_path}/data/train/1.png: ")
+    assert tiny.resume("run", "--stop_at_step", 8, "--skip_bad") == 0
     assert tiny.content()["description"]["skipped"]["train"] == ["1"]
 
 

@@ -100,7 +100,7 @@ LONG = "x" * 200
     [
         ("{a: {b c: {}, b: {}}, d: {e: {}, c e: {}}}", ["b c + e", "b + c e", "b c e_0"]),
         ("{a: {GAN: {}, gan: {}}}", ["GAN and gan", "gan_0"]),
-        ("{a: {b: {evaluate: {statistics: running}}}}", ["b: --statistics running", "--norm batch"]),
+        ("{a: {b: {evaluate: {norm_stats: running}}}}", ["b: --norm_stats running", "--norm batch"]),
         ("{a: {b: {evaluate: {segmenter_input: unit}}}}", ["b: --segmenter_input", "--segmenter FILE.onnx"]),
         ("{a: {b: {target_kind: labels, evaluate: {segmenter: eyes}}}}", ["b: --segmenter"]),
         ("{a: {b: {gan_mode: none, lambda_l1: 0}}}", ["b: ", "--gan_mode none", "--lambda_l1"]),

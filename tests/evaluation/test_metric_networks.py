@@ -229,7 +229,7 @@ def test_faults_of_weights_name_the_option_that_gave_them(tmp_path):
     with pytest.raises(UserError) as caught:
         load_backbone_features("vgg19", "relu4_1", str(path), None, "cpu")
     assert re.search(f"--distance_weights {path}", str(caught.value))
-    with pytest.raises(UserError, match=r"--distance_flavour.*--distance_weights"):
+    with pytest.raises(UserError, match=r"--distance_format.*--distance_weights"):
         load_backbone_features("vgg19", "relu4_1", "random", "caffe", "cpu")
     with pytest.raises(UserError, match=r"--distance_backbone.*vgg20"):
         load_backbone_features("vgg20", "relu4_1", "random", None, "cpu")

@@ -110,7 +110,7 @@ def test_the_four_ways_to_translate_are_of_one_run():
     found = grid("test_time", "--scale", "small")
     assert len({str(get_learned_options(cell.options)) for cell in found}) == 1
     ways = [cell.evaluate for cell in found]
-    assert ways == [{"statistics": way, "dropout": drop} for way in ("image", "running") for drop in ("on", "off")]
+    assert ways == [{"norm_stats": way, "dropout": drop} for way in ("image", "running") for drop in ("on", "off")]
 
 
 @pytest.mark.parametrize("path", FILES.values(), ids=FILES)

@@ -31,8 +31,8 @@ def johnson(style_runs):
 
 
 @pytest.fixture(scope="module")
-def conditional(style_runs):
-    return load(style_runs / "conditional")
+def multi_style(style_runs):
+    return load(style_runs / "multi_style")
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def adain(style_runs):
     return load(style_runs / "adain")
 
 
-def test_a_style_is_named(conditional):
+def test_a_style_is_named(multi_style):
     image = Image.new("RGB", (40, 30), "teal")
-    output = conditional.translate(image, style="blue")
+    output = multi_style.translate(image, style="blue")
     assert (output.mode, output.size) == ("RGB", (40, 30))
-    assert conditional.styles == ["red", "blue"]
-    assert output.tobytes() == conditional.translate(image, style=2).tobytes()
-    assert output.tobytes() == conditional.translate(image, style=["2"]).tobytes()
-    assert output.tobytes() != conditional.translate(image, style="red").tobytes()
+    assert multi_style.styles == ["red", "blue"]
+    assert output.tobytes() == multi_style.translate(image, style=2).tobytes()
+    assert output.tobytes() == multi_style.translate(image, style=["2"]).tobytes()
+    assert output.tobytes() != multi_style.translate(image, style="red").tobytes()
 
 
 def test_one_style_needs_no_name(johnson):
@@ -57,12 +57,12 @@ def test_one_style_needs_no_name(johnson):
     assert np.array_equal(johnson.translate(image), to_array(padded[0, :, 4:-4, 4:-4]))
 
 
-def test_a_blend_of_all_weight_on_one_style_is_that_style(conditional):
+def test_a_blend_of_all_weight_on_one_style_is_that_style(multi_style):
     image = photo()
-    blended = conditional.translate(image, style=["red", "blue"], style_weights=[0, 2.5])
-    assert np.array_equal(blended, conditional.translate(image, style="blue"))
-    equal = conditional.translate(image, style=["red", "blue"])
-    assert np.array_equal(equal, conditional.translate(image, style=[1, 2], style_weights=(3, 3)))
+    blended = multi_style.translate(image, style=["red", "blue"], style_weights=[0, 2.5])
+    assert np.array_equal(blended, multi_style.translate(image, style="blue"))
+    equal = multi_style.translate(image, style=["red", "blue"])
+    assert np.array_equal(equal, multi_style.translate(image, style=[1, 2], style_weights=(3, 3)))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -92,51 +92,51 @@ def test_a_grey_array_without_channels_is_taken(johnson):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 130), (7, 3), (17, 64), (130, 129)])
-def test_any_size_is_kept(johnson, conditional, size):
+def test_any_size_is_kept(johnson, multi_style, size):
     assert johnson.translate(photo(*size)).shape == (*size, 3)
-    assert conditional.translate(photo(*size), style=1).shape == (*size, 3)
+    assert multi_style.translate(photo(*size), style=1).shape == (*size, 3)
 
 
-def test_images_of_a_batch_never_influence_each_other(conditional):
+def test_images_of_a_batch_never_influence_each_other(multi_style):
     images = torch.stack([rgb_to_tensor(photo()), rgb_to_tensor(photo()).flip(-1) / 2])
-    together = conditional.translate(images, style=["red", "blue"])
-    alone = torch.stack([conditional.translate(image, style=["red", "blue"]) for image in images])
+    together = multi_style.translate(images, style=["red", "blue"])
+    alone = torch.stack([multi_style.translate(image, style=["red", "blue"]) for image in images])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_luminance_paints_lightness_alone(johnson, conditional):
+def test_luminance_paints_lightness_alone(johnson, multi_style):
     content = rgb_to_tensor(photo(300, 20))
-    for translator, style in ((johnson, None), (conditional, "red")):
+    for translator, style in ((johnson, None), (multi_style, "red")):
         plain = translator.translate(content, style=style)
-        kept = translator.translate(content, style=style, keep_colours="luminance")
+        kept = translator.translate(content, style=style, keep_colors="luminance")
         assert torch.allclose(kept, color.keep_colors(plain[None], content[None])[0], atol=1e-5)
     assert not torch.allclose(kept, plain, atol=0.01)
 
 
-def test_masks_say_where_each_style_is(conditional, tmp_path):
+def test_masks_say_where_each_style_is(multi_style, tmp_path):
     image = photo(32, 48)
     left = np.zeros((32, 48), bool)
     left[:, :24] = True
-    red_left = conditional.translate(image, style=["red", "blue"], masks=[left, ~left])
-    assert not np.array_equal(red_left, conditional.translate(image, style="red"))
-    swapped = conditional.translate(image, style=["blue", "red"], masks=[~left, left])
+    red_left = multi_style.translate(image, style=["red", "blue"], masks=[left, ~left])
+    assert not np.array_equal(red_left, multi_style.translate(image, style="red"))
+    swapped = multi_style.translate(image, style=["blue", "red"], masks=[~left, left])
     assert np.abs(red_left.astype(int) - swapped).max() <= 1
     everywhere = np.ones((32, 48), bool)
-    both = conditional.translate(image, style=["red", "blue"], masks=[everywhere, everywhere])
-    assert np.abs(both.astype(int) - conditional.translate(image, style=["red", "blue"])).max() <= 1
+    both = multi_style.translate(image, style=["red", "blue"], masks=[everywhere, everywhere])
+    assert np.abs(both.astype(int) - multi_style.translate(image, style=["red", "blue"])).max() <= 1
     write_image(tmp_path / "left.png", (left * np.uint8(255))[..., np.newaxis])
     kinds = [
         [tmp_path / "left.png", str(tmp_path / "left.png")],
         [Image.fromarray(left), torch.from_numpy(left)],
         [torch.from_numpy(left).float()[None, None], (left * np.uint16(65535))[..., np.newaxis]],
     ]
-    outputs = [conditional.translate(image, style=["red", "blue"], masks=masks) for masks in kinds]
+    outputs = [multi_style.translate(image, style=["red", "blue"], masks=masks) for masks in kinds]
     assert all(np.array_equal(output, outputs[0]) for output in outputs)
 
 
 def test_batch_norm_translates_by_running_statistics_unless_told_otherwise(style_runs):
     image = photo()
-    recorded, running, own = (load(style_runs / "batch", statistics=how) for how in (None, "running", "image"))
+    recorded, running, own = (load(style_runs / "batch", norm_stats=how) for how in (None, "running", "image"))
     assert np.array_equal(recorded.translate(image), running.translate(image))
     assert not np.array_equal(recorded.translate(image), own.translate(image))
     plain = load(style_runs / "batch", fast="none").translate(image)
@@ -193,12 +193,12 @@ def test_coral_recolours_the_style(adain):
     content, style = rgb_to_tensor(photo()), photo(32, 16) // 3
     recoloured = color.match_colors(rgb_to_tensor(style), content).clamp(-1, 1)
     expected = translate(adain.method, content[None], styles=Styles([recoloured[None]]))[0]
-    assert torch.equal(adain.translate(content, style=style, keep_colours="coral", **SMALL), expected)
+    assert torch.equal(adain.translate(content, style=style, keep_colors="coral", **SMALL), expected)
     assert not torch.allclose(adain.translate(content, style=style, **SMALL), expected, atol=0.01)
     batch = torch.stack([content, content / 4])
-    together = adain.translate(batch, style=style, keep_colours="coral", **SMALL)
+    together = adain.translate(batch, style=style, keep_colors="coral", **SMALL)
     assert torch.equal(together[0], expected)
-    assert torch.equal(together[1], adain.translate(batch[1], style=style, keep_colours="coral", **SMALL))
+    assert torch.equal(together[1], adain.translate(batch[1], style=style, keep_colors="coral", **SMALL))
 
 
 def test_pictures_fill_the_regions_of_their_masks(adain):
@@ -235,64 +235,64 @@ def test_a_picture_that_cannot_be_a_style_is_told(adain, given, message):
     [
         ("johnson", {"style": "red"}, "style:.*johnson"),
         ("johnson", {"masks": []}, "masks:.*johnson"),
-        ("conditional", {"style": 1, "alpha": 0.0}, "alpha:.*conditional"),
-        ("conditional", {"style": 1, "style_size": 9}, "style_size.*conditional"),
+        ("multi_style", {"style": 1, "alpha": 0.0}, "alpha:.*multi_style"),
+        ("multi_style", {"style": 1, "style_size": 9}, "style_size.*multi_style"),
         (
-            "conditional",
-            {"style": 1, "keep_colours": "coral"},
-            "keep_colours.*conditional",
+            "multi_style",
+            {"style": 1, "keep_colors": "coral"},
+            "keep_colors.*multi_style",
         ),
-        ("conditional", {"style": 1, "keep_colours": "all"}, "keep_colours.*'all'"),
-        ("conditional", {}, "style:.*conditional.*red"),
-        ("conditional", {"style": []}, "style:.*conditional.*red"),
+        ("multi_style", {"style": 1, "keep_colors": "all"}, "keep_colors.*'all'"),
+        ("multi_style", {}, "style:.*multi_style.*red"),
+        ("multi_style", {"style": []}, "style:.*multi_style.*red"),
         (
-            "conditional",
+            "multi_style",
             {"style": "blu"},
             "style:.*'blu'.*red",
         ),
-        ("conditional", {"style": [1, 3]}, "style:.*3.*red"),
-        ("conditional", {"style": 0}, "style:.*0.*red"),
-        ("conditional", {"style": 1.5}, r"style:.*1\.5.*red"),
+        ("multi_style", {"style": [1, 3]}, "style:.*3.*red"),
+        ("multi_style", {"style": 0}, "style:.*0.*red"),
+        ("multi_style", {"style": 1.5}, r"style:.*1\.5.*red"),
         (
-            "conditional",
+            "multi_style",
             {"style": [1, 2], "style_weights": [1]},
             "style_weights.*1.*2",
         ),
         (
-            "conditional",
+            "multi_style",
             {"style": [1, 2], "style_weights": [0, 0]},
             r"style_weights.*\[0, 0\]",
         ),
-        ("conditional", {"style": [1, 2], "style_weights": "ab"}, "style_weights.*'ab'"),
-        ("conditional", {"style": 1, "style_weights": 1.0}, r"style_weights.*1\.0"),
+        ("multi_style", {"style": [1, 2], "style_weights": "ab"}, "style_weights.*'ab'"),
+        ("multi_style", {"style": 1, "style_weights": 1.0}, r"style_weights.*1\.0"),
         (
-            "conditional",
+            "multi_style",
             {"style": [1, 2], "style_weights": [-1, 2]},
             r"style_weights.*\[-1, 2\]",
         ),
         (
-            "conditional",
+            "multi_style",
             {"style": [1, 2], "masks": [np.ones((24, 40))]},
             "masks:.*1.*2",
         ),
         (
-            "conditional",
+            "multi_style",
             {"style": 1, "masks": [np.ones((24, 41))]},
             "masks:.*24x41.*24x40",
         ),
         (
-            "conditional",
+            "multi_style",
             {"style": 1, "masks": [np.zeros((24, 40))]},
             "masks:.*black",
         ),
-        ("conditional", {"style": 1, "masks": ["nowhere.png"]}, r"masks:.*nowhere\.png"),
+        ("multi_style", {"style": 1, "masks": ["nowhere.png"]}, r"masks:.*nowhere\.png"),
         (
-            "conditional",
+            "multi_style",
             {"style": 1, "masks": [3]},
             "masks:.*PIL",
         ),
         (
-            "conditional",
+            "multi_style",
             {"style": 1, "masks": [np.zeros((24, 40, 2), np.uint8)]},
             "masks:.*uint8.*2",
         ),
@@ -326,8 +326,8 @@ def test_a_content_that_is_no_picture_is_refused(johnson, array, message):
     ("run", "given", "message"),
     [
         ("johnson", {"dropout": "on"}, "--dropout.*johnson"),
-        ("conditional", {"statistics": "image"}, "--statistics.*conditional"),
-        ("conditional", {"seed": 1}, "--seed.*conditional"),
+        ("multi_style", {"norm_stats": "image"}, "--norm_stats.*multi_style"),
+        ("multi_style", {"seed": 1}, "--seed.*multi_style"),
     ],
 )
 def test_a_switch_that_a_method_lacks_is_refused(style_runs, run, given, message):
@@ -337,8 +337,8 @@ def test_a_switch_that_a_method_lacks_is_refused(style_runs, run, given, message
 
 
 def test_running_statistics_are_refused_where_the_norm_keeps_none(style_runs):
-    with pytest.raises(UserError, match=r"--statistics.*BatchNorm"):
-        load(style_runs / "johnson", statistics="running")
+    with pytest.raises(UserError, match=r"--norm_stats.*BatchNorm"):
+        load(style_runs / "johnson", norm_stats="running")
 
 
 def test_a_turned_photo_is_painted_upright(johnson):
@@ -350,9 +350,9 @@ def test_a_turned_photo_is_painted_upright(johnson):
     assert np.array_equal(from_pil(johnson.translate(turned)), johnson.translate(photo()))
 
 
-def test_numbers_of_numpy_are_numbers(conditional, adain):
+def test_numbers_of_numpy_are_numbers(multi_style, adain):
     image = photo()
-    assert np.array_equal(conditional.translate(image, style=np.int64(2)), conditional.translate(image, style="blue"))
+    assert np.array_equal(multi_style.translate(image, style=np.int64(2)), multi_style.translate(image, style="blue"))
     half, same = (adain.translate(image, style=photo(), alpha=x, **SMALL) for x in (np.float32(0.5), 0.5))
     assert np.array_equal(half, same)
 
@@ -376,18 +376,18 @@ def test_one_mask_needs_no_list(adain, tmp_path):
     ("run", "given", "message"),
     [
         (
-            "conditional",
+            "multi_style",
             {"style": 1, "masks": [np.ones((24, 40))]},
-            "masks:.*conditional",
+            "masks:.*multi_style",
         ),
         (
             "adain",
             {"style": [photo()] * 2, "masks": [np.ones((24, 40))] * 2, "style_weights": [2, 1]},
             "style_weights.*adain",
         ),
-        ("conditional", {"style": photo()}, r"style: got array\(\[\[\["),
-        ("conditional", {"style": 1, "style_weights": [1, 2]}, "style_weights.*2"),
-        ("conditional", {"style": [1, 2], "masks": 3}, "masks:.*1.*2"),
+        ("multi_style", {"style": photo()}, r"style: got array\(\[\[\["),
+        ("multi_style", {"style": 1, "style_weights": [1, 2]}, "style_weights.*2"),
+        ("multi_style", {"style": [1, 2], "masks": 3}, "masks:.*1.*2"),
         *(
             (
                 "adain",

@@ -157,7 +157,7 @@ def test_every_size_up_to_130_is_kept(run):
 @pytest.mark.parametrize("statistics", ["image", "running"])
 @pytest.mark.parametrize("size", [(16, 16), (48, 32)])
 def test_at_a_multiple_translating_is_calling_the_generator(batch_run, size, statistics):
-    translator = load(batch_run, statistics=statistics, dropout="off")
+    translator = load(batch_run, norm_stats=statistics, dropout="off")
     image = noise(1, 3, *size)
     generator = translator.method.generator
     with torch.inference_mode(), eval_mode(generator, statistics=statistics, dropout=False):
@@ -193,14 +193,14 @@ def test_without_dropout_names_do_not_matter(run):
 
 
 def test_the_recorded_switches_hold_unless_others_are_given(tmp_path):
-    write_run(tmp_path, batch_size=4, statistics="running", dropout="off", seed=3)
-    recorded, changed = load(tmp_path).options, load(tmp_path, statistics="image", dropout="on").options
-    assert (recorded.test.statistics, recorded.test.dropout, recorded.run.seed) == ("running", "off", 3)
-    assert (changed.test.statistics, changed.test.dropout, changed.run.seed) == ("image", "on", 3)
+    write_run(tmp_path, batch_size=4, norm_stats="running", dropout="off", seed=3)
+    recorded, changed = load(tmp_path).options, load(tmp_path, norm_stats="image", dropout="on").options
+    assert (recorded.test.norm_stats, recorded.test.dropout, recorded.run.seed) == ("running", "off", 3)
+    assert (changed.test.norm_stats, changed.test.dropout, changed.run.seed) == ("image", "on", 3)
 
 
 def test_running_statistics_are_those_of_the_run(batch_run):
-    translator = load(batch_run, statistics="running", dropout="off", fast="none")
+    translator = load(batch_run, norm_stats="running", dropout="off", fast="none")
     norm = next(module for module in translator.method.generator.modules() if isinstance(module, Norm))
     assert norm.running_mean.eq(torch.tensor(0.3)).all()
     image = noise(3, 16, 16)
@@ -208,15 +208,15 @@ def test_running_statistics_are_those_of_the_run(batch_run):
 
 
 def test_running_statistics_are_folded_into_the_convolutions_unless_told_otherwise(batch_run):
-    plain, folded = (load(batch_run, statistics="running", dropout="off", fast=fast) for fast in ("none", "auto"))
+    plain, folded = (load(batch_run, norm_stats="running", dropout="off", fast=fast) for fast in ("none", "auto"))
     assert not any(isinstance(module, Norm) for module in folded.method.generator.modules())
     image = noise(3, 16, 16)
     assert torch.allclose(folded.translate(image), plain.translate(image), atol=1e-5)
 
 
 def test_running_statistics_are_refused_where_the_run_has_none(run):
-    with pytest.raises(UserError, match=r"--statistics.*BatchNorm"):
-        load(run, statistics="running").translate(noise(3, 16, 16))
+    with pytest.raises(UserError, match=r"--norm_stats.*BatchNorm"):
+        load(run, norm_stats="running").translate(noise(3, 16, 16))
 
 
 def average_to_zero(method, progress):
@@ -297,7 +297,7 @@ def test_a_style_is_refused_where_there_is_none_to_choose(run):
     [
         ("device", "gpu", "auto, cpu, cuda, cuda:N or mps"),
         ("precision", "fp16", "fp32 or bf16"),
-        ("statistics", "batch", "image or running"),
+        ("norm_stats", "batch", "image or running"),
         ("dropout", False, "on or off"),
         ("tile", 8, "64 to 1048576"),
         ("seed", -1, "4294967296"),
@@ -330,7 +330,7 @@ def test_the_same_seed_draws_the_same_dropout_as_the_generator_itself(run):
 
 
 def test_threads_that_share_a_translator_get_what_each_would_get_alone(batch_run):
-    translator = load(batch_run, statistics="running", fast="none")
+    translator = load(batch_run, norm_stats="running", fast="none")
     images = [noise(3, 32, 32, seed=number) for number in range(24)]
     alone = [translator.translate(image, name=str(number)) for number, image in enumerate(images)]
     averages = {name: value.clone() for name, value in translator.method.generator.state_dict().items()}

@@ -40,7 +40,7 @@ def test_any_style_loss_has_these_units(loss, smoothing):
 
 
 def test_raw_losses_are_the_papers():
-    losses = objective(units=False, style_layers=("relu1_1",))
+    losses = objective(normalize_losses=False, style_layers=("relu1_1",))
     content, style = losses.extract(picture(0)), losses.extract(picture(1))
     f, a = (x["relu1_1"].flatten(2)[0] for x in (content, style))
     e = ((f @ f.T - a @ a.T) ** 2).sum() / (4 * 64**2 * 1024**2)  # Gatys et al., equation 4

@@ -64,7 +64,7 @@ def test_the_style_alone_may_be_made_from_noise_that_the_seed_draws():
 
 
 def test_coarse_to_fine_ends_at_the_size_of_the_content():
-    image, steps = painted(scales=2, iterations=9)
+    image, steps = painted(pyramid_levels=2, iterations=9)
     assert [step.image().shape[-2:] for step in steps] == [(12, 10)] * 4 + [(24, 20)] * 5
     assert image.shape[-2:] == (24, 20)
 
@@ -87,14 +87,14 @@ def test_weights_share_the_styles():
 
 def test_luminance_alone_keeps_the_colours():
     grey = picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5
-    image, _ = painted(ContentAndStyles(grey, [picture(1)]), keep_colours="luminance")
+    image, _ = painted(ContentAndStyles(grey, [picture(1)]), keep_colors="luminance")
     assert (image - image.mean(dim=1, keepdim=True)).abs().max() < 1e-3
     assert (image - grey).abs().max() > 0.05
 
 
 def test_the_style_is_recoloured_to_the_content():
     pictures = ContentAndStyles(picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5, [picture(1)])
-    kept, lost = (painted(pictures, keep_colours=way)[0] for way in ("coral", "none"))
+    kept, lost = (painted(pictures, keep_colors=way)[0] for way in ("coral", "none"))
     chroma, painted_chroma = ((x - x.mean(dim=1, keepdim=True)).abs().mean() for x in (kept, lost))
     assert chroma < 0.5 * painted_chroma
 

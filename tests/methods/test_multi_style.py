@@ -219,7 +219,7 @@ def test_a_run_of_another_method_gets_no_style(tmp_path, options, run):
     content["options"] = johnson | {"model": "johnson", "loss": {"style_image": "s.png"}}
     checkpoint.save_file(checkpoint.checkpoint_path(run, 3), content)
     added = str(saved(tmp_path / "stars.png", 9))
-    with pytest.raises(UserError, match=r"--model.*conditional.*johnson"):
+    with pytest.raises(UserError, match=r"--model.*multi_style.*johnson"):
         MultiStyle(options(add_style=added, init_from=str(run)), Runtime("cpu"))
 
 

@@ -66,7 +66,7 @@ def test_a_loss_in_units_is_one_between_generated_pictures_of_the_crops_size():
 
 
 def test_raw_losses_need_no_units():
-    perceptual, _ = losses(**BOTH, units=False).terms(picture(), picture(1))
+    perceptual, _ = losses(**BOTH, normalize_losses=False).terms(picture(), picture(1))
     extractor = losses(**BOTH).feature_loss.extractor
     output, target = (extractor(picture(seed))["relu1_2"] for seed in (0, 1))
     assert perceptual.value.item() == pytest.approx((output - target).square().mean().item(), rel=1e-5)

@@ -115,8 +115,8 @@ def test_a_file_may_say_its_flavour(saved, vgg, metadata, flavour):
 @pytest.mark.parametrize(
     ("metadata", "wished", "message"),
     [
-        ({"flavour": "caffe"}, "torchvision", "caffe.*--weights_flavour"),
-        ({"preprocess": "minus [123.68, 116.779, 103.939]"}, "torchvision", "caffe.*--weights_flavour"),
+        ({"flavour": "caffe"}, "torchvision", "caffe.*--weights_format"),
+        ({"preprocess": "minus [123.68, 116.779, 103.939]"}, "torchvision", "caffe.*--weights_format"),
         ({"flavour": "keras"}, None, "'keras'.*torchvision, caffe"),
         ({"preprocess": "BGR - [103.939, 116.779, 123.68]"}, None, "BGR"),
     ],

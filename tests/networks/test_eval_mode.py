@@ -23,7 +23,7 @@ def test_translating_does_not_move_the_running_averages():
 
 def test_running_statistics_are_refused_where_there_are_none():
     with (
-        pytest.raises(UserError, match="--statistics running needs a network trained with BatchNorm"),
+        pytest.raises(UserError, match="--norm_stats running needs a network trained with BatchNorm"),
         eval_mode(Norm(2, "instance"), statistics="running", dropout=False),
     ):
         pass

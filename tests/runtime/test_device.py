@@ -215,8 +215,8 @@ def test_a_seeded_block_leaves_a_gpus_state_as_it_was():
 
 
 def test_what_is_fast_depends_on_device_and_precision():
-    assert get_default_speedups("cpu", "fp32") == ("memory", "products", "minimal", "one_pass", "fold")
-    assert get_default_speedups("cpu", "bf16") == ("memory", "channels_last", "products", "one_pass", "fold")
+    assert get_default_speedups("cpu", "fp32") == ("malloc", "gemm", "winograd", "one_pass", "fold")
+    assert get_default_speedups("cpu", "bf16") == ("malloc", "channels_last", "gemm", "one_pass", "fold")
     assert get_default_speedups("cuda", "bf16") == ("channels_last", "one_pass", "fold", "graph")
     assert {
         name for kind in ("cpu", "cuda", "mps") for how in ("fp32", "bf16") for name in get_default_speedups(kind, how)
@@ -224,9 +224,9 @@ def test_what_is_fast_depends_on_device_and_precision():
 
 
 def test_a_runtime_gives_networks_the_form_that_is_asked_for():
-    for fast in ((), ("products",), ("channels_last",)):
+    for fast in ((), ("gemm",), ("channels_last",)):
         network = Runtime("cpu", fast=fast).prepare(nn.Sequential(Conv(2, 3, 4, 2, 1), nn.Conv2d(3, 4, 3)))
-        assert network[0].by_product == ("products" in fast)
+        assert network[0].by_product == ("gemm" in fast)
         for layer in network:
             assert layer.weight.is_contiguous(memory_format=torch.channels_last) == ("channels_last" in fast)
         image = Runtime("cpu", fast=fast).to_device(torch.zeros(2, 3, 4, 4))
@@ -234,7 +234,7 @@ def test_a_runtime_gives_networks_the_form_that_is_asked_for():
 
 
 def test_weights_that_are_read_as_matrices_keep_their_order():
-    network = Runtime("cpu", fast=("products", "channels_last")).prepare(Conv(2, 3, 4, 2, 1))
+    network = Runtime("cpu", fast=("gemm", "channels_last")).prepare(Conv(2, 3, 4, 2, 1))
     assert network.weight.is_contiguous()
 
 

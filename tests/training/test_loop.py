@@ -107,11 +107,11 @@ def test_fit_trains_a_method_and_tells_a_logger(tiny):
 def test_a_run_cut_and_resumed_equals_one_that_was_not(tiny, cuts, flags):
     """5 pairs make an epoch, 3 steps a line of the log and 4 a validation: the cuts are between and at all of these."""
     assert tiny.train("straight", *flags) == 0
-    assert tiny.train("cut", *flags, "--stop_at", cuts[0]) == 0
+    assert tiny.train("cut", *flags, "--stop_at_step", cuts[0]) == 0
     for cut in cuts:
         assert tiny.content("cut")["step"] == cut
         following = next((later for later in cuts if later > cut), None)
-        assert tiny.resume("cut", *(["--stop_at", following] if following else [])) == 0
+        assert tiny.resume("cut", *(["--stop_at_step", following] if following else [])) == 0
     assert_same_run(tiny, "straight", "cut")
 
 
@@ -123,7 +123,7 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same(tiny):
 
 
 def test_the_average_follows_the_weights_faster_at_first(tiny):
-    tiny.train("run", "--ema", 0.999, "--save_every", 1, "--keep", 3, "--stop_at", 3)
+    tiny.train("run", "--ema", 0.999, "--save_every", 1, "--keep", 3, "--stop_at_step", 3)
     weights = {step: tiny.content(epoch=step)["networks"]["G"] for step in (1, 2, 3)}
     ema = {step: tiny.content(epoch=step)["ema"] for step in (1, 2, 3)}
     for name in ema[3]:
