@@ -174,7 +174,7 @@ def select_device(device: str) -> str:
     here, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if here >= gpus:
         raise UserError(
-            f"torchrun started {os.environ['LOCAL_WORLD_SIZE']} processes here, and PyTorch sees {gpus} CUDA devices: "
+            f"torchrun started {os.environ['LOCAL_WORLD_SIZE']} processes here, and PyTorch finds {gpus} CUDA devices: "
             "lower --nproc_per_node, or add --device cpu"
         )
     torch.cuda.set_device(here)

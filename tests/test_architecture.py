@@ -20,7 +20,7 @@ from pix2pix.methods import METHODS
 from pix2pix.networks.conv import Output, Upsample
 from pix2pix.networks.init import InitType, build_generator
 from pix2pix.networks.norm import NormKind, Statistics
-from pix2pix.networks.patchgan import HALVINGS
+from pix2pix.networks.patchgan import STRIDED_LAYERS
 from pix2pix.runtime.device import Precision
 
 # Imports go up this list only: a folder may use those above it, or its own.
@@ -192,7 +192,7 @@ def test_what_the_options_allow_is_what_the_code_takes():
     assert choices(NetworkOptions, "norm") == {"auto", *get_args(NormKind)}
     assert choices(NetworkOptions, "upsample") == set(get_args(Upsample))
     assert choices(NetworkOptions, "init_type") == set(get_args(InitType))
-    assert choices(NetworkOptions, "patch") == {1, *HALVINGS}
+    assert choices(NetworkOptions, "patch") == {1, *STRIDED_LAYERS}
     assert choices(LossOptions, "gan_mode") == {"none", *get_args(AdversarialMode)}
     assert choices(DataOptions, "preprocess") == set(get_args(transforms.Preprocess))
     assert choices(RunOptions, "precision") == set(get_args(Precision))

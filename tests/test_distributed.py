@@ -442,7 +442,7 @@ def test_each_process_has_a_gpu_of_its_own(three):
     with pytest.raises(UserError) as caught:
         distributed.select_device("auto")
     assert str(caught.value) == (
-        "torchrun started 3 processes here, and PyTorch sees 2 CUDA devices: "
+        "torchrun started 3 processes here, and PyTorch finds 2 CUDA devices: "
         "lower --nproc_per_node, or add --device cpu"
     )
 

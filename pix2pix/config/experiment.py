@@ -118,7 +118,7 @@ def load_experiment(file: str) -> Experiment:
     Raises:
         OptionError: a key, option or value is invalid; says where.
     """
-    given, source = load_yaml(file), escape_line(file)
+    given, source = load_preset(file), escape_line(file)
     for key in given:
         if key not in _KEYS:
             hint = did_you_mean(key, _KEYS) or f"; {', '.join(_KEYS)} are allowed"

@@ -269,15 +269,15 @@ def load_preset(path: str | Path) -> dict[str, object]:
         return load_yaml(path)
     except OptionError:
         absolute = Path(os.path.normpath(Path.cwd() / path))
-        stem = absolute.stem
-        if absolute.suffix != ".yaml" or absolute.parent.name != "options" or os.path.lexists(path):
+        if os.path.lexists(path):
             raise
-        if stem in renames.PRESETS:
-            renamed = absolute.with_stem(renames.PRESETS[stem])
-            preset = load_yaml(renamed)
-            _LOG.warning("%s is now options/%s", escape_line(path), renamed.name)
+        name = renames.PRESETS.get("/".join(absolute.parts[-2:]))
+        if name is not None:
+            preset = load_yaml(absolute.with_name(name))
+            _LOG.warning("%s is now %s", escape_line(path), escape_line(Path(path).with_name(name)))
             return preset
-        if stem not in REMOVED:
+        stem = absolute.stem
+        if absolute.suffix != ".yaml" or absolute.parent.name != "options" or stem not in REMOVED:
             raise
     flags = REMOVED[stem]
     _LOG.warning("%s is gone: use %s", escape_line(path), flags)

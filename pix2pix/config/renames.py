@@ -21,7 +21,11 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     "model": {"conditional": "multi_style"},
     "fast": {"memory": "malloc", "products": "gemm", "minimal": "winograd"},
 }
-PRESETS: Mapping[str, str] = {"conditional": "multi_style", "colourisation": "colorization"}  # options/NAME.yaml
+PRESETS: Mapping[str, str] = {
+    "options/conditional.yaml": "multi_style.yaml",
+    "options/colourisation.yaml": "colorization.yaml",
+    "experiments/colour.yaml": "color.yaml",
+}
 
 
 def rename_value(option: str, value: object) -> object:

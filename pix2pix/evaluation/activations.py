@@ -97,7 +97,7 @@ def build_extractor(backbone: str, options: ActivationsOptions) -> FeatureExtrac
         backbone,
         options.layers or STAGES[backbone],
         options.weights,
-        flavour=options.weights_format,
+        weights_format=options.weights_format,
         pooling=options.pooling,
         padding=options.padding,
         seed=options.seed,

@@ -91,7 +91,7 @@ def load_inception(path: Path | str, device: torch.device | str) -> FeatureNetwo
 
 
 def load_backbone_features(
-    backbone: str, layer: str, weights: str, flavour: str | None, device: torch.device | str, seed: int = 0
+    backbone: str, layer: str, weights: str, weights_format: str | None, device: torch.device | str, seed: int = 0
 ) -> FeatureNetwork:
     """Open a backbone whose features are the means over all positions of a layer, for distances other than FID.
 
@@ -104,7 +104,7 @@ def load_backbone_features(
         UserError: there is no such backbone or layer, or the weights are not to be had or do not fit.
     """
     with _named_by("distance"):
-        extractor = FeatureExtractor(backbone, [layer], weights, flavour=flavour, seed=seed).to(device)
+        extractor = FeatureExtractor(backbone, [layer], weights, weights_format=weights_format, seed=seed).to(device)
 
     @torch.no_grad()
     def means(images: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def load_backbone_features(
 
 
 def load_lpips(
-    backbone: Literal["vgg16", "squeezenet1_1"], weights: str, flavour: str | None, device: torch.device | str
+    backbone: Literal["vgg16", "squeezenet1_1"], weights: str, weights_format: str | None, device: torch.device | str
 ) -> Lpips:
     """Open LPIPS by a backbone, whose `weights` are "imagenet", "random" or the path of a file.
 
@@ -133,7 +133,7 @@ def load_lpips(
     file = _heads(name)
     heads = tuple(file.tensors[f"lin{number}.model.1.weight"].flatten().to(device) for number in range(len(layers)))
     with _named_by("lpips"):
-        extractor = FeatureExtractor(backbone, layers, weights, flavour=flavour).to(device)
+        extractor = FeatureExtractor(backbone, layers, weights, weights_format=weights_format).to(device)
     published = extractor.sha256.startswith(PUBLISHED[backbone])
     words = "" if published else ", random weights" if weights == "random" else ", other weights"
     return Lpips(f"LPIPS ({backbone}{words})", extractor.sha256, file.sha256, extractor, heads)

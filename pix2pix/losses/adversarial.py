@@ -1,4 +1,4 @@
-"""The two players' losses on the discriminator's logits (N, 1, H, W): every patch is judged, and the mean is taken.
+"""The adversarial losses of D and G on D's logits (N, 1, H, W), averaged over patches.
 
 vanilla: Goodfellow et al. 2014, G's loss non-saturating; lsgan: Mao et al. 2017; hinge: Lim and Ye 2017.
 """
@@ -14,9 +14,9 @@ AdversarialMode = Literal["vanilla", "lsgan", "hinge"]
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, mode: AdversarialMode) -> Tensor:
-    """Halved loss of D, which wants real logits high and fake ones low.
+    """Return the loss of D, halved: low if real logits are high and fake ones low.
 
-    Source: pix2pix, section 3.3: the objective is divided by 2 while optimising D.
+    Source: pix2pix, section 3.3: the objective is divided by 2 while optimizing D.
     """
     real, fake = to_float32(real_logits), to_float32(fake_logits)
     if mode == "vanilla":  # cross-entropy with logits: -log sigmoid(x) = softplus(-x)
@@ -27,7 +27,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, mode: Adversari
 
 
 def generator_loss(fake_logits: Tensor, mode: AdversarialMode) -> Tensor:
-    """Loss of G, which wants the logits of its outputs high."""
+    """Return the loss of G: low if the logits of its outputs are high."""
     fake = to_float32(fake_logits)
     if mode == "vanilla":
         return F.softplus(-fake).mean()

@@ -6,8 +6,8 @@ from pix2pix.losses.precision import to_float32
 
 
 def feature_reconstruction(features: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of two tensors of one shape (N, C, H, W).
+    """Return the mean squared difference of features (N, C, H, W).
 
-    Source: Johnson et al., equation 2. Gatys et al., equation 1, have half the sum, C H W / 2 times this for an image.
+    Source: Johnson et al., equation 2. Gatys et al., equation 1, is half the sum: C H W / 2 times this, for one image.
     """
     return (to_float32(features) - to_float32(target)).square().mean()

@@ -1,4 +1,4 @@
-"""Losses are computed in float32 or wider."""
+"""Compute losses in float32 or wider."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,22 +12,22 @@ R = TypeVar("R")
 
 
 def to_float32(x: Tensor) -> Tensor:
-    """Return half-precision tensors as float32 and wider ones as they are (float64 stays, for gradient checks)."""
+    """Convert half precision to float32; float32 and float64 are unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
-    """Widen the tensors that a function is given, the first at least, and switch autocast off inside it.
+    """Decorate a loss: its tensor arguments are converted to float32, and autocast is off inside.
 
-    Autocast would compute matrix products in half precision, whatever the type of their factors.
+    Otherwise autocast would compute matrix products in half precision.
     """
 
     @wraps(loss)
-    def wide(*args: P.args, **kwargs: P.kwargs) -> R:
+    def compute(*args: P.args, **kwargs: P.kwargs) -> R:
         first = args[0]
         assert isinstance(first, Tensor)
         tensors = (to_float32(arg) if isinstance(arg, Tensor) else arg for arg in args)
         with torch.autocast(first.device.type, enabled=False):
             return loss(*tensors, **kwargs)  # type: ignore[arg-type]
 
-    return wide
+    return compute

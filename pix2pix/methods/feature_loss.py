@@ -62,7 +62,7 @@ class FeatureLoss:
             options.backbone,
             layers,
             options.weights,
-            flavour=options.weights_format,
+            weights_format=options.weights_format,
             pooling=options.pooling,
             padding=options.padding,
             seed=seed,

@@ -1,1 +1,1 @@
-"""Networks: one architecture a file, and what they share."""
+"""Networks, norms, backbones, and tiled translation."""

@@ -1,11 +1,8 @@
-"""The networks of AdaIN: the VGG-19 encoder, frozen, and the decoder.
+"""The frozen VGG-19 encoder of AdaIN, and its decoder.
 
-Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 6.1; the
-network is that of Simonyan and Zisserman 2015, with reflection padding.
-
-Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 6.1:
-nearest neighbours double the size in place of pools, all padding is reflection, and there are no norms, which would
-bring all images to one style.
+Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017, section 6.1: the
+decoder mirrors the encoder, with nearest-neighbor upsampling instead of pooling, reflection padding, and no norms,
+which would normalize all images to one style.
 """
 
 from collections.abc import Sequence
@@ -24,11 +21,11 @@ VGG19_TO_RELU4_1: Blocks = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))
 
 
 class Encoder(nn.Module):
-    """VGG-19 to relu4_1, whose weights come from a `FeatureExtractor` or from a checkpoint, and stay as they are.
+    """VGG-19 to relu4_1 with frozen weights, from a `FeatureExtractor` or a checkpoint.
 
-    Unlike those of an extractor they are in the state_dict: what translates with them needs no other file. Input
-    (N, 3, H, W) in [-1, 1], output (N, 512, H / 8, W / 8); H and W are multiples of `multiple` = 16, so that 2x2
-    features are left to reflect.
+    Unlike a `FeatureExtractor` it has its weights in the state_dict, so that translating needs no other file. Input
+    (N, 3, H, W) in [-1, 1], output (N, 512, H / 8, W / 8); H and W are multiples of `multiple` = 16, so that the
+    features are at least 2x2 for reflection.
     """
 
     multiple = 16
@@ -45,15 +42,15 @@ class Encoder(nn.Module):
     @classmethod
     @torch.no_grad()
     def of(cls, extractor: FeatureExtractor) -> Self:
-        """Copy the weights of a VGG-19, rescaled or not, that goes to relu4_1 or further.
+        """Copy the weights of a VGG-19 that reaches relu4_1.
 
-        What it does to the image before goes into the first convolution, which reflection padding allows.
+        Its preprocessing is folded into the first convolution, which is exact with reflection padding.
         """
         encoder = cls().to(extractor.scale)
         own, others = (
             [layer for layer in layers if isinstance(layer, nn.Conv2d)] for layers in (encoder.layers, extractor.steps)
         )
-        for mine, other in zip(own, others, strict=False):  # of which there may be more
+        for mine, other in zip(own, others, strict=False):  # the extractor may have more
             assert mine.bias is not None
             assert other.bias is not None
             mine.weight.copy_(other.weight)
@@ -70,19 +67,19 @@ class Encoder(nn.Module):
         return features
 
     def stages(self) -> list[Stage]:
-        """Return the same network for images that are translated by windows."""
+        """Return the operations of the network, for tiles."""
         return list_stages([self.layers], (-1,), 0)
 
 
 def get_input_channels(blocks: Blocks) -> list[int]:
-    """Return how many channels each block reads; the first sees an image in colours."""
+    """Return the input channels of each block; the first takes an RGB image."""
     return [3, *(block[-1] for block in blocks[:-1])]
 
 
 class Decoder(nn.Module):
-    """Convolutions of 3x3 between the channels of an encoder, in the opposite order, and nothing behind the last one.
+    """The mirror image of the encoder: 3x3 convolutions and upsampling, without activation at the end.
 
-    Input (N, 512, H, W), output (N, 3, 8 H, 8 W), trained to lie in [-1, 1]; H and W are 2 at least.
+    Input (N, 512, H, W), output (N, 3, 8 H, 8 W), trained to lie in [-1, 1]; H and W are at least 2.
     """
 
     def __init__(self, blocks: Blocks = VGG19_TO_RELU4_1):
@@ -100,5 +97,5 @@ class Decoder(nn.Module):
         return image
 
     def stages(self, place: int) -> list[Stage]:
-        """Return the same network for images that are translated by windows, its input being the stage before place."""
+        """Return the operations of the network, for tiles; `place` is the index of the first."""
         return list_stages([self.layers], (place - 1,), place)

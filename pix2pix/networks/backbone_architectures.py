@@ -1,4 +1,4 @@
-"""The architectures of the backbones, without weights: torchvision's and SWAG's study networks.
+"""The architectures of the backbones, without weights: torchvision's, and the study networks of SWAG.
 
 Source: Wang, Li, Vasconcelos: Rethinking and improving the robustness of image style transfer, 2021, section 3.
 """
@@ -20,9 +20,9 @@ _BLOCKS = (3, 4, 6, 3)
 
 
 class Block(nn.Module):
-    """Convolutions, each with BatchNorm, and a ReLU behind all of them; where `residual`, the input is added before.
+    """Convolutions with BatchNorm and a final ReLU, before which the input is added if `residual`.
 
-    `kernels` lists their (inputs, outputs, side, stride). An input of another shape than the output is projected.
+    `kernels` lists (inputs, outputs, kernel size, stride). The input is projected if its shape is not the output's.
     (N, C, H, W) -> (N, C', H', W').
     """
 
@@ -30,11 +30,11 @@ class Block(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs, side, stride in kernels:
-            layers += [*_conv_batch_norm(inputs, outputs, side, stride), nn.ReLU()]
+            layers += [*_build_conv_batch_norm(inputs, outputs, side, stride), nn.ReLU()]
         self.layers = nn.Sequential(*layers[:-1])
         self.residual = residual
         (first, *_), (_, last, *_) = kernels[0], kernels[-1]
-        self.projection = nn.Sequential(*_conv_batch_norm(first, last, 1) if residual and first != last else ())
+        self.projection = nn.Sequential(*_build_conv_batch_norm(first, last, 1) if residual and first != last else ())
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Block(nn.Module):
 
 
 def build_noresnet() -> nn.Module:
-    """Build ResNet-50 without the additions, and so without the projections that they need."""
+    """Build ResNet-50 without residual connections."""
     stages, inputs = [], 64
     for stage, (width, count) in enumerate(zip(_WIDTHS, _BLOCKS, strict=True)):
         blocks = []
@@ -57,15 +57,15 @@ def build_noresnet() -> nn.Module:
             blocks.append(Block(kernels, residual=False))
             inputs = 4 * width
         stages.append((f"layer{stage + 1}", nn.Sequential(*blocks)))
-    return nn.Sequential(OrderedDict([*_stem(7, 2), ("maxpool", nn.MaxPool2d(3, 2, 1)), *stages]))
+    return nn.Sequential(OrderedDict([*_build_stem(7, 2), ("maxpool", nn.MaxPool2d(3, 2, 1)), *stages]))
 
 
 def build_pseudo_vgg(residual: bool) -> nn.Module:
-    """Build the network that has two 3x3 in each block and max-pools in place of strides; pseudo-ResVGG if `residual`.
+    """Build pseudo-VGG: two 3x3 convolutions a block, max pooling instead of strides; pseudo-ResVGG if `residual`.
 
-    One pool stands before each stage, so that stem and stages have the sides of a VGG's five blocks.
+    There is a pool before each stage, so that stem and stages have the resolutions of a VGG's five blocks.
     """
-    modules, inputs = _stem(3, 1), 64
+    modules, inputs = _build_stem(3, 1), 64
     for stage, (width, count) in enumerate(zip(_WIDTHS, _BLOCKS, strict=True), start=1):
         blocks = []
         for _ in range(count):
@@ -75,12 +75,12 @@ def build_pseudo_vgg(residual: bool) -> nn.Module:
     return nn.Sequential(OrderedDict(modules))
 
 
-def _stem(side: int, stride: int) -> list[tuple[str, nn.Module]]:
-    convolution, norm = _conv_batch_norm(3, 64, side, stride)
+def _build_stem(side: int, stride: int) -> list[tuple[str, nn.Module]]:
+    convolution, norm = _build_conv_batch_norm(3, 64, side, stride)
     return [("conv1", convolution), ("bn1", norm), ("relu", nn.ReLU())]
 
 
-def _conv_batch_norm(inputs: int, outputs: int, side: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
+def _build_conv_batch_norm(inputs: int, outputs: int, side: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
     convolution = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, bias=False)
     return convolution, nn.BatchNorm2d(outputs)
 
@@ -96,23 +96,23 @@ STUDY: dict[str, Callable[[], nn.Module]] = {
 
 
 class BatchNormNames(NamedTuple):
-    """The BatchNorm behind a convolution: what its tensors are called in files, and its epsilon."""
+    """The BatchNorm after a convolution: the names of its tensors in files, and its epsilon."""
 
     name: str
     eps: float
 
 
 class Architecture(NamedTuple):
-    """A network up to its deepest layer asked for, by torchvision's names, every BatchNorm taken out.
+    """A network up to the deepest requested layer, with torchvision's names and without BatchNorm.
 
-    Each convolution has a bias, into which a norm is folded. All lies on the "meta" device: shapes without numbers.
+    Each convolution has a bias, into which its norm is folded. All tensors are on the "meta" device.
     """
 
-    steps: dict[str, nn.Module]  # each reads the one before it
-    norms: dict[str, BatchNormNames]  # by the name of the convolution before
+    steps: dict[str, nn.Module]  # in the order of computation
+    norms: dict[str, BatchNormNames]  # by the name of the convolution
 
     def convolutions(self) -> dict[str, nn.Conv2d]:
-        """Return the convolutions by name, in the order in which they are registered."""
+        """Return the convolutions by name, in the order of registration."""
         named = ((f"{key}.{name}".rstrip("."), m) for key, x in self.steps.items() for name, m in x.named_modules())
         return {name: module for name, module in named if isinstance(module, nn.Conv2d)}
 
@@ -120,7 +120,7 @@ class Architecture(NamedTuple):
 def build_architecture(backbone: str, deepest: str, pooling: Pooling, padding: Padding) -> Architecture:
     """Build a backbone up to the module named `deepest`."""
     with torch.device("meta"):
-        network = STUDY[backbone]() if backbone in STUDY else _torchvision(backbone)
+        network = STUDY[backbone]() if backbone in STUDY else _build_torchvision(backbone)
         norms: dict[str, BatchNormNames] = {}
         convolution = ""
         for name, module in network.named_modules():
@@ -129,29 +129,29 @@ def build_architecture(backbone: str, deepest: str, pooling: Pooling, padding: P
             elif isinstance(module, nn.BatchNorm2d):
                 norms[convolution] = BatchNormNames(name, module.eps)
         steps: dict[str, nn.Module] = {}
-        for key, module in _chain(network).items():
-            steps[key] = _in_form(module, pooling, padding)
+        for key, module in _flatten_modules(network).items():
+            steps[key] = _replace_parts(module, pooling, padding)
             if key == deepest:
                 break
     return Architecture(steps, norms)
 
 
 def find_smallest_side(backbone: str, deepest: str, pooling: Pooling, padding: Padding) -> int:
-    """Return the smallest side of images that reach the module named `deepest`."""
+    """Return the smallest side of images that the network accepts up to the module named `deepest`."""
     network = nn.Sequential(*build_architecture(backbone, deepest, pooling, padding).steps.values()).eval()
 
-    def works(side: int) -> bool:
+    def is_large_enough(side: int) -> bool:
         try:
             network(torch.empty(1, 3, side, side, device="meta"))
         except RuntimeError:
             return False
         return True
 
-    return bisect_left(range(1024), True, lo=1, key=works)
+    return bisect_left(range(1024), True, lo=1, key=is_large_enough)
 
 
-def _torchvision(backbone: str) -> nn.Module:
-    from torchvision import models  # takes seconds
+def _build_torchvision(backbone: str) -> nn.Module:
+    from torchvision import models  # slow import
 
     options = {}
     if backbone in ("googlenet", "inception_v3"):
@@ -162,8 +162,8 @@ def _torchvision(backbone: str) -> nn.Module:
     return network
 
 
-def _chain(network: nn.Module) -> dict[str, nn.Module]:
-    """The modules that work one after another: those of a network, in place of a Sequential those that it holds."""
+def _flatten_modules(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the child modules in order, with those of a Sequential in its place."""
     steps: dict[str, nn.Module] = {}
     for name, module in network.named_children():
         inner = module.named_children() if isinstance(module, nn.Sequential) else ()
@@ -171,26 +171,26 @@ def _chain(network: nn.Module) -> dict[str, nn.Module]:
     return steps
 
 
-def _in_form(module: nn.Module, pooling: Pooling, padding: Padding) -> nn.Module:
-    """Return the module with its parts replaced by those of the form asked for."""
+def _replace_parts(module: nn.Module, pooling: Pooling, padding: Padding) -> nn.Module:
+    """Replace the pooling, padding and ReLUs of a module by the requested ones."""
     if isinstance(module, nn.Conv2d):
-        return _convolution(module, padding)
+        return _replace_convolution(module, padding)
     if isinstance(module, nn.BatchNorm2d):
         return nn.Identity()
     if isinstance(module, nn.ReLU):
-        return nn.ReLU()  # not in place: what stands before it may be asked for too
+        return nn.ReLU()  # not in place: the features before it may be requested too
     if isinstance(module, nn.MaxPool2d) and pooling == "average":
-        # a maximum knows no padding, so the average does not count it
+        # padding is not part of a maximum, so the average does not count it
         sides = module.kernel_size, module.stride, module.padding, module.ceil_mode
         return nn.AvgPool2d(*sides, count_include_pad=False)
     for name, child in list(module.named_children()):
-        setattr(module, name, _in_form(child, pooling, padding))
+        setattr(module, name, _replace_parts(child, pooling, padding))
     if pooling == "average" and type(module).__name__ in _REDUCTIONS:
         return Reduction(module, _REDUCTIONS[type(module).__name__])
     return module
 
 
-def _convolution(old: nn.Conv2d, padding: Padding) -> nn.Conv2d:
+def _replace_convolution(old: nn.Conv2d, padding: Padding) -> nn.Conv2d:
     sides, around = old.kernel_size, old.padding
     assert not isinstance(around, str)
     mode: Literal["zeros", "reflect"] = "reflect" if padding == "reflection" and any(around) else "zeros"
@@ -200,14 +200,17 @@ def _convolution(old: nn.Conv2d, padding: Padding) -> nn.Conv2d:
     return nn.Conv2d(*sizes, padding_mode=mode)  # type: ignore[arg-type]
 
 
-_REDUCTIONS = {"InceptionB": 1, "InceptionD": 2}  # Inception's blocks with a pool in their code: length of branch one
+_REDUCTIONS = {
+    "InceptionB": 1,
+    "InceptionD": 2,
+}  # Inception's blocks with a pool: length of the first branch
 
 
 class Reduction(nn.Module):
-    """A block of Inception v3 that halves the sides, with an average in place of its maximum.
+    """A downsampling block of Inception v3 with average instead of max pooling.
 
-    It holds the two branches of convolutions under the names that they have in the block, the first `first` of them
-    being the first branch. (N, C, H, W) -> (N, C', H', W').
+    It has two branches of convolutions with the names of the block; the first `first` are the first branch. (N, C, H,
+    W) -> (N, C', H', W').
     """
 
     def __init__(self, block: nn.Module, first: int):
@@ -217,7 +220,7 @@ class Reduction(nn.Module):
         self.first = first
 
     def forward(self, x: Tensor) -> Tensor:
-        """Join both branches and the average along the channels."""
+        """Concatenate both branches and the average along the channels."""
         modules = list(self.children())
         one = two = x
         for module in modules[: self.first]:

@@ -22,7 +22,7 @@ IMAGENET_MEANS, IMAGENET_DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.22
 
 
 class WeightsFile(NamedTuple):
-    """What a file holds: tensors by name, what it says of them, and the hash of its bytes."""
+    """The content of a file: tensors by name, metadata, and the SHA-256 of its bytes."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -30,7 +30,7 @@ class WeightsFile(NamedTuple):
     sha256: str
 
     def without_prefix(self, names: Sequence[str]) -> "WeightsFile":
-        """Return the file with its tensors named as a network names them, if they are so but for a prefix."""
+        """Return the file with a common prefix of its tensors' names removed, if that gives the network's names."""
         prefixes = {"", *(key.removesuffix(names[0]) for key in self.tensors if key.endswith("." + names[0]))}
         best = max(sorted(prefixes), key=lambda prefix: sum(prefix + name in self.tensors for name in names))
         named = {key.removeprefix(best): x for key, x in self.tensors.items() if key.startswith(best)}
@@ -46,18 +46,18 @@ class WeightsFile(NamedTuple):
         if tuple(found.shape) != tuple(shape) or not found.is_floating_point():
             raise UserError(
                 f"--weights {self.path}: {name} is {_shape(found.shape)} {str(found.dtype).partition('.')[2]} and must "
-                f"be {_shape(shape)} of floating point: it is of another network than --backbone"
+                f"be {_shape(shape)} of floating point; give weights of --backbone"
             )
         return found.float()
 
 
 def read_weights(path: Path, hash_start: str = "", *, option: str = "--weights") -> WeightsFile:
-    """Read a file of weights: safetensors if its name ends so, else what torch.save made of a state dict.
+    """Read a file of weights: safetensors by its suffix, otherwise a state dict of torch.save.
 
-    Its SHA-256, in hexadecimal digits, must start with `hash_start`; `option` is what named the file.
+    Its SHA-256, in hexadecimal digits, must start with `hash_start`; `option` is named in messages.
 
     Raises:
-        UserError: it is not there, damaged, or no such file.
+        UserError: it cannot be read, is damaged, or has another format.
     """
     try:
         sha256 = hash_file(path)
@@ -67,59 +67,59 @@ def read_weights(path: Path, hash_start: str = "", *, option: str = "--weights")
             + (", or use imagenet or random" if option == "--weights" else "")
         ) from error
     if not sha256.startswith(hash_start):
-        raise UserError(f"{option} {path}: it is damaged (its SHA-256 is not that of its name): delete the file")
+        raise UserError(f"{option} {path}: it is damaged (its SHA-256 differs from that in its name): delete the file")
     try:
-        tensors, metadata = _safetensors(path) if path.suffix == ".safetensors" else (_state_dict(path), {})
+        tensors, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_state_dict(path), {})
     except MemoryError:
         raise
-    except Exception as error:  # damaged archives have many ways to fail
+    except Exception as error:  # damaged archives raise many types
         raise UserError(
-            f"{option} {path}: it is damaged, or no safetensors file or state dict of tensors alone; get it anew"
+            f"{option} {path}: it is damaged, or not a safetensors file or state dict of tensors; download it again"
         ) from error
     return WeightsFile(path, tensors, metadata, sha256)
 
 
-def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
-def _state_dict(path: Path) -> dict[str, Tensor]:
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
     content = torch.load(path, map_location="cpu", weights_only=True)
-    content = content.get("state_dict", content)  # as training scripts save it
+    content = content.get("state_dict", content)  # the format of training scripts
     tensors = {str(name): x for name, x in content.items() if isinstance(x, Tensor)}
     if not tensors:
         raise ValueError("no tensors")
     return tensors
 
 
-def detect_format(file: WeightsFile, wished: str | None) -> str:
-    """Return what input the weights were trained on: as the file's metadata say, else as is wished, else torchvision.
+def detect_format(file: WeightsFile, requested: str | None) -> str:
+    """Return the input format of the weights: that of the file's metadata, else the requested one, else torchvision.
 
-    A file says it as `flavour`, or in words as `preprocess`: the means of Caffe's models, or the means and deviations
-    of torchvision's.
+    The metadata are `flavour`, or `preprocess` with the means of Caffe's models, or the means and deviations of
+    torchvision's.
 
     Raises:
-        UserError: the file contradicts the wish, or says what is not understood while nothing is wished.
+        UserError: the file contradicts the request, or its metadata are not understood and there is no request.
     """
     said = file.metadata.get("flavour")
     words = file.metadata.get("preprocess")
     if said is None and words is not None:
-        said = _flavour_in(words) or wished
+        said = _parse_preprocess(words) or requested
         if said is None:
             raise UserError(
-                f"--weights {file.path}: its preprocessing {words!r} is not understood; say which is meant by "
+                f"--weights {file.path}: its preprocessing {words!r} is not understood; give "
                 "--weights_format torchvision or caffe"
             )
-    said = said or wished or "torchvision"
+    said = said or requested or "torchvision"
     if said not in FORMATS:
-        raise UserError(f"--weights {file.path}: its flavour is {said!r}; allowed: {', '.join(FORMATS)}")
-    if wished not in (None, said):
-        raise UserError(f"--weights {file.path} is of {said} flavour: leave --weights_format {wished} out")
+        raise UserError(f"--weights {file.path}: its format is {said!r}; allowed: {', '.join(FORMATS)}")
+    if requested not in (None, said):
+        raise UserError(f"--weights {file.path} has the format {said}: leave --weights_format {requested} out")
     return said
 
 
-def _flavour_in(words: str) -> str | None:
+def _parse_preprocess(words: str) -> str | None:
     numbers = [float(number) for number in re.findall(r"\d*\.\d+|\d+", words)]
     triples = set(zip(numbers, numbers[1:], numbers[2:], strict=False))
     if CAFFE_MEANS in triples and IMAGENET_DEVIATIONS not in triples:
@@ -131,63 +131,63 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "a number"
 
 
-TIMEOUT_SECONDS = 5.0  # seconds of silence
+TIMEOUT_SECONDS = 5.0  # without data
 
 
 def get_imagenet_url(backbone: str) -> str:
-    """Return where torchvision's first ImageNet weights of a backbone lie.
+    """Return the URL of torchvision's first ImageNet weights of a backbone.
 
     Raises:
-        UserError: it is a study network, for which there are none.
+        UserError: there are none for a study network.
     """
     if backbone in STUDY:
         raise UserError(
-            f"--weights imagenet: nobody publishes weights of {backbone}; use --weights random or --weights FILE"
+            f"--weights imagenet: there are no weights of {backbone}; use --weights random or --weights FILE"
         )
-    from torchvision import models  # takes seconds
+    from torchvision import models  # slow import
 
     url: str = models.get_model_weights(backbone)["IMAGENET1K_V1"].url
     return url
 
 
 def get_imagenet_path(backbone: str) -> Path:
-    """Return where torch hub keeps a backbone's ImageNet weights, whether they are there or not.
+    """Return the path of a backbone's ImageNet weights in the cache of torch hub, whether it exists or not.
 
     Raises:
-        UserError: it is a study network, for which there are none.
+        UserError: there are none for a study network.
     """
     return Path(torch.hub.get_dir()) / "checkpoints" / get_imagenet_url(backbone).rpartition("/")[2]
 
 
 def download_imagenet(backbone: str) -> Path:
-    """Return the file of a backbone's ImageNet weights, downloaded if it is not there yet.
+    """Return the file of a backbone's ImageNet weights, downloading it if needed.
 
     Raises:
-        UserError: it is not there and cannot be downloaded.
+        UserError: it cannot be downloaded.
     """
     url, path = get_imagenet_url(backbone), get_imagenet_path(backbone)
     if path.is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _impatient():  # the file gets its name when it is complete and its hash is right
+        with _limit_silence():  # the file gets its name when it is complete and its hash is right
             torch.hub.download_url_to_file(url, str(path), get_expected_hash(path))
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"--weights imagenet: {path} is not there, and {url} cannot be downloaded ({error}): "
+            f"--weights imagenet: {path} does not exist, and {url} cannot be downloaded ({error}): "
             "put the file there, or use --weights FILE or --weights random"
         ) from error
     return path
 
 
 def get_expected_hash(path: Path) -> str:
-    """Return how the SHA-256 of a file of torchvision's starts: its name ends with that."""
+    """Return the first digits of the SHA-256 of a file of torchvision, which end its name."""
     return path.stem.rpartition("-")[2]
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """Let connections that say nothing fail: torch.hub has no limit of its own."""
+def _limit_silence() -> Iterator[None]:
+    """Set a timeout for downloads, which torch.hub lacks."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
@@ -204,35 +204,35 @@ class ConvWeights(NamedTuple):
 
 
 class WeightsSource(NamedTuple):
-    """A file of weights, where it comes from in words, and the input that they expect."""
+    """A file of weights, a description of its origin, and the input format that they expect."""
 
     file: WeightsFile
     source: str
-    flavour: str
+    format: str
 
 
 class Weights(NamedTuple):
-    """The weights of a network by convolution, where they come from in words, and the input that they expect."""
+    """The weights of a network by convolution, a description of their origin, and the input format that they expect."""
 
     kernels: dict[str, ConvWeights]
     source: str
     sha256: str
-    flavour: str
+    format: str
 
 
-def find_weights(backbone: str, weights: str, flavour: str | None) -> WeightsSource | None:
+def find_weights(backbone: str, weights: str, format: str | None) -> WeightsSource | None:
     """Read the file of a backbone's weights; None if they are random.
 
     Raises:
-        UserError: there is none, or it is of another flavour.
+        UserError: there is none, or it has another format.
     """
-    if weights in ("random", "imagenet") and flavour == "caffe":
-        raise UserError(f"--weights_format caffe is about a file of weights, and --weights is {weights}: leave it out")
+    if weights in ("random", "imagenet") and format == "caffe":
+        raise UserError(f"--weights_format caffe is for files, and --weights is {weights}: leave it out")
     if weights == "random":
         return None
     path = download_imagenet(backbone) if weights == "imagenet" else Path(weights)
     file = read_weights(path, get_expected_hash(path) if weights == "imagenet" else "")
-    said = detect_format(file, flavour)
+    said = detect_format(file, format)
     return WeightsSource(file, f"imagenet ({path.name})" if weights == "imagenet" else f"{path} ({said})", said)
 
 
@@ -241,24 +241,24 @@ def load_weights(
 ) -> Weights:
     """Return the weights of a network that was built up to its deepest layer.
 
-    `places` names the module of each layer that the backbone has.
+    `places` has the module of each layer of the backbone.
 
     Raises:
-        UserError: they do not fit.
+        UserError: they do not fit the network.
     """
     if found is None:
-        return _random(backbone, seed, network)
+        return _draw_random(backbone, seed, network)
     file = found.file.without_prefix([f"{name}.weight" for name in network.convolutions()])
     _check_complete(file, backbone, network, places)
-    kernels = {name: _kernel(file, name, x, network.norms.get(name)) for name, x in network.convolutions().items()}
-    return Weights(kernels, found.source, file.sha256, found.flavour)
+    kernels = {name: _read_kernel(file, name, x, network.norms.get(name)) for name, x in network.convolutions().items()}
+    return Weights(kernels, found.source, file.sha256, found.format)
 
 
-def _random(backbone: str, seed: int, network: Architecture) -> Weights:
-    """Draw the weights as torchvision does, each network from the front: its layers don't depend on how many there are.
+def _draw_random(backbone: str, seed: int, network: Architecture) -> Weights:
+    """Draw the weights as torchvision does, from the first layer on, independent of the number of layers.
 
-    VGGs and ResNets: N(0, 2 / (O H W)); others: uniform with variance 2 / (C H W), SqueezeNet's own. GoogLeNet's and
-    Inception's own are so small or large that without a training run's BatchNorm activations fade or explode.
+    VGGs and ResNets: N(0, 2 / (O H W)); others: uniform with variance 2 / (C H W), as SqueezeNet. With the defaults of
+    GoogLeNet and Inception activations vanish or explode without trained BatchNorm.
     """
     generator = torch.Generator().manual_seed(seed)
     kernels, digest = {}, hashlib.sha256()
@@ -269,16 +269,16 @@ def _random(backbone: str, seed: int, network: Architecture) -> Weights:
         else:
             nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=generator)
         if name in network.norms:
-            weight /= (1 + network.norms[name].eps) ** 0.5  # what an untrained norm in evaluation mode does
+            weight /= (1 + network.norms[name].eps) ** 0.5  # the effect of an untrained norm in evaluation mode
         kernels[name] = ConvWeights(weight, torch.zeros(len(weight)))
         digest.update(weight.numpy().tobytes())
     return Weights(kernels, f"random, seed {seed}", digest.hexdigest(), "torchvision")
 
 
-def _kernel(file: WeightsFile, name: str, convolution: nn.Conv2d, norm: BatchNormNames | None) -> ConvWeights:
-    """Read one convolution and fold the norm behind it into it, if the file has not."""
+def _read_kernel(file: WeightsFile, name: str, convolution: nn.Conv2d, norm: BatchNormNames | None) -> ConvWeights:
+    """Read a convolution, and fold its norm into it if the file has one."""
     outputs = (convolution.out_channels,)
-    first, *others = _needed(file, name, norm)
+    first, *others = _list_tensors(file, name, norm)
     weight = file.tensor(first, convolution.weight.shape)
     vectors = [file.tensor(key, outputs) for key in others]
     if norm is None or len(vectors) == 1:
@@ -289,8 +289,8 @@ def _kernel(file: WeightsFile, name: str, convolution: nn.Conv2d, norm: BatchNor
     return ConvWeights(folded.float(), (shift - mean * scale).float())
 
 
-def _needed(file: WeightsFile, name: str, norm: BatchNormNames | None) -> tuple[str, ...]:
-    """The names of a convolution's tensors in the file: its bias, or where it is not folded those of the norm."""
+def _list_tensors(file: WeightsFile, name: str, norm: BatchNormNames | None) -> tuple[str, ...]:
+    """Return the names of a convolution's tensors in the file: weight and bias, or weight and its norm."""
     is_folded = norm is None or (f"{name}.bias" in file.tensors and f"{norm.name}.weight" not in file.tensors)
     if norm is None or is_folded:
         return f"{name}.weight", f"{name}.bias"
@@ -298,8 +298,8 @@ def _needed(file: WeightsFile, name: str, norm: BatchNormNames | None) -> tuple[
 
 
 def _check_complete(file: WeightsFile, backbone: str, network: Architecture, places: dict[str, str]) -> None:
-    """See that the file has all the tensors, and else say how far it goes."""
-    needed = [key for name in network.convolutions() for key in _needed(file, name, network.norms.get(name))]
+    """Check that the file has all tensors; otherwise report its last complete layer."""
+    needed = [key for name in network.convolutions() for key in _list_tensors(file, name, network.norms.get(name))]
     missing = [key for key in needed if key not in file.tensors]
     if not missing:
         return
@@ -308,11 +308,11 @@ def _check_complete(file: WeightsFile, backbone: str, network: Architecture, pla
     held = [layer for layer, place in places.items() if place in keys[:whole]]
     if not held:
         raise UserError(
-            f"--weights {file.path}: it holds no weights of {backbone} ({missing[0]} is missing); give a file of that "
-            "network, or name the file's network by --backbone"
+            f"--weights {file.path}: it has no weights of {backbone} ({missing[0]} is missing); give a file of that "
+            "network, or its network with --backbone"
         )
     deepest = [layer for layer, place in places.items() if place == keys[-1]][-1]
     raise UserError(
-        f"--weights {file.path}: it holds layers up to {held[-1]}, and {deepest} is asked for ({missing[0]} is "
-        "missing); ask for those layers alone, or give another file"
+        f"--weights {file.path}: it has layers up to {held[-1]}, and {deepest} is requested ({missing[0]} is "
+        "missing); request only layers that it has, or give another file"
     )

@@ -1,4 +1,4 @@
-"""Images read and written window by window: tensors, arrays, large files."""
+"""Canvases: a source that is read, and a translation that is written, by windows (tensors, arrays, large files)."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,7 +14,7 @@ from pix2pix.networks.receptive_field import Interval, Window
 
 
 class Canvas(Protocol):
-    """What windows come from and go to; rows and columns are those of the image itself."""
+    """A source and its translation, accessed by windows in the coordinates of the image."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -23,12 +23,12 @@ class Canvas(Protocol):
 
     @property
     def count(self) -> int:
-        """How many images are translated together: N."""
+        """The batch size N."""
         ...
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether all of the source is in memory, so that its translation may be, too."""
+        """Whether the whole source is in memory; then the translation may be, too."""
         ...
 
     def read(self, rows: slice, columns: slice) -> Tensor:
@@ -36,7 +36,7 @@ class Canvas(Protocol):
         ...
 
     def write(self, rows: slice, columns: slice, image: Tensor) -> None:
-        """Take a window (N, C', h, w) of the translation; the same one may come twice."""
+        """Write a window (N, C', h, w) of the translation; a window may be written twice."""
         ...
 
 
@@ -51,7 +51,7 @@ class TensorCanvas:
 
     @property
     def count(self) -> int:
-        """How many images."""
+        """The batch size."""
         return len(self.source)
 
     @property
@@ -65,12 +65,12 @@ class TensorCanvas:
         return self.source[..., rows, columns]
 
     def write(self, rows: slice, columns: slice, image: Tensor) -> None:
-        """Put a window of the translation in its place."""
+        """Write a window of the translation."""
         self.output[..., rows, columns] = image
 
 
 class PaddedCanvas:
-    """A canvas as the generator sees it: mirrored on all sides to a multiple, as `reflect_to_multiple` does."""
+    """A canvas padded by reflection to a multiple of the generator, as `pad_to_multiple` does."""
 
     def __init__(self, canvas: Canvas, multiple: int, device: torch.device, layout: torch.memory_format):
         self.canvas, self.device, self.layout = canvas, device, layout
@@ -91,30 +91,30 @@ class PaddedCanvas:
         bounds = [slice(int(index.min()), int(index.max()) + 1) for index in (rows, columns)]
         x = self.canvas.read(*bounds).to(self.device)
         for dimension, index, bound in zip((-2, -1), (rows, columns), bounds, strict=True):
-            if len(index) != bound.stop - bound.start or (index[1:] < index[:-1]).any():  # some of it is a mirror's
+            if len(index) != bound.stop - bound.start or (index[1:] < index[:-1]).any():  # partly reflected
                 x = x.index_select(dimension, torch.from_numpy(index - bound.start).to(self.device))
         return x.contiguous(memory_format=self.layout)
 
     def write(self, window: Window, image: Tensor) -> None:
-        """Hand on what of a window of the padded translation lies inside the image."""
+        """Write the part of a window of the padded translation that lies inside the image."""
         (from_rows, to_rows), (from_columns, to_columns) = (
-            _inside(span, inner) for span, inner in zip(window, (self._inner_rows, self._inner_columns), strict=True)
+            _intersect(span, inner) for span, inner in zip(window, (self._inner_rows, self._inner_columns), strict=True)
         )
         if to_rows.start < to_rows.stop and to_columns.start < to_columns.stop:
             self.canvas.write(to_rows, to_columns, image[..., from_rows, from_columns])
 
 
-def _inside(span: Interval, inner: slice) -> tuple[slice, slice]:
-    """Where the common part of both lies in the span, and where in the inner part."""
+def _intersect(span: Interval, inner: slice) -> tuple[slice, slice]:
+    """Return the intersection as a slice of the span, and as a slice of the inner part."""
     start, stop = max(span.start, inner.start), min(span.stop, inner.stop)
     return slice(start - span.start, stop - span.start), slice(start - inner.start, stop - inner.start)
 
 
-_ROWS = 32  # of a smaller image that are made at a time
+_ROWS = 32  # of the smaller image that are computed at a time
 
 
 class ImageReader(Protocol):
-    """What gives arrays (h, w, C) for slices of rows and columns: an array (H, W, C), or a file that is open."""
+    """Returns arrays (h, w, C) for slices of rows and columns: an array (H, W, C), or an open file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,10 +127,10 @@ class ImageReader(Protocol):
 
 
 class ImageWriter(Protocol):
-    """What takes arrays (h, w, C) for slices of rows and columns."""
+    """Accepts arrays (h, w, C) for slices of rows and columns: an array (H, W, C), or an open file."""
 
     def __setitem__(self, window: tuple[slice, slice], array: Array, /) -> None:
-        """Put a window in its place."""
+        """Write a window."""
         ...
 
 
@@ -138,16 +138,16 @@ WriterFactory = Callable[[tuple[int, int, int], str], ImageWriter]  # of a shape
 
 
 class ArrayCanvas:
-    """A source as files hold it, which is encoded by windows, and a place for its translation, decoded by windows.
+    """A source with the values of its file, encoded by windows, and its translation, decoded by windows.
 
-    `make` is called with the shape (H, W, C) and the dtype of the translation when its first window is there.
+    `make` creates the writer from the shape (H, W, C) and dtype of the translation when its first window is written.
     """
 
     count = 1
 
     def __init__(self, source: ImageReader, codec: PairCodec, make: WriterFactory):
         self.source, self.codec, self._make = source, codec, make
-        self._place: ImageWriter | None = None
+        self._writer: ImageWriter | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -165,17 +165,17 @@ class ArrayCanvas:
         return encoding.encode(encoding.accept(self.source[rows, columns]))[None]
 
     def write(self, rows: slice, columns: slice, image: Tensor) -> None:
-        """Put a window (1, nc, h, w) of the translation in its place."""
+        """Write a window (1, nc, h, w) of the translation."""
         target = self.codec.target
         image = image[0].float().cpu()
         array = target.decode(image, self.read(rows, columns)[0] if target.kind == "chroma" else image)
-        if self._place is None:
-            self._place = self._make((*self.size, array.shape[2]), target.dtype)
-        self._place[rows, columns] = array
+        if self._writer is None:
+            self._writer = self._make((*self.size, array.shape[2]), target.dtype)
+        self._writer[rows, columns] = array
 
 
 def shrink_image(pixels: ImageReader, encoding: ImageCodec, longest: int) -> Array:
-    """Return the image with no side longer than `longest`, read a few rows at a time; a smaller one stays as it is."""
+    """Return the image shrunk so that no side is longer than `longest`, reading a few rows at a time."""
     height, width = pixels.shape[:2]
     if max(height, width) <= longest:
         return pixels[0:height, 0:width]

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, for losses to compare."""
+"""Extract features of a frozen backbone."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -19,20 +19,20 @@ from pix2pix.networks.backbone_weights import (
     load_weights,
 )
 
-_PROBE = 64  # side of the image by which memory is estimated
+_PROBE = 64  # side of the image for estimating memory
 
 
 class FeatureExtractor(nn.Module):
-    """The features of some layers of a backbone, which is frozen and always in evaluation mode.
+    """Extracts the features of some layers of a frozen backbone, always in evaluation mode.
 
-    Its weights are buffers that are not persistent, so they have no gradients, no optimiser finds them and no
-    checkpoint keeps them: `source` and `sha256` say which they are. BatchNorm is folded into the convolutions.
+    Its weights are non-persistent buffers: without gradients, unknown to optimizers, and not in checkpoints, which
+    have `source` and `sha256` instead. BatchNorm is folded into the convolutions.
 
-    `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file, whose `flavour` is "torchvision" or
-    "caffe" (RGB from 0 to 255, means subtracted) where the file does not say it.
+    `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file, whose `weights_format` is
+    "torchvision" or "caffe" (RGB from 0 to 255, means subtracted), if the file does not state it.
 
     Raises:
-        UserError: there is no such backbone or layer, or the weights are not to be had or do not fit.
+        UserError: there is no such backbone or layer, or the weights cannot be read or do not fit.
     """
 
     scale: Tensor
@@ -44,14 +44,14 @@ class FeatureExtractor(nn.Module):
         layers: Sequence[str],
         weights: str = "imagenet",
         *,
-        flavour: str | None = None,
+        weights_format: str | None = None,
         pooling: Pooling = "max",
         padding: Padding = "zeros",
         seed: int = 0,
     ):
         super().__init__()
         check_layers(backbone, layers)
-        found = find_weights(backbone, weights, flavour)  # first: architectures need torchvision, which takes seconds
+        found = find_weights(backbone, weights, weights_format)  # before importing torchvision, which is slow
         known = get_layer_modules(backbone)
         deepest = max((known[layer] for layer in layers), key=list(known.values()).index)
         network = build_architecture(backbone, deepest, pooling, padding)
@@ -62,51 +62,50 @@ class FeatureExtractor(nn.Module):
         self.source, self.sha256 = loaded.source, loaded.sha256
         self._places = {layer: known[layer] for layer in layers}
         self._keys = tuple(network.steps)
-        self._means = dict.fromkeys(layers, 1.0)  # what features are divided by
+        self._means = dict.fromkeys(layers, 1.0)  # divisors of the features
         self.steps = nn.ModuleList(network.steps.values())
-        self._segments = _up_to(set(self._places.values()), network.steps)
-        self.checkpointed = False  # whether what lies between the layers is computed again on the way back, not kept
-        for name, values in zip(("scale", "shift"), _preprocessing(backbone, loaded.flavour), strict=True):
+        self._segments = _split_steps(set(self._places.values()), network.steps)
+        self.checkpointed = False  # whether activations are recomputed in backward
+        for name, values in zip(("scale", "shift"), _get_preprocessing(backbone, loaded.format), strict=True):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self._smallest = partial(find_smallest_side, backbone, deepest, pooling, padding)
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode, whatever is asked for."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Map images in [-1, 1], (N, 3, H, W) or grey (N, 1, H, W), to the features by layer, (N, C, H', W').
+        """Map images in [-1, 1], (N, 3, H, W) or gray (N, 1, H, W), to the features by layer, (N, C, H', W').
 
         Raises:
             UserError: the images have other channels, or are too small for the deepest layer.
         """
-        found = self._outputs(self._preprocessed(image))
+        found = self._compute_outputs(self._preprocess(image))
         outputs = {layer: found[place] for layer, place in self._places.items()}
         return {layer: x if self._means[layer] == 1 else x / self._means[layer] for layer, x in outputs.items()}
 
     @torch.no_grad()
     def rescale(self, images: Tensor) -> None:
-        """Scale the layers so that each one's mean activation over images (N, 3, H, W) in [-1, 1] is 1.
+        """Scale the layers so that the mean activation of each over images (N, 3, H, W) in [-1, 1] is 1.
 
-        In a VGG the weights are scaled: w_l by m_(l-1) / m_l and b_l by 1 / m_l, where m_l is the mean behind the ReLU
-        of layer l over images, channels and positions, so that a layer gives what it gave, divided by m_l. Additions
-        and joined branches of other networks allow no such weights, so there the features are divided as they are
-        returned, which gives the same losses.
+        In a VGG the weights are scaled: w_l by m_(l-1) / m_l and b_l by 1 / m_l, where m_l is the mean after the ReLU
+        of layer l over images, channels and positions, so that its output is divided by m_l. In networks with
+        additions or branches the returned features are divided instead, which gives the same losses.
 
-        Source: Gatys et al. 2016, section 2, for the idea: there each channel has a mean of its own, so those that are
-        hardly active on the images at hand would be blown up.
+        Source: Gatys et al. 2016, section 2, where the mean is per channel: channels that are hardly active on these
+        images would be amplified.
 
         Raises:
-            UserError: a layer has no activation on these images, or one that is not finite, or they are too small.
+            UserError: the mean activation of a layer is 0 or not finite, or the images are too small.
         """
         with torch.autocast(self.scale.device.type, enabled=False):
-            x = self._preprocessed(images.to(self.scale))
+            x = self._preprocess(images.to(self.scale))
             self._check_size(x)
             if self.backbone.startswith("vgg"):
                 self._rescale_weights(x)
             else:
-                found = self._outputs(x)
+                found = self._compute_outputs(x)
                 self._means = {layer: self._mean(found[place], layer) for layer, place in self._places.items()}
 
     def _rescale_weights(self, x: Tensor) -> None:
@@ -128,14 +127,14 @@ class FeatureExtractor(nn.Module):
         mean = activation.mean().item()
         if not 0 < mean < float("inf"):
             raise UserError(
-                f"the mean activation of {self.backbone}'s {name} on the images to rescale on is {mean:g} and must be "
-                "above 0: give other images by --rescale_on, or --rescaled false"
+                f"the mean activation of {self.backbone}'s {name} on the images of --rescale_on is {mean:g} and must "
+                "be above 0: give other images with --rescale_on, or --rescaled false"
             )
         return mean
 
     @torch.no_grad()
     def kept_bytes(self, height: int, width: int) -> int:
-        """Estimate what is kept of one image of this size for the way back, unless it is computed again."""
+        """Estimate the bytes of activations of one image of this size that backward needs, without checkpointing."""
         side = max(_PROBE, self.smallest_side)
         kept = 0
 
@@ -145,28 +144,28 @@ class FeatureExtractor(nn.Module):
 
         hooks = [part.register_forward_hook(add) for part in self.steps.modules() if not list(part.children())]
         try:
-            self._outputs(self.scale.new_zeros(1, 3, side, side))
+            self._compute_outputs(self.scale.new_zeros(1, 3, side, side))
         finally:
             for hook in hooks:
                 hook.remove()
         return kept * height * width // side**2
 
-    def _preprocessed(self, image: Tensor) -> Tensor:
+    def _preprocess(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] not in (1, 3):
             raise UserError(
-                f"{self.backbone} sees images of 1 or 3 channels, (N, 1, H, W) or (N, 3, H, W), "
+                f"{self.backbone} takes images of 1 or 3 channels, (N, 1, H, W) or (N, 3, H, W), "
                 f"and these are {tuple(image.shape)}: leave the feature losses out, or give such images"
             )
-        # on the image, not in the first weights: the zeros around it are those of the preprocessed image
+        # not folded into the first convolution, because zero padding applies to the preprocessed image
         return torch.addcmul(self.shift, image.expand(-1, 3, -1, -1), self.scale)
 
-    def _outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """The outputs of the modules that are read, by torchvision's names."""
+    def _compute_outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the outputs of the requested modules, by torchvision's names."""
         found = {}
         x = image
         try:
             for key, steps in self._segments.items():
-                run = partial(_chained, steps)
+                run = partial(_run_steps, steps)
                 again = self.checkpointed and x.requires_grad
                 x = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False) if again else run(x)
                 found[key] = x
@@ -177,7 +176,7 @@ class FeatureExtractor(nn.Module):
 
     @cached_property
     def smallest_side(self) -> int:
-        """The smallest side of images that reach the deepest layer."""
+        """The smallest side of images that the deepest layer accepts."""
         return self._smallest()
 
     def _check_size(self, image: Tensor) -> None:
@@ -190,8 +189,8 @@ class FeatureExtractor(nn.Module):
             )
 
 
-def _up_to(read: set[str], steps: Mapping[str, nn.Module]) -> dict[str, list[nn.Module]]:
-    """Part the steps, of which the last is read, behind each one that is read, by whose key a part is found."""
+def _split_steps(read: set[str], steps: Mapping[str, nn.Module]) -> dict[str, list[nn.Module]]:
+    """Split the steps after each one that is read; the parts are keyed by its name."""
     segments: dict[str, list[nn.Module]] = {}
     steps_since: list[nn.Module] = []
     for key, step in steps.items():
@@ -201,22 +200,22 @@ def _up_to(read: set[str], steps: Mapping[str, nn.Module]) -> dict[str, list[nn.
     return segments
 
 
-def _chained(steps: Sequence[nn.Module], x: Tensor) -> Tensor:
+def _run_steps(steps: Sequence[nn.Module], x: Tensor) -> Tensor:
     for step in steps:
         x = step(x)
     return x
 
 
 def _freeze(convolution: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
-    """Give a convolution its weights, as buffers that no checkpoint keeps."""
+    """Set the weights of a convolution as non-persistent buffers."""
     del convolution.weight, convolution.bias
     convolution.register_buffer("weight", weight, persistent=False)
     convolution.register_buffer("bias", bias, persistent=False)
 
 
-def _preprocessing(backbone: str, flavour: str) -> tuple[list[float], list[float]]:
-    """Return scale and shift of each channel, for x in [-1, 1] to become what the weights were trained on."""
-    if flavour == "caffe":
+def _get_preprocessing(backbone: str, weights_format: str) -> tuple[list[float], list[float]]:
+    """Return scale and shift of each channel from [-1, 1] to the input of the weights."""
+    if weights_format == "caffe":
         return [127.5] * 3, [127.5 - mean for mean in CAFFE_MEANS]
     if backbone in ("googlenet", "inception_v3"):  # torchvision has Google's weights, trained on [-1, 1]
         return [1.0] * 3, [0.0] * 3

@@ -14,10 +14,9 @@ InitType = Literal["normal", "xavier", "kaiming", "orthogonal"]
 
 
 def initialize_weights(network: nn.Module, init_type: InitType, gain: float, generator: torch.Generator) -> None:
-    """Draw all weights anew: convolutions by `init_type`, norm weights from N(1, gain), every bias 0.
+    """Initialize convolutions by `init_type`, norm weights from N(1, gain), and all biases to 0.
 
-    Source: pix2pix, section 6.2: N(0, 0.02). The other types and the gain's use in them are those of the common
-    PyTorch implementations of the paper.
+    Source: pix2pix, section 6.2: N(0, 0.02). The other types use the gain as the common PyTorch implementations do.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -47,9 +46,9 @@ def build_generator(
     dropout: bool,
     output: Output = "tanh",
 ) -> UNet | ResnetGenerator:
-    """Build the generator of a name that the options allow.
+    """Build the generator of a name in --generator.
 
-    The number in "unet_N" and "encoder_decoder_N" (256 where it is left out) is the size that the encoder takes to 1x1.
+    The encoder of "unet_N" and "encoder_decoder_N" (N = 256 if left out) downsamples N pixels to 1x1.
     """
     kind, _, number = name.rpartition("_")
     built: dict[str, Any] = dict(ngf=ngf, norm=norm, upsample=upsample, dropout=dropout, output=output)

@@ -1,6 +1,6 @@
-"""What of a generator's features is kept in memory, and what is computed anew for each window that reads it.
+"""Plan which features of a generator are kept in memory, and which are recomputed for each window that reads them.
 
-Memory and operations of a choice are counted without computing anything; more is kept as long as memory allows.
+Memory and operations of a plan are counted without computing features; as many are kept as memory allows.
 """
 
 import math
@@ -11,26 +11,26 @@ from typing import NamedTuple
 from torch import nn
 
 from pix2pix.networks.norm import Dropout
-from pix2pix.networks.receptive_field import Interval, Normalisation, Size, Stage, input_window, output_size
+from pix2pix.networks.receptive_field import Interval, Normalization, Size, Stage, input_window, output_size
 
-_SMALL = 32  # features of less than this part of the budget are kept whatever else is
+_SMALL = 32  # features of less than 1 / 32 of the budget are always kept
 _IMAGE = -1
-_Weightless = nn.Upsample | nn.MaxPool2d  # operations that keep the channels, and take next to no time
-_FAR_INSIDE, _LARGE = 2**20, 2**24  # of a map so large that no border is near
+_Weightless = nn.Upsample | nn.MaxPool2d  # operations without weights, whose time is negligible
+_FAR_INSIDE, _LARGE = 2**20, 2**24  # a position far from the borders of a large map
 
 
 class MemoryPlan(NamedTuple):
-    """Which stages are kept, the sides of each stage's windows, and what that takes."""
+    """The stages whose features are kept, the window sizes of each stage, and the cost."""
 
     kept: frozenset[int]
-    tile: int  # pixels a side of the output's windows
+    tile: int  # side of the output's windows in pixels
     sides: tuple[int, ...]
     peak: int  # bytes
     operations: int  # multiplications
 
 
 class FeatureSizes:
-    """Sizes of a generator's features for an image of `size`, and what computing a window of them takes."""
+    """The sizes of a generator's features for an image of `size`, and the cost of computing windows of them."""
 
     def __init__(self, stages: Sequence[Stage], size: Size, itemsize: int):
         self.stages, self.itemsize = stages, itemsize
@@ -46,27 +46,27 @@ class FeatureSizes:
         self.last = len(stages) - 1
 
     def bytes(self, place: int, size: Size | None = None) -> int:
-        """How much the features of a stage take: all of them, or those of a window."""
+        """Return the bytes of the features of a stage, or of a window of them."""
         height, width = self.sizes[place] if size is None else size
         return height * width * self.channels[place] * self.itemsize
 
     def must_be_kept(self) -> frozenset[int]:
-        """The stages whose dropout is drawn for all positions at once, and those on both ends of an addition."""
+        """Return the stages with dropout, which is drawn for the whole map, and those at both ends of an addition."""
         added = [(place, stage.added) for place, stage in enumerate(self.stages) if stage.added is not None]
         drawn = [place for place, stage in enumerate(self.stages) if has_dropout(stage)]
         return frozenset([*drawn, *(place for pair in added for place in pair)])
 
     def passes(self, kept: frozenset[int]) -> list[int]:
-        """The stages that are computed for themselves: to be kept, to be measured, or as the output."""
+        """Return the stages that are computed in a loop of their own: kept, measured, or the output."""
         return [n for n, stage in enumerate(self.stages) if n in kept or needs_statistics(stage) or n == self.last]
 
     def whole(self) -> MemoryPlan:
-        """The plan of a network that computes and keeps everything at once."""
+        """Return the plan of a forward pass of the whole image."""
         sides = tuple(max(self.sizes[place]) for place in range(len(self.stages)))
         return self.plan(frozenset(range(len(sides))), sides[-1], sides)
 
     def tiled(self, kept: frozenset[int], tile: int) -> MemoryPlan:
-        """The plan with windows of `tile` pixels a side, and inner ones as large as the same memory allows."""
+        """Return the plan with output windows of side `tile`, and inner windows as large as the same memory allows."""
         working = self._working(kept)
         allowed = working(self.last, (tile, tile))
         sides = []
@@ -78,7 +78,7 @@ class FeatureSizes:
         return self.plan(kept, tile, tuple(sides))
 
     def plan(self, kept: frozenset[int], tile: int, sides: tuple[int, ...]) -> MemoryPlan:
-        """Count what a choice takes."""
+        """Count the memory and operations of a plan."""
         passes, working = self.passes(kept), self._working(kept)
         until: dict[int, int] = {}
         for number in passes:
@@ -92,7 +92,7 @@ class FeatureSizes:
         return MemoryPlan(kept, tile, sides, peak, sum(map(self._operations(kept), passes)))
 
     def read_by(self, place: int, kept: frozenset[int]) -> frozenset[int]:
-        """The kept stages that computing this one reads."""
+        """Return the kept stages that computing this one reads."""
         read: set[int] = set()
         stage = self.stages[place]
         for number in (*stage.inputs, *(() if stage.added is None else (stage.added,))):
@@ -139,17 +139,17 @@ class FeatureSizes:
 
 
 def needs_statistics(stage: Stage) -> bool:
-    """Whether a stage is normalised by statistics of the image."""
-    return any(isinstance(layer, Normalisation) and layer.statistics != "running" for layer in stage.after)
+    """Return whether a stage is normalized by statistics of the image."""
+    return any(isinstance(layer, Normalization) and layer.statistics != "running" for layer in stage.after)
 
 
 def has_dropout(stage: Stage) -> bool:
-    """Whether a stage draws dropout."""
+    """Return whether a stage has active dropout."""
     return any(isinstance(layer, Dropout) and layer.active for layer in stage.after)
 
 
 def choose_plan(features: FeatureSizes, tile: int, budget: int) -> MemoryPlan:
-    """The plan that keeps what saves most operations, again and again while its memory stays within the budget."""
+    """Choose the plan: keep the stage that saves most operations, repeatedly, while memory stays within the budget."""
     places = [n for n, stage in enumerate(features.stages) if not isinstance(stage.operation, nn.Upsample)]
     small = {place for place in places if features.bytes(place) * _SMALL <= budget}
     plan = features.tiled((features.must_be_kept() | small) - {features.last}, tile)

@@ -1,4 +1,7 @@
-"""Normalization (also of many styles, and AdaIN) and dropout, with their test-time state in the open.
+"""Norms (batch, instance, conditional instance, AdaIN) and dropout, with explicit state for test time.
+
+The norm is chosen by batch size (--norm auto): BatchNorm for batches, InstanceNorm for single pairs, as in the paper.
+At batch 1 both are the same function: see `Norm`.
 
 Huang, Belongie: Arbitrary style transfer in real-time with adaptive instance normalization, 2017:
 AdaIN(x, y) = sigma(y) (x - mu(x)) / sigma(x) + mu(y), equation 8.
@@ -21,11 +24,11 @@ NormKind = Literal["batch", "instance", "none"]
 
 
 class Norm(nn.Module):
-    """Affine normalisation per channel, by statistics of the batch, of each image, or of the training run.
+    """Affine normalization per channel with statistics of the batch, of each image, or of training.
 
-    `statistics` says by what: "batch" (mean and variance over N, H, W; moves the running averages), "image" (over H, W
-    of each image: instance norm) or "running" (the averages, which only a norm built for batches keeps). At N = 1 the
-    first two are the same function. A `synchronised` one takes the batches of all processes as one, on CUDA alone.
+    `statistics` is "batch" (mean and variance over N, H, W; updates the running averages), "image" (over H, W of each
+    image: instance norm) or "running" (the running averages, only for kind "batch"). At N = 1 the first two are the
+    same function. A `synchronized` norm uses the batches of all processes, on CUDA only.
     Input and output: (N, C, H, W).
     """
 
@@ -38,28 +41,28 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.eps, self.momentum, self.kind = eps, momentum, kind
         self.statistics: Statistics = "batch" if kind == "batch" else "image"
-        self.synchronised = False
+        self.synchronized = False
         if kind == "batch":
             self.register_buffer("running_mean", torch.zeros(channels))
             self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (N, C, H, W) over the positions that `statistics` names."""
+        """Normalize (N, C, H, W) with the statistics that `statistics` selects."""
         if self.statistics == "running":
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if self.statistics == "batch" and self.kind == "batch":
             means, variances = self.running_mean, self.running_var
-            if self.synchronised:
-                return _over_all_processes(x, self.weight, self.bias, means, variances, self.eps, self.momentum)
+            if self.synchronized:
+                return _normalize_over_processes(x, self.weight, self.bias, means, variances, self.eps, self.momentum)
             return F.batch_norm(x, means, variances, self.weight, self.bias, True, self.momentum, self.eps)
-        if len(x) == 1:  # the same function, without instance_norm's copies
+        if len(x) == 1:  # the same function, faster
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
         return F.instance_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
-    def normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Normalise (N, C, H, W) by statistics that are given: (N, C), or (C) for all images."""
+    def normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Normalize (N, C, H, W) with given statistics: (N, C), or (C) for all images."""
         known = (self.weight, self.bias, mean, variance)
-        weight, bias, mean, variance = (each.cpu().double() for each in known)  # an Apple GPU has no doubles
+        weight, bias, mean, variance = (each.cpu().double() for each in known)  # MPS has no float64
         scale = weight * (variance + self.eps).rsqrt()
         shift = bias - mean * scale
         wide = torch.promote_types(x.dtype, torch.float32)
@@ -67,40 +70,40 @@ class Norm(nn.Module):
         return torch.addcmul(shift, x.to(wide), scale).to(x.dtype)
 
     def extra_repr(self) -> str:
-        """Show what `print(network)` should tell about this layer."""
+        """Return the description in `print(network)`."""
         return f"{len(self.weight)}, {self.kind}, statistics={self.statistics}"
 
 
 def norm_layer(channels: int, kind: NormKind) -> nn.Module:
-    """Build the normalisation of `channels` channels, or the identity for "none"."""
+    """Build the norm of `channels` channels, or the identity for "none"."""
     return nn.Identity() if kind == "none" else Norm(channels, kind)
 
 
 def synchronize_batch_norm(network: nn.Module) -> None:
-    """Let every BatchNorm in `network` normalise by the batches of all processes when it trains."""
+    """Make every BatchNorm of a network normalize over the batches of all processes in training."""
     for module in network.modules():
         if isinstance(module, Norm):
-            module.synchronised = module.kind == "batch"
+            module.synchronized = module.kind == "batch"
 
 
-def _over_all_processes(
+def _normalize_over_processes(
     x: Tensor, weight: Tensor, bias: Tensor, means: Tensor, variances: Tensor, eps: float, momentum: float
 ) -> Tensor:
-    """Normalise as nn.SyncBatchNorm does in training, and move the averages."""
+    """Normalize as nn.SyncBatchNorm does in training, and update the running averages."""
     own = {"weight": weight, "bias": bias, "running_mean": means, "running_var": variances}
-    output: Tensor = functional_call(_sync_batch_norm(len(weight), eps, momentum), own, x)
+    output: Tensor = functional_call(_build_sync_batch_norm(len(weight), eps, momentum), own, x)
     return output
 
 
 @cache
-def _sync_batch_norm(channels: int, eps: float, momentum: float) -> nn.SyncBatchNorm:
-    """Build a layer without weights of its own, which would otherwise have other names in checkpoints."""
+def _build_sync_batch_norm(channels: int, eps: float, momentum: float) -> nn.SyncBatchNorm:
+    """Build a layer without weights, so that the names in checkpoints stay the same."""
     return nn.SyncBatchNorm(channels, eps, momentum, device="meta")
 
 
 @torch.no_grad()
 def fold_norms(network: nn.Module) -> None:
-    """Put each norm with running statistics into the convolution before it, in place: the same function, faster.
+    """Fold each norm with running statistics into the convolution before it, in place.
 
     Both are affine: s (w * x + b - mean) + bias = (s w) * x + (s (b - mean) + bias), where s = weight / deviation.
     """
@@ -119,9 +122,9 @@ def fold_norms(network: nn.Module) -> None:
 
 
 class ConditionalInstanceNorm(nn.Module):
-    """Instance norm z = gamma_s (x - mu) / sigma + beta_s, where each image's style s has a gamma and beta of its own.
+    """Instance norm z = gamma_s (x - mu) / sigma + beta_s, with a gamma and beta for each style s.
 
-    `weight` (gamma) and `bias` (beta) are (styles, C). A blend of styles has the blend of theirs.
+    `weight` (gamma) and `bias` (beta) are (styles, C). A blend of styles uses the blend of their gammas and betas.
 
     Source: Dumoulin, Shlens, Kudlur: A learned representation for artistic style, 2017, equation 5.
     """
@@ -133,7 +136,7 @@ class ConditionalInstanceNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:
-        """Normalise (N, C, H, W) in the styles of which each image (N, styles), or position, has these shares.
+        """Normalize (N, C, H, W) with the shares of the styles in each image (N, styles), or by position.
 
         Shares by position (N, styles, H', W') may be of any size, and are averaged to that of x.
         """
@@ -143,19 +146,19 @@ class ConditionalInstanceNorm(nn.Module):
         return torch.addcmul(bias, F.instance_norm(x, eps=self.eps), weight)
 
     @torch.no_grad()
-    def told(self, shares: Tensor) -> Norm:
-        """Return the norm of one image (1, styles) in its styles, which is an instance norm like any other."""
+    def select(self, shares: Tensor) -> Norm:
+        """Return the instance norm for the styles of one image (1, styles)."""
         norm = Norm(self.weight.shape[1], "instance", self.eps).to(self.weight)
         norm.weight.copy_((shares.to(self.weight) @ self.weight)[0])
         norm.bias.copy_((shares.to(self.weight) @ self.bias)[0])
         return norm
 
     def extra_repr(self) -> str:
-        """Show what `print(network)` should tell about this layer."""
+        """Return the description in `print(network)`."""
         return f"{self.weight.shape[1]}, styles={len(self.weight)}"
 
 
-_EPS = 1e-5  # of the authors' code, added to the content's variance: a constant channel has no deviation
+_EPS = 1e-5  # added to the content's variance, as in the authors' code
 
 
 def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,21 +166,20 @@ def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
 
     Source: Huang and Belongie 2017, equations 5 and 6, without their epsilon, as in the authors' code.
     """
-    variance, mean = torch.var_mean(_wide(features), (2, 3), correction=0)
+    variance, mean = torch.var_mean(_to_float32(features), (2, 3), correction=0)
     return mean, variance.sqrt()
 
 
 class AdaIN(nn.Module):
     """AdaIN to the mean and deviation of a style, (N, C) or (1, C) for all images, mixed with its input.
 
-    `alpha` is the result's share, from 0 (the input as it is) to 1. As the result is linear in mean and deviation,
-    those of several styles, weighted to a sum of 1, give the weighted sum of their results. Input and output:
-    (N, C, H, W).
+    `alpha` is the share of the result, from 0 (the input) to 1. The result is linear in mean and deviation, so that
+    their weighted means over several styles give the weighted mean of the results. Input and output: (N, C, H, W).
 
     Source: Huang and Belongie 2017, equations 8 and 14.
     """
 
-    statistics: Statistics = "image"  # as of a Norm
+    statistics: Statistics = "image"  # like a Norm
     mean: Tensor
     std: Tensor
 
@@ -189,32 +191,32 @@ class AdaIN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Give each channel of (N, C, H, W) the style's mean and deviation."""
-        variance, mean = torch.var_mean(_wide(x), (2, 3), correction=0)
-        return self._transferred(x, mean, variance, self.mean, self.std)
+        variance, mean = torch.var_mean(_to_float32(x), (2, 3), correction=0)
+        return self._transfer(x, mean, variance, self.mean, self.std)
 
-    def normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Do the same by statistics of x that are given: (N, C)."""
+    def normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Do the same with given statistics of x: (N, C)."""
         known = (mean, variance, self.mean, self.std)
-        return self._transferred(x, *(each.cpu().double() for each in known))  # an Apple GPU has no doubles
+        return self._transfer(x, *(each.cpu().double() for each in known))  # MPS has no float64
 
-    def _transferred(self, x: Tensor, mean: Tensor, variance: Tensor, to_mean: Tensor, to_std: Tensor) -> Tensor:
+    def _transfer(self, x: Tensor, mean: Tensor, variance: Tensor, to_mean: Tensor, to_std: Tensor) -> Tensor:
         factor = to_std * (variance + _EPS).rsqrt()
         scale = self.alpha * factor + (1 - self.alpha)
         shift = self.alpha * (to_mean - mean * factor)
-        wide = _wide(x)
+        wide = _to_float32(x)
         scale, shift = (each.to(wide.device, wide.dtype)[..., None, None] for each in (scale, shift))
         return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
 def adain_regions(x: Tensor, means: Tensor, stds: Tensor, masks: Tensor, alpha: float = 1.0) -> Tensor:
-    """AdaIN of each of K regions to a style of its own, from and to (N, C, H, W).
+    """Apply AdaIN with a style for each of K regions, from and to (N, C, H, W).
 
-    `means` and `stds` are (K, C). `masks` (K, 1, H, W) in [0, 1] weight the positions in a region's statistics, and say
-    how much of its result goes into the joined one, as shares whose sum is 1. Where all are 0, x stays as it is.
+    `means` and `stds` are (K, C). `masks` (K, 1, H, W) in [0, 1] weight the positions in the statistics of a region,
+    and the results of the regions, normalized to sum to 1. Where all are 0, x is unchanged.
 
-    Source: statistics of x by region are those of the authors' code, which knows two regions and hard masks.
+    Source: statistics by region as in the authors' code, which has two regions and hard masks.
     """
-    wide = _wide(x)
+    wide = _to_float32(x)
     masks = masks.to(wide)
     tiny = torch.finfo(wide.dtype).tiny
     shares = masks / masks.sum(0).clamp_min(tiny)
@@ -228,13 +230,13 @@ def adain_regions(x: Tensor, means: Tensor, stds: Tensor, masks: Tensor, alpha: 
     return torch.lerp(wide, joined, alpha).to(x.dtype)
 
 
-def _wide(x: Tensor) -> Tensor:
-    """The same in float32 at least."""
+def _to_float32(x: Tensor) -> Tensor:
+    """Convert half precision to float32."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class Dropout(nn.Module):
-    """Dropout whose switch is `active`, not the module's training flag."""
+    """Dropout that is switched by `active` instead of the training flag."""
 
     def __init__(self, p: float = 0.5):
         super().__init__()
@@ -244,24 +246,24 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Zero each element with probability p and scale the others by 1 / (1 - p), if active.
 
-        They are drawn in the order of (N, C, H, W), in whatever order they lie in memory.
+        Random numbers are drawn in the order (N, C, H, W), whatever the memory layout.
         """
         return F.dropout(x.contiguous(), self.p) if self.active else x
 
 
 @contextmanager
 def eval_mode(network: nn.Module, *, statistics: Statistics, dropout: bool) -> Iterator[None]:
-    """Set the statistics of every Norm and the state of every Dropout in `network`, and restore them at the end.
+    """Set the statistics of all norms and the state of all dropouts of a network, and restore them at the end.
 
     Raises:
-        UserError: "running" is asked of a network that keeps no running statistics.
+        UserError: "running" for a network without running statistics.
     """
     norms = [module for module in network.modules() if isinstance(module, Norm)]
     dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
     if statistics == "running" and any(norm.kind != "batch" for norm in norms):
         raise UserError(
             "--norm_stats running needs a network trained with BatchNorm, and this one has InstanceNorm, "
-            "which keeps no running statistics; use --norm_stats image"
+            "which has no running statistics; use --norm_stats image"
         )
     before = [norm.statistics for norm in norms], [layer.active for layer in dropouts]
     try:

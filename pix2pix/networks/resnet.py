@@ -1,4 +1,4 @@
-"""The residual generator of Johnson et al. 2016 in the form that CycleGAN made common (Zhu et al. 2017)."""
+"""The ResNet generator of CycleGAN (Zhu et al. 2017), after Johnson et al. 2016."""
 
 from torch import Tensor, nn
 
@@ -29,11 +29,10 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Two halvings, `blocks` residual blocks, two doublings, 7x7 convolutions at both ends.
+    """Two strided convolutions, `blocks` residual blocks, two upsamplings, 7x7 convolutions at both ends.
 
-    Input (N, input_nc, H, W), output (N, output_nc, H, W), in [-1, 1] unless it is linear; H and W are multiples of 4,
-    and 16 at least, so that the reflections and statistics of the residual blocks have something to work on: hence
-    `multiple` = 16.
+    Input (N, input_nc, H, W), output (N, output_nc, H, W), in [-1, 1] unless `output` is "linear". H and W are
+    multiples of `multiple` = 16: 4 for the strides, and enough positions for reflection and norms in the blocks.
     """
 
     multiple = 16
@@ -73,7 +72,7 @@ class ResnetGenerator(nn.Module):
         return out
 
     def stages(self) -> list[Stage]:
-        """Return the same network for images that are translated by windows."""
+        """Return the operations of the network, for tiles."""
         stages: list[Stage] = []
         between: list[nn.Module] = []
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""Device, precision and what makes them fast."""
+"""Device, precision, speed-ups, and the optimizer step that all methods share."""
 
 import ctypes
 import sys
@@ -21,9 +21,9 @@ Precision = Literal["fp32", "bf16"]
 
 
 def get_default_speedups(device: str, precision: Precision, processes: int = 1) -> tuple[str, ...]:
-    """Name the speed-ups that are safe and pay on a kind of device: "cpu", "cuda" or "mps".
+    """Return the speed-ups that are enabled by default on a type of device: "cpu", "cuda" or "mps".
 
-    In fp32 a CPU's convolutions like channels outermost (measured with AVX2), in bf16 innermost.
+    Convolutions on a CPU are faster with NCHW layout in fp32 (measured with AVX2), with channels_last in bf16.
     """
     if device == "cuda":
         return ("channels_last", "one_pass", "fold", *(("graph",) if processes == 1 else ()))
@@ -34,16 +34,16 @@ def get_default_speedups(device: str, precision: Precision, processes: int = 1) 
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next step, where it is glibc: elsewhere this does nothing.
+    """Make glibc keep freed memory for the next step; other C libraries are unchanged.
 
-    By default it returns each large block to the system, which then hands out zeroed pages: some 100,000 a step.
+    By default it returns each large block to the system, which then provides zeroed pages: some 100,000 a step.
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         if not mallopt(_M_MMAP_THRESHOLD, 2**30):
-            mallopt(_M_MMAP_THRESHOLD, 2**25)  # all that glibc before 2.35 takes
+            mallopt(_M_MMAP_THRESHOLD, 2**25)  # the maximum of glibc before 2.35
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
@@ -57,24 +57,23 @@ class NonFiniteError(UserError):
 
 
 class Runtime:
-    """A device, a precision, what makes them fast, and the update that every method makes there.
+    """The device, precision and speed-ups of a run, and the optimizer step that all methods share.
 
-    `fast` names the speed-ups, none of which changes what is computed but for rounding; None takes `fastest`.
-    - "malloc": the C library keeps memory that is freed, rather than give it back and have it zeroed again (Linux)
-    - "channels_last": images and weights lie in memory with their channels innermost
-    - "gemm": inner convolutions as matrix products, see convolution.py
-    - "winograd": wide convolutions of stride 1 with fewer multiplications, see convolution.py
-    - "one_pass": D judges real and fake pairs in one pass, where its norms keep images apart
-    - "fold": translating with running statistics folds each norm into the convolution before it
+    `fast` has the speed-ups, which change results only by rounding; None for the defaults of the device.
+    - "malloc": the C library keeps freed memory instead of returning it to the system (Linux)
+    - "channels_last": memory layout of images and weights
+    - "gemm": inner convolutions as matrix products, see networks/conv.py
+    - "winograd": wide convolutions of stride 1 by Winograd's algorithm, see networks/conv.py
+    - "one_pass": D evaluates real and fake pairs in one batch, if its norms keep images independent
+    - "fold": running statistics are folded into convolutions when translating
     - "graph": a training step is recorded once and replayed as a CUDA graph
 
-    `compiled` has torch.compile compile the networks.
-    `deferred` says when a non-finite gradient is noticed. On a CPU at once: `update` raises. On a GPU that would cost a
-    synchronisation per step, so the update is skipped on the device and the caller finds NaN or Inf in the norm later.
-    With `sync_batchnorm`, BatchNorm in training normalises by the batches of all processes.
+    `compiled`: networks are compiled by torch.compile. `deferred`: NaN and Inf are not raised by `update`, which
+    would synchronize a GPU at each step; the update is skipped on the device, and the caller finds them in the norm
+    later. The default on CUDA. `sync_batchnorm`: BatchNorm in training normalizes over the batches of all processes.
 
     Raises:
-        UserError: there is no such device, or it cannot do that.
+        UserError: the device does not exist, or does not support an option.
     """
 
     def __init__(
@@ -87,11 +86,11 @@ class Runtime:
         deferred: bool | None = None,
         sync_batchnorm: bool = False,
     ):
-        self.device = _resolved(distributed.select_device(device))
+        self.device = _resolve_device(distributed.select_device(device))
         if sync_batchnorm and self.device.type != "cuda":
             raise UserError(
-                f"--sync_batchnorm works on CUDA devices alone, and this is {self.device}: "
-                "add --sync_batchnorm false, or choose --norm instance, which needs no other images"
+                f"--sync_batchnorm needs a CUDA device, and this is {self.device}: "
+                "add --sync_batchnorm false, or use --norm instance"
             )
         self.sync_batchnorm = sync_batchnorm
         self.precision = precision
@@ -103,68 +102,63 @@ class Runtime:
         )
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
         if "graph" in self.fast and self.device.type != "cuda":
-            raise UserError(f"--fast graph records CUDA graphs, and the device is {self.device}: leave graph out")
+            raise UserError(f"--fast graph needs a CUDA device, and this is {self.device}: leave graph out")
         if "graph" in self.fast and distributed.world_size() > 1:
-            raise UserError("--fast graph records the steps of one process, and torchrun started several: leave it out")
+            raise UserError("--fast graph supports one process, and torchrun started several: leave it out")
         if "malloc" in self.fast:
             keep_freed_memory()
 
     def prepare(self, module: AnyModule, *, trained: bool = False) -> AnyModule:
-        """Move a network to the device and give its layers the form that is fast there.
+        """Move a network to the device and enable the speed-ups in its layers, in place.
 
-        One that is `trained` and compiled has its weights, as they are in its first call, laid out for good.
+        The weights of a compiled network that is `trained` are treated as constants.
         """
         is_frozen = trained and self.compiled
         if self.sync_batchnorm and distributed.world_size() > 1:
             synchronize_batch_norm(module)
         for layer in module.modules():
             if isinstance(layer, Conv | ConvTranspose):
-                layer.by_product = "gemm" in self.fast and not is_frozen
+                layer.gemm = "gemm" in self.fast and not is_frozen
             if isinstance(layer, Conv):
-                layer.minimal = "winograd" in self.fast
-            is_matrix = isinstance(layer, Conv | ConvTranspose) and layer.by_product
+                layer.winograd = "winograd" in self.fast
+            is_matrix = isinstance(layer, Conv | ConvTranspose) and layer.gemm
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not is_matrix:
                 layer.weight.data = layer.weight.data.to(memory_format=self.layout)
         module = module.to(self.device)
         if self.compiled:
-            # in place: the names of its weights stay; and drawing dropout as without, and as tiles do
+            # in place, which keeps the names of weights; dropout is drawn as without compilation
             module.compile(options={"fallback_random": True})
             if is_frozen:
-                _lay_out_weights_for_good()
+                _freeze_compiled_weights()
         return module
 
     @property
     def layout(self) -> torch.memory_format:
-        """How images and weights lie in memory."""
+        """The memory layout of images and weights."""
         return torch.channels_last if "channels_last" in self.fast else torch.contiguous_format
 
     def to_device(self, images: Tensor) -> Tensor:
-        """Bring images (N, C, H, W) to the device, laid out as its networks like them."""
+        """Move images (N, C, H, W) to the device, in the memory layout of the networks."""
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Compute convolutions in bfloat16 inside the block if the precision is bf16; weights stay float32."""
+        """Return a context in which convolutions are bfloat16 with --precision bf16; weights stay float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def adam(self, network: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
-        """Build the optimiser of a network's weights that are not frozen.
-
-        It is fused, and where steps are recorded its rate lies on the device.
-        """
+        """Build a fused Adam for the trainable weights of a network; for CUDA graphs its rate is on the device."""
         is_recorded = "graph" in self.fast
         rate = torch.tensor(lr, device=self.device) if is_recorded else lr
         weights = [weight for weight in network.parameters() if weight.requires_grad]
         return Adam(weights, lr=rate, betas=betas, fused=True, capturable=is_recorded)
 
     def update(self, optimizer: Optimizer, loss: Tensor, name: str) -> Tensor:
-        """Differentiate `loss` by the optimiser's own weights only, step, and return the gradients' norm, a scalar.
+        """Compute gradients of the optimizer's weights only, make its step, and return the norm of the gradients.
 
-        Loss and gradients are averaged over all processes, which so make the same step or refuse it together.
-
-        The optimiser is fused: on the device it skips a step whose gradients are not finite.
+        Loss and gradients are averaged over all processes. On a GPU a step with non-finite gradients is skipped.
 
         Raises:
-            NonFiniteError: loss or gradients are not finite, and this runtime is not deferred. No weight has changed.
+            NonFiniteError: loss or gradients are not finite, and `deferred` is off. No weight has changed.
         """
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         optimizer.zero_grad(set_to_none=True)
@@ -172,7 +166,7 @@ class Runtime:
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
         finite = torch.isfinite(norm + mean)
         if self.deferred:
-            optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # read by fused optimisers
+            optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # read by fused optimizers
         elif not finite:
             raise NonFiniteError(f"{name} is {mean.item():g} and the norm of its gradients is {norm.item():g}")
         optimizer.step()
@@ -180,15 +174,15 @@ class Runtime:
 
 
 def is_all_finite(tensors: dict[str, Tensor]) -> bool:
-    """Say whether no floating-point tensor holds NaN or Inf."""
+    """Return whether no floating-point tensor has NaN or Inf."""
     return all(bool(x.isfinite().all()) for x in tensors.values() if x.is_floating_point())
 
 
 def _try_compiling(device: torch.device) -> None:
-    """Compile a line: what is missing for that is told before anything is read or trained."""
+    """Compile a small function, to report missing tools before data is read."""
     try:
         torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
-    except Exception as error:  # compilers have many ways to fail
+    except Exception as error:  # compilers raise many types
         cause = str(error).partition("\n")[0]
         raise UserError(
             f"--compile: PyTorch cannot compile here ({cause}); install what is missing "
@@ -196,21 +190,21 @@ def _try_compiling(device: torch.device) -> None:
         ) from error
 
 
-def _lay_out_weights_for_good() -> None:
-    """Let compiled networks treat their weights as constants in inference, where this PyTorch can.
+def _freeze_compiled_weights() -> None:
+    """Make compiled networks treat their weights as constants in inference, if PyTorch supports it.
 
-    This is read when a network is first called. It is not a public name, but torch.compile's own options do not reach
-    there: `options={"freezing": True}` leaves the weights as they are (tried with PyTorch 2.14).
+    This is a private setting, read when a network is first called: the public `options={"freezing": True}` has no
+    effect (PyTorch 2.14).
     """
     try:
-        from torch._inductor import config  # takes a second
+        from torch._inductor import config  # slow import
 
         config.freezing = True
     except (ImportError, AttributeError):
         pass  # slower, and the same result
 
 
-def _resolved(device: str) -> torch.device:
+def _resolve_device(device: str) -> torch.device:
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -220,7 +214,7 @@ def _resolved(device: str) -> torch.device:
         index = int(device.partition(":")[2] or 0)
         if index >= count:
             allowed = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(count))])
-            raise UserError(f"--device {device}: PyTorch sees {count} CUDA devices here; allowed: {allowed}")
+            raise UserError(f"--device {device}: PyTorch finds {count} CUDA devices here; allowed: {allowed}")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps: PyTorch sees no Apple GPU here; allowed: auto, cpu")
+        raise UserError("--device mps: PyTorch finds no Apple GPU here; allowed: auto, cpu")
     return torch.device(device)

@@ -1,4 +1,4 @@
-"""Versions, processor and GPUs, for env.json and bug reports."""
+"""Collect versions, processor and GPUs, for env.json and bug reports."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ def collect_environment() -> dict[str, Any]:
 
 
 def get_version(package: str) -> str | None:
-    """Return the version of an installed package, or None where it is not installed."""
+    """Return the version of a package, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -39,7 +39,7 @@ def get_version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Return the commit of the checkout that runs, or None where it is not one, or there is no git."""
+    """Return the commit of the running checkout, or None if unknown."""
     folder = Path(__file__).parent.parent
     try:
         answer = subprocess.run(

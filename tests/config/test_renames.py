@@ -1,4 +1,5 @@
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -95,8 +96,10 @@ def test_an_experiment_with_old_names_loads_silently(tmp_path, caplog):
 @pytest.mark.parametrize(("old", "new"), renames.PRESETS.items())
 def test_an_old_preset_path_loads_the_new_file_with_one_line(old, new, caplog):
     with caplog.at_level(logging.WARNING):
-        assert load_preset(f"options/{old}.yaml") == load_preset(f"options/{new}.yaml")
-    assert lines(caplog) == [f"options/{old}.yaml is now options/{new}.yaml"]
+        folder = "options/experiments" if old.startswith("experiments/") else "options"
+        old = f"{folder}/{Path(old).name}"
+        assert load_preset(old) == load_preset(f"{folder}/{new}")
+    assert lines(caplog) == [f"{old} is now {folder}/{new}"]
 
 
 def test_a_resumed_run_compares_by_the_new_names():

@@ -41,7 +41,7 @@ CHOICES = {
         "4 pairs, instance norm": BATCH.replace("batch --", "instance --"),
     },
     "photo_to_labels": {"L1": f"{L1} {LABELS}", "cGAN": f"{CGAN} {LABELS}", "L1+cGAN": LABELS},
-    "colour": {"L1": L1, "cGAN": CGAN, "L1+cGAN": L1_CGAN, "PixelGAN": "--patch 1"},
+    "color": {"L1": L1, "cGAN": CGAN, "L1+cGAN": L1_CGAN, "PixelGAN": "--patch 1"},
     "style_losses": {
         "L1+cGAN": "",
         "L1+cGAN, perceptual": "--lambda_perceptual 10",
@@ -102,7 +102,7 @@ def test_experiments_share_the_papers_own_run():
     sharing = {
         name for name in FILES for cell in grid(name, "--scale", "small") if get_learned_options(cell.options) == own
     }
-    assert sharing == {"objectives", "patch", "generator", "norm_batch", "colour", "style_losses"}
+    assert sharing == {"objectives", "patch", "generator", "norm_batch", "color", "style_losses"}
     assert LossOptions() == trained("").loss
 
 

@@ -48,7 +48,7 @@ def test_statistics_that_are_given_do_what_those_of_the_input_do():
     content = features(2, 3, 8, 8, dtype=torch.float64)
     adain = AdaIN(*channel_statistics(features(1, 3, 4, 4, seed=1, dtype=torch.float64)), alpha=0.7)
     known = content.mean((2, 3)), content.var((2, 3), correction=0)
-    assert torch.allclose(adain.normalised(content, *known), adain(content), atol=1e-12)
+    assert torch.allclose(adain.normalize(content, *known), adain(content), atol=1e-12)
 
 
 def test_narrow_features_are_computed_wide_and_come_back_narrow():

@@ -86,7 +86,7 @@ def test_caffe_flavour_sees_colours_from_0_to_255_without_their_means_and_zeros_
     means = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)
     weight, bias = vgg["features.0.weight"], vgg["features.0.bias"]
     expected = functional.conv2d((image() + 1) * 127.5 - means, weight, bias, padding=1).relu()
-    torch.testing.assert_close(features(saved(vgg), "relu1_1", flavour="caffe"), expected, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(features(saved(vgg), "relu1_1", weights_format="caffe"), expected, rtol=1e-4, atol=1e-3)
     torchvisions = 255 * torch.tensor([0.229, 0.224, 0.225]), 255 * torch.tensor([0.485, 0.456, 0.406])
     scaled = weight * torchvisions[0].view(1, 3, 1, 1)
     shifted = bias + weight.sum((2, 3)) @ (torchvisions[1] - means.flatten())
@@ -109,7 +109,7 @@ def test_caffe_flavour_sees_colours_from_0_to_255_without_their_means_and_zeros_
 def test_a_file_may_say_its_flavour(saved, vgg, metadata, flavour):
     path = saved(vgg, **metadata)
     assert FeatureExtractor("vgg19", ["relu1_1"], path).source == f"{path} ({flavour})"
-    assert FeatureExtractor("vgg19", ["relu1_1"], path, flavour=flavour).source == f"{path} ({flavour})"
+    assert FeatureExtractor("vgg19", ["relu1_1"], path, weights_format=flavour).source == f"{path} ({flavour})"
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_a_file_may_say_its_flavour(saved, vgg, metadata, flavour):
 )
 def test_a_flavour_that_is_contradicted_or_unknown_is_refused(saved, vgg, metadata, wished, message):
     with pytest.raises(UserError, match=message):
-        features(saved(vgg, **metadata), flavour=wished)
+        features(saved(vgg, **metadata), weights_format=wished)
 
 
 def test_what_a_file_says_in_words_that_are_not_understood_can_be_said_instead(saved, vgg):
-    assert FeatureExtractor("vgg19", ["relu1_1"], saved(vgg, preprocess="?"), flavour="caffe").source.endswith(
+    assert FeatureExtractor("vgg19", ["relu1_1"], saved(vgg, preprocess="?"), weights_format="caffe").source.endswith(
         "(caffe)"
     )
 
@@ -172,7 +172,7 @@ def test_random_weights_are_torchvisions_and_those_of_the_seed_however_deep_the_
 @pytest.mark.parametrize("weights", ["random", "imagenet"])
 def test_caffe_flavour_is_for_files(weights):
     with pytest.raises(UserError, match=f"--weights is {weights}"):
-        FeatureExtractor("vgg19", ["relu1_1"], weights, flavour="caffe")
+        FeatureExtractor("vgg19", ["relu1_1"], weights, weights_format="caffe")
 
 
 class Malicious:

@@ -39,7 +39,7 @@ def test_a_blend_of_styles_is_the_blend_of_their_outputs():
 
 def test_told_its_styles_it_is_an_instance_norm():
     norm, x, shares = norm_of_three(), features(1, 4, 5, 7), torch.tensor([[0.2, 0.0, 0.8]])
-    assert torch.allclose(norm.told(shares)(x), norm(x, shares), atol=1e-5)
+    assert torch.allclose(norm.select(shares)(x), norm(x, shares), atol=1e-5)
 
 
 def test_shares_by_position_choose_a_style_for_each():

@@ -27,7 +27,7 @@ SIDE = 24
 assert (SIDE - 2) ** 2 < FROZEN_POSITIONS <= SIDE**2
 
 
-@pytest.mark.parametrize("form", [None, "by_product", "minimal"])
+@pytest.mark.parametrize("form", [None, "gemm", "winograd"])
 @pytest.mark.parametrize("is_frozen", [False, True])
 @pytest.mark.parametrize("side", [2, 24])
 @torch.no_grad()
@@ -97,7 +97,7 @@ def test_few_positions_take_the_product_and_many_do_not(kind, name, side, monkey
     layer = kind(2, 2, 4, 2, 1)
     assert min(layer(torch.zeros(1, 2, side, side)).shape[-1], side) ** 2 == FEW
     assert count_calls(name, layer, torch.zeros(1, 2, side, side), monkeypatch) == 0  # not unless asked
-    layer.by_product = True
+    layer.gemm = True
     assert count_calls(name, layer, torch.zeros(1, 2, side, side), monkeypatch) == 1
     assert count_calls(name, layer, torch.zeros(2, 2, side, side), monkeypatch) == 0
 
@@ -146,14 +146,14 @@ def test_four_outputs_of_a_kernel_of_three_take_six_multiplications():
 )
 def test_wide_convolutions_of_stride_1_take_it_if_asked(given, dtype, asked, count, monkeypatch):
     layer = Conv(*given).to(dtype)
-    layer.minimal = asked
+    layer.winograd = asked
     x = torch.randn(1, given[0], 20, 20, dtype=dtype)
     assert count_calls("winograd_conv", layer, x, monkeypatch) == count
 
 
 def test_bfloat16_has_too_few_digits_for_it(monkeypatch):
     layer = Conv(256, 256, 4, 1, 1)
-    layer.minimal = True
+    layer.winograd = True
     with torch.autocast("cpu", torch.bfloat16):
         assert count_calls("winograd_conv", layer, torch.randn(1, 256, 20, 20), monkeypatch) == 0
 
@@ -162,7 +162,7 @@ def test_the_bias_is_added(monkeypatch):
     layer = Conv(256, 256, 3, 1, 1)
     x = torch.randn(1, 256, 20, 20)
     expected = layer(x)
-    layer.minimal = True
+    layer.winograd = True
     assert count_calls("winograd_conv", layer, x, monkeypatch) == 1
     assert torch.allclose(layer(x), expected, atol=1e-4)
 
@@ -257,7 +257,7 @@ def test_the_gradient_has_no_gradient_and_says_so():
 
 def frozen_layer(channels=FROZEN_CHANNELS, kernel=3, stride=1, padding=1):
     made = Conv(channels, channels, kernel, stride, padding).requires_grad_(False)
-    made.minimal = True
+    made.winograd = True
     return made
 
 
@@ -282,7 +282,7 @@ def test_frozen_convolutions_of_3_by_3_with_channels_and_positions_enough_take_i
 def test_it_is_taken_if_asked_in_float32_and_without_autocast_alone(monkeypatch):
     x = torch.zeros(1, FROZEN_CHANNELS, SIDE, SIDE)
     unasked = frozen_layer()
-    unasked.minimal = False
+    unasked.winograd = False
     assert count_calls("nnpack_conv", unasked, x, monkeypatch) == 0
     assert count_calls("nnpack_conv", frozen_layer().double(), x.double(), monkeypatch) == 0
     with torch.autocast("cpu", torch.bfloat16):

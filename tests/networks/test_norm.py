@@ -23,10 +23,10 @@ def test_a_norm_by_batch_is_torchs_batch_norm_in_training_and_in_evaluation():
     assert torch.allclose(norm(x), oracle.eval()(x), atol=1e-6)
 
 
-def test_batch_norms_are_synchronised_and_no_others():
+def test_batch_norms_are_synchronized_and_no_others():
     network = nn.Sequential(Norm(2, "batch"), Norm(2, "instance"), nn.Identity())
     synchronize_batch_norm(network)
-    assert [layer.synchronised for layer in network[:2]] == [True, False]
+    assert [layer.synchronized for layer in network[:2]] == [True, False]
 
 
 @pytest.fixture(params=["cpu", "cuda"])
@@ -42,7 +42,7 @@ def device(request):
     dist.destroy_process_group()
 
 
-def test_a_synchronised_norm_of_one_process_is_batch_norm(device):
+def test_a_synchronized_norm_of_one_process_is_batch_norm(device):
     x = torch.randn(4, 3, 5, 5, device=device) * 2 + 1
     norms = [Norm(3, "batch").to(device) for _ in range(2)]
     synchronize_batch_norm(norms[1])

@@ -260,7 +260,7 @@ def test_out_of_memory_with_the_whole_image_tiles_are_taken(monkeypatch, caplog)
     expected = generator(image)
     generator.forward = fail
     assert torch.allclose(tiled(generator, image, "auto"), expected, atol=1e-10)
-    assert caplog.messages == ["out of memory: going on with tiles"]
+    assert caplog.messages == ["out of memory: using tiles"]
 
 
 @torch.inference_mode()
@@ -286,7 +286,7 @@ def test_out_of_memory_for_what_is_to_be_kept_it_is_computed_again(dropout, monk
             distance(generator, image, 32, dropout=True)
     else:
         assert distance(generator, image, 32) < 1e-10
-        assert caplog.messages == ["out of memory: going on with more that is computed again"] * 2
+        assert caplog.messages == ["out of memory: recomputing more features"] * 2
 
 
 @torch.inference_mode()
