@@ -1,4 +1,4 @@
-"""Paired images in, a translator out."""
+"""pix2pix: train a network on pairs of images, and translate images of any size with it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Find `load` when it is asked for, so that importing the package imports no torch."""
+    """Import `load` on demand, so that importing the package does not import torch."""
     if name == "load":
         from pix2pix.inference.translator import load
 

@@ -1,7 +1,7 @@
-"""Checkpoint files: plain dicts written atomically, with a checksum, and read without running code.
+"""Checkpoint files: written atomically, with a checksum, and loaded without running code.
 
-A file is what torch.save writes, followed by 40 bytes: a mark and the SHA-256 of all before it. In a run's folder,
-`latest` and `best` are one-line text files that name one of its `step_XXXXXXXX.pt`.
+A file is the output of torch.save followed by 40 bytes: a marker and the SHA-256 of all bytes before it. In a run
+folder `latest` and `best` are text files with the name of a checkpoint `step_XXXXXXXX.pt`.
 """
 
 import hashlib
@@ -34,11 +34,11 @@ _TRAILER = len(_MARK) + hashlib.sha256().digest_size
 
 
 class CheckpointError(UserError):
-    """A checkpoint is absent, damaged, of another kind, or cannot be written."""
+    """A checkpoint is missing, damaged, of another format, or cannot be written."""
 
 
 class _HashingWriter:
-    """What torch.save needs of a file, hashing what passes."""
+    """A file for torch.save that hashes what is written."""
 
     def __init__(self, file: IO[bytes]):
         self.file = file
@@ -53,23 +53,23 @@ class _HashingWriter:
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Name the checkpoint of a step."""
+    """Return the path of the checkpoint of a step."""
     return folder / f"step_{step:08d}.pt"
 
 
 def list_steps(folder: Path) -> list[int]:
-    """List the steps whose checkpoints lie in a folder, in ascending order."""
+    """Return the steps of the checkpoints in a folder, in ascending order."""
     found = (re.fullmatch(r"step_(\d{8,})\.pt", path.name) for path in folder.iterdir())
     return sorted(int(match[1]) for match in found if match)
 
 
 def save_file(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` (tensors and plain values) so that `path` is at every moment the old file or the whole new one.
+    """Write `content` (tensors and plain values) atomically: `path` is always the old file or the complete new one.
 
     Raises:
-        CheckpointError: the disk is too full or refuses; nothing is left behind and older files are untouched.
+        CheckpointError: the disk is full or not writable; no partial file is left.
     """
-    needed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in _iterate_tensors(content))
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise CheckpointError(f"{path} needs {needed} bytes and the disk has {free} free; make room, then --resume")
@@ -83,14 +83,16 @@ def save_file(path: Path, content: dict[str, Any]) -> None:
         _publish(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
         temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"{path} cannot be written ({_cause(error)}); older checkpoints are untouched") from error
+        raise CheckpointError(
+            f"{path} cannot be written ({_format_cause(error)}); older checkpoints are unchanged"
+        ) from error
 
 
 def load_file(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, its tensors mapped from the file to the CPU.
+    """Load a checkpoint to the CPU, with tensors memory-mapped from the file.
 
     Raises:
-        CheckpointError: the file is absent, cut short, altered, of another origin, or of a newer format.
+        CheckpointError: the file is missing, truncated, altered, of another program, or of a newer format.
     """
     try:
         with path.open("rb") as file:
@@ -98,26 +100,26 @@ def load_file(path: Path) -> dict[str, Any]:
             file.seek(max(0, size - _TRAILER))
             trailer = file.read()
             if size < _TRAILER or not trailer.startswith(_MARK):
-                raise CheckpointError(f"{path} is cut short or was not written by this program; use another checkpoint")
-            if _sha256(file, size - _TRAILER) != trailer[len(_MARK) :]:
+                raise CheckpointError(f"{path} is truncated or was not written by this program; use another checkpoint")
+            if _compute_sha256(file, size - _TRAILER) != trailer[len(_MARK) :]:
                 raise CheckpointError(f"{path} is damaged: its SHA-256 does not match; use another checkpoint")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except CheckpointError:
         raise
     except FileNotFoundError:
         raise CheckpointError(
-            f"there is no checkpoint {path}; train first, or mend --name or --checkpoints_dir"
+            f"there is no checkpoint {path}; train first, or correct --name or --checkpoints_dir"
         ) from None
-    except Exception as error:  # for crafted bytes torch's unpickler raises some ten unrelated types
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({_cause(error)})") from error
+    except Exception as error:  # torch's unpickler raises many types for invalid bytes
+        raise CheckpointError(f"{path} cannot be read as a checkpoint ({_format_cause(error)})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         got = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(f"{path} has format {got}; this version reads format {FORMAT}")
+        raise CheckpointError(f"{path} has format {got}; this version supports format {FORMAT}")
     return content
 
 
 def set_pointer(folder: Path, pointer: str, step: int) -> None:
-    """Let `latest` or `best` name the checkpoint of `step`."""
+    """Set `latest` or `best` to the checkpoint of `step`."""
     temporary = folder / f".{pointer}.tmp"
     with temporary.open("w", encoding="ascii") as file:
         file.write(checkpoint_path(folder, step).name + "\n")
@@ -126,7 +128,7 @@ def set_pointer(folder: Path, pointer: str, step: int) -> None:
 
 
 def read_pointer(folder: Path, pointer: str) -> Path | None:
-    """Return the file that `latest` or `best` names, or None."""
+    """Return the checkpoint that `latest` or `best` names, or None."""
     try:
         name = (folder / pointer).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -135,14 +137,14 @@ def read_pointer(folder: Path, pointer: str) -> Path | None:
 
 
 def resolve(folder: Path, epoch: str) -> Path:
-    """Return the checkpoint that "latest", "best" or a step number means in a run's folder.
+    """Return the checkpoint of a run folder for "latest", "best" or a step number.
 
     Raises:
-        CheckpointError: the folder holds no such checkpoint; those present are listed.
+        CheckpointError: there is none; lists the existing ones.
     """
     if not folder.is_dir():
         siblings = sorted(path.parent.name for path in folder.parent.glob("*/options.yaml"))
-        known = f"the runs there are: {', '.join(siblings[:8])}" if siblings else "there is no run yet"
+        known = f"existing runs: {', '.join(siblings[:8])}" if siblings else "no run exists yet"
         raise CheckpointError(f"there is no run {folder}; {known}")
     path = checkpoint_path(folder, int(epoch)) if epoch.isdecimal() else read_pointer(folder, epoch)
     if path is None or not path.is_file():
@@ -153,10 +155,7 @@ def resolve(folder: Path, epoch: str) -> Path:
 
 
 def load_newest_valid(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Read the newest checkpoint that is whole, and say what is wrong with each newer one.
-
-    Returns None if the folder holds none that is whole.
-    """
+    """Load the newest intact checkpoint, or None, and return the errors of damaged newer ones."""
     complaints: list[str] = []
     for step in reversed(list_steps(folder)):
         try:
@@ -167,10 +166,10 @@ def load_newest_valid(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints; the one that `best` names stays as well."""
+    """Delete all checkpoints except the newest `keep` and `best`."""
     best, latest = read_pointer(folder, "best"), read_pointer(folder, "latest")
     paths = [checkpoint_path(folder, step) for step in list_steps(folder)]
-    if latest in paths:  # those after it are damaged, and the resumed run began before them: they count for nothing
+    if latest in paths:  # later ones are damaged, and the resumed run started before them
         paths = paths[: paths.index(latest) + 1]
     for path in paths[:-keep]:
         if path != best:
@@ -178,35 +177,35 @@ def prune(folder: Path, keep: int) -> None:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Delete the temporary files that a killed run left."""
+    """Delete temporary files of a killed run."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
-def load_weights(network: nn.Module, state: dict[str, Tensor], who: str) -> None:
-    """Load a state dict whose names and shapes are the network's own.
+def load_weights(network: nn.Module, state: dict[str, Tensor], label: str) -> None:
+    """Load a state dict into a network.
 
     Raises:
-        CheckpointError: they are not; the first five differences are told.
+        CheckpointError: names or shapes differ; lists the first five differences.
     """
-    check_state_dict(network.state_dict(), state, who)
+    check_state_dict(network.state_dict(), state, label)
     network.load_state_dict(state)
 
 
-def check_state_dict(expected: dict[str, Tensor], got: dict[str, Tensor], who: str) -> None:
-    """See that two state dicts agree in names and shapes.
+def check_state_dict(expected: dict[str, Tensor], got: dict[str, Tensor], label: str) -> None:
+    """Check that two state dicts have the same names and shapes.
 
     Raises:
-        CheckpointError: they do not; the first five differences are told.
+        CheckpointError: they differ; lists the first five differences.
     """
     lines = list_differences(expected, got)
     if lines:
         more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
-        raise CheckpointError(f"the checkpoint does not fit network {who}: {'; '.join(lines[:5])}{more}")
+        raise CheckpointError(f"the checkpoint does not fit network {label}: {'; '.join(lines[:5])}{more}")
 
 
 def list_differences(expected: dict[str, Tensor], got: dict[str, Tensor]) -> list[str]:
-    """List how two state dicts differ in names and shapes, a line each; empty where they agree."""
+    """Return the differences between two state dicts in names and shapes, a line each."""
     lines = [f"{key} is missing" for key in expected.keys() - got.keys()]
     lines += [f"{key} is not of this network" for key in got.keys() - expected.keys()]
     lines += [
@@ -218,15 +217,15 @@ def list_differences(expected: dict[str, Tensor], got: dict[str, Tensor]) -> lis
 
 
 def _flush(file: IO[Any]) -> None:
-    """Write what was given to a file to the disk itself."""
+    """Flush a file to the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Give a file that is on the disk its name, and write the name to the disk too."""
+    """Rename a flushed file to its final name, and flush the folder."""
     os.replace(temporary, path)
-    if os.name == "posix":  # Windows opens no folders
+    if os.name == "posix":  # Windows cannot open folders
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -234,11 +233,11 @@ def _publish(temporary: Path, path: Path) -> None:
             os.close(descriptor)
 
 
-def _cause(error: Exception) -> str:
+def _format_cause(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _sha256(file: IO[bytes], size: int) -> bytes:
+def _compute_sha256(file: IO[bytes], size: int) -> bytes:
     sha256 = hashlib.sha256()
     file.seek(0)
     while size > 0 and (block := file.read(min(size, 1 << 22))):
@@ -247,10 +246,10 @@ def _sha256(file: IO[bytes], size: int) -> bytes:
     return sha256.digest()
 
 
-def _tensors(content: Any) -> Iterator[Tensor]:
+def _iterate_tensors(content: Any) -> Iterator[Tensor]:
     if isinstance(content, Tensor):
         yield content
     elif isinstance(content, dict | list | tuple):
         values: Sequence[Any] = list(content.values()) if isinstance(content, dict) else content
         for value in values:
-            yield from _tensors(value)
+            yield from _iterate_tensors(value)

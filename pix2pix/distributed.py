@@ -1,6 +1,6 @@
-"""The processes of one training, as torchrun starts them.
+"""Several processes of one training, started by torchrun.
 
-Where there is one process, there is no process group, and everything here is the identity.
+With a single process there is no process group, and all functions here are the identity.
 """
 
 import os
@@ -20,38 +20,38 @@ from pix2pix.errors import UserError
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(days=1)  # the first process may long read pairs while others wait; torchrun notices the dead
+_TIMEOUT = timedelta(days=1)  # the first process may read pairs for long; torchrun detects dead processes
 _joined = False
 _apart = False
 
 
 class OutOfSyncError(UserError):
-    """This process can no longer act together with the others."""
+    """This process cannot continue in step with the others."""
 
     exit_status = 1
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if _joined else 0
 
 
 def world_size() -> int:
-    """Return how many processes train together, on all machines."""
+    """Return the number of processes, on all machines."""
     return dist.get_world_size() if _joined else 1
 
 
 def is_main() -> bool:
-    """Tell whether this is the process that writes and speaks."""
+    """Return whether this is the process that writes files and prints (rank 0)."""
     return rank() == 0
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other processes inside the block, if torchrun started several; of their terminals the first's is used.
+    """Join the process group inside the block, if torchrun started several processes; only rank 0 prints.
 
-    A UserError leaves the block in the process that failed first. The others, who failed for the same reason or for
-    want of that one, leave by SystemExit: so the user reads one sentence.
+    A UserError is raised in the process that failed first, and SystemExit in the others, so that the user gets one
+    message.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         yield
@@ -60,13 +60,13 @@ def process_group() -> Iterator[None]:
     has_gpus = torch.cuda.is_available() and dist.is_nccl_available()
     store, number, total = next(rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if has_gpus else "gloo"
-    dist.init_process_group(backend, store=store, rank=number, world_size=total, timeout=_PATIENCE)
+    dist.init_process_group(backend, store=store, rank=number, world_size=total, timeout=_TIMEOUT)
     _joined = True
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        with _silent(number > 0):
+        with _mute(number > 0):
             yield
-            gather(None)  # all have come to the end: none pulls the group from under another
+            gather(None)  # wait for all: none leaves the group while another uses it
         dist.destroy_process_group()
     except UserError as error:
         if _has_failed_before(store):
@@ -79,24 +79,24 @@ def process_group() -> Iterator[None]:
 
 
 def gather(value: T) -> list[T]:
-    """Return the values of all processes, in their order; values are pickled.
+    """Return the (pickled) values of all processes, by rank.
 
     Raises:
-        ApartError: a process is gone.
+        OutOfSyncError: a process has ended.
     """
     if world_size() == 1:
         return [value]
     values: list[T | None] = [None] * world_size()
     with explain_failures():
         dist.all_gather_object(values, value)
-    return values  # type: ignore[return-value]  # each is filled
+    return values  # type: ignore[return-value]  # all are set
 
 
 def check_same_options(given: Mapping[str, object]) -> None:
-    """Hold all processes to the same options, by name, as they were given to each.
+    """Check that all processes were given the same options.
 
     Raises:
-        UserError: some differ, as they may where each machine has its own command line.
+        UserError: some differ, for example on different machines.
     """
     first, *others = gather(given)
     names = {name for other in others for name in {**first, **other} if first.get(name, ...) != other.get(name, ...)}
@@ -106,12 +106,12 @@ def check_same_options(given: Mapping[str, object]) -> None:
 
 
 def merge_shares(shares: Sequence[Sequence[T]]) -> list[T]:
-    """Return the whole, in its order, of which each process had the share [rank::count]."""
+    """Merge shares [rank::world_size] of a sequence to the whole, in order."""
     return [shares[number % len(shares)][number // len(shares)] for number in range(sum(map(len, shares)))]
 
 
 def run_on_each(work: Callable[[], T]) -> list[T]:
-    """Let every process do its work, and return all outcomes; the mistake that one meets is raised by all."""
+    """Run a function in every process and return all results; a UserError in one is raised in all."""
     if world_size() == 1:
         return [work()]
     outcome: T | UserError | OSError
@@ -127,29 +127,29 @@ def run_on_each(work: Callable[[], T]) -> list[T]:
 
 
 def run_on_main(work: Callable[[], T]) -> T:
-    """Let the first process do some work; return its outcome, or raise its mistake, in all of them."""
+    """Run a function in the first process, and return its result, or raise its UserError, in all."""
     return run_on_each(work if is_main() else lambda: None)[0]  # type: ignore[return-value]
 
 
 def start_max(value: int) -> Callable[[], int]:
-    """Begin to ask for the largest value of any process; what is returned waits for the answer. No GPU takes part."""
+    """Start computing the maximum of a value over processes (on CPUs); the returned function waits for it."""
     if world_size() == 1:
         return lambda: value
     largest = torch.tensor(value)
     with explain_failures():
         work = dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True)
 
-    def answer() -> int:
+    def wait() -> int:
         with explain_failures():
             work.wait()
         return int(largest)
 
-    return answer
+    return wait
 
 
 @torch.no_grad()
 def broadcast(tensors: Iterable[Tensor]) -> None:
-    """Give these tensors the values that they have in the first process."""
+    """Set tensors to their values in the first process, in place."""
     if world_size() == 1:
         return
     for tensor in tensors:
@@ -160,17 +160,17 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
 
 
 def select_device(device: str) -> str:
-    """Return the device of this process: the one asked for, and among several processes a GPU each.
+    """Return the device of this process: the requested one, or one GPU for each of several processes.
 
     Raises:
-        UserError: it names one device for all, or there are fewer GPUs than processes.
+        UserError: a single GPU is requested for several processes, or there are fewer GPUs than processes.
     """
     if world_size() == 1:
         return device
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if device not in ("auto", "cuda"):
-        raise UserError(f"--device {device}: torchrun gives each process a device of its own; allowed: auto, cpu, cuda")
+        raise UserError(f"--device {device}: torchrun assigns a device to each process; allowed: auto, cpu, cuda")
     here, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if here >= gpus:
         raise UserError(
@@ -183,7 +183,7 @@ def select_device(device: str) -> str:
 
 @contextmanager
 def explain_failures() -> Iterator[None]:
-    """Inside the block, turn what gloo and NCCL say of a process that is gone into a sentence."""
+    """Convert the errors of gloo and NCCL for a dead process to a message for the user."""
     global _apart
     try:
         yield
@@ -192,13 +192,13 @@ def explain_failures() -> Iterator[None]:
     except RuntimeError as error:
         _apart = True
         raise OutOfSyncError(
-            "another process of this run has ended: see its message, or, if it was killed, the system's for the reason "
-            "(often too little memory); then go on with --resume"
+            "another process of this run has ended: see its message, or the system log if it was killed "
+            "(often for lack of memory); then continue with --resume"
         ) from error
 
 
 @contextmanager
-def _silent(silent: bool) -> Iterator[None]:
+def _mute(silent: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if silent:
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
@@ -208,7 +208,7 @@ def _silent(silent: bool) -> Iterator[None]:
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    """End as SIGTERM does, unless another process is lost: torchrun then ends all, and this one has a word to say."""
+    """Exit as after SIGTERM, unless another process has died: then this one reports it first."""
     if not _apart:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
@@ -217,16 +217,15 @@ def _terminate(number: int, _: FrameType | None) -> None:
 def _has_failed_before(store: Any) -> bool:
     try:
         return bool(store.add("failures", 1) > 1)
-    except RuntimeError:  # the store is gone with the process that kept it
+    except RuntimeError:  # the process with the store has ended
         return False
 
 
 def backward(loss: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """Differentiate `loss` by `weights`, and average gradients and loss over the processes; return that loss, detached.
+    """Compute gradients of `loss`, average gradients and loss over the processes, and return the loss, detached.
 
-    All are sent as one vector. DistributedDataParallel would send parts of it while backward still computes, but it
-    wraps modules and expects one forward for each backward: D has two, and G's update runs through D without gradients
-    for it.
+    All are reduced as one vector. DistributedDataParallel would overlap this with backward, but it expects one forward
+    per backward: D has two, and the step of G runs through D without its gradients.
     """
     torch.autograd.backward(loss, inputs=weights)
     mean = loss.detach()

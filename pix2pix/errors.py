@@ -1,18 +1,18 @@
-"""The errors that a user can act on."""
+"""Errors for the user: one line each, without traceback."""
 
 import os
 
 
 class UserError(Exception):
-    """One sentence: what was got, what is allowed, what to do. The command line prints it and exits with the status."""
+    """A mistake of the user; the message is one sentence: what was given, what is allowed, what to do."""
 
     exit_status = 2
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether there was no memory, of the machine or of an accelerator: allocators raise types of their own."""
+    """Return whether an error means that memory ran out; allocators raise different types."""
     text = str(error).lower()
-    # "a primitive" is what oneDNN says where it finds no room for its own copies
+    # "a primitive" is in the message of oneDNN when an allocation fails
     words = (
         *("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "could not create a primitive"),
         "insufficient memory",  # OpenCV
@@ -21,14 +21,14 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 class ImageError(UserError):
-    """An image file or folder that cannot be used as it is."""
+    """An image file or folder that cannot be used."""
 
 
 class TooLargeError(ImageError):
-    """An image that takes more memory than is allowed for one."""
+    """An image that exceeds the memory limit."""
 
 
 def format_path(path: str | os.PathLike[str]) -> str:
-    """The path as it goes into a one-line message: escaped where it holds a line break or another unprintable."""
+    """Format a path for a message, with line breaks and unprintable characters escaped."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)

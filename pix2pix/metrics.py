@@ -1,4 +1,4 @@
-"""Metrics of one image against another: L1, PSNR, SSIM; and which way each metric is better."""
+"""L1, PSNR and SSIM of images, and whether lower or higher values of a metric are better."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -6,35 +6,35 @@ from torch import Tensor
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference, in units of the range [-1, 1]: 0 is perfect, 2 the worst."""
+    """Return the mean absolute difference, from 0 (equal) to 2, of images in [-1, 1]."""
     return (output.float() - target.float()).abs().mean(dim=(1, 2, 3))
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in decibels; 100 at most, so that equal images have a finite value."""
+    """Return the peak signal-to-noise ratio in decibels, at most 100 so that equal images have a finite value."""
     mse = ((output.float() - target.float()) / 2).square().mean(dim=(1, 2, 3))
     return -10 * torch.log10(mse.clamp_min(1e-10))
 
 
 def ssim(output: Tensor, target: Tensor) -> Tensor:
-    """Structural similarity of images scaled to [0, 1], averaged over positions and channels; 1 is perfect.
+    """Return the structural similarity of images, averaged over positions and channels; 1 for equal images.
 
-    Gaussian window of side 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows inside the image only; images with a side
-    under 11 get the largest odd window that fits.
+    Images are scaled to [0, 1]. Gaussian window of side 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows inside the
+    image only; images with a side below 11 get the largest odd window that fits.
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, equation 13.
     """
     x, y = ((image.double() + 1) / 2 for image in (output, target))
     channels, side = x.shape[1], min(11, *x.shape[-2:])
     window = _gaussian(side - (side + 1) % 2, 1.5).to(x)
 
-    def blurred(image: Tensor) -> Tensor:
+    def blur(image: Tensor) -> Tensor:
         rows = F.conv2d(image, window.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
         return F.conv2d(rows, window.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
 
-    mean_x, mean_y = blurred(x), blurred(y)
-    variance_x = blurred(x * x) - mean_x.square()
-    variance_y = blurred(y * y) - mean_y.square()
-    covariance = blurred(x * y) - mean_x * mean_y
+    mean_x, mean_y = blur(x), blur(y)
+    variance_x = blur(x * x) - mean_x.square()
+    variance_y = blur(y * y) - mean_y.square()
+    covariance = blur(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
@@ -51,14 +51,14 @@ _ORDER = (
     *("L1", "L2", "PSNR", "SSIM", "LPIPS", "FID", "KID", "Frechet", "kernel", "histogram"),
     *("pixel accuracy", "class accuracy", "class IoU"),
 )
-_LOWER_IS_BETTER = ("L1", "L2", "LPIPS", "FID", "KID", "Frechet", "kernel")  # what the names of such metrics begin with
+_LOWER_IS_BETTER = ("L1", "L2", "LPIPS", "FID", "KID", "Frechet", "kernel")  # prefixes of the names of such metrics
 
 
 def is_lower_better(metric: str) -> bool:
-    """Tell whether smaller values of a metric are better, by its name."""
+    """Return whether lower values of a metric are better, by its name."""
     return metric.startswith(_LOWER_IS_BETTER)
 
 
 def metric_sort_key(metric: str) -> int:
-    """Return the place of a metric among others, to sort by; those that are not known come last."""
+    """Return the sort key of a metric; unknown ones come last."""
     return next((place for place, begin in enumerate(_ORDER) if metric.startswith(begin)), len(_ORDER))

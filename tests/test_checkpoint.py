@@ -355,7 +355,7 @@ def test_the_newest_sound_file_is_taken_and_what_is_wrong_with_newer_ones_told(s
         checkpoint.checkpoint_path(saved.parent, step).write_bytes(saved.read_bytes()[:-step])
     content, complaints = checkpoint.load_newest_valid(saved.parent)
     assert content["step"] == 7
-    assert [line.partition(" is cut short")[0] for line in complaints] == [
+    assert [line.partition(" is truncated")[0] for line in complaints] == [
         str(checkpoint.checkpoint_path(saved.parent, step)) for step in (9, 8)
     ]
     saved.write_bytes(b"")

@@ -210,7 +210,7 @@ def test_a_run_of_two_cut_and_resumed_equals_one_that_was_not(together, tiny):
     for name, state in ours["networks"].items():
         assert all(torch.equal(value, theirs["networks"][name][key]) for key, value in state.items())
     log = (tiny.folder() / "train.log").read_text()
-    assert "BatchNorm: each process normalises by its own pairs\n" in log
+    assert "BatchNorm: each process normalizes over its own pairs\n" in log
 
 
 def test_a_run_goes_on_with_another_number_of_processes(together, tiny):
@@ -221,7 +221,9 @@ def test_a_run_goes_on_with_another_number_of_processes(together, tiny):
     assert together("program", *resumed(tiny)).end() == [0, 0]
     assert tiny.content()["shown"] == 14
     log = (tiny.folder() / "train.log").read_text()
-    changed = "the number of processes has changed: {} then, {} now; a step has {}/{} of the pairs that it had, in the "
+    changed = (
+        "the number of processes has changed: {} before, {} now; a step has {}/{} of the pairs that it had, in the "
+    )
     assert changed.format(2, 1, 1, 2) in log
     assert changed.format(1, 2, 2, 1) in log
     assert "steps: 6 to 8 (2.8 epochs)" in log
@@ -232,7 +234,7 @@ def test_a_run_goes_on_with_another_number_of_processes(together, tiny):
     [
         (("--sed", 1), "unknown option --sed: did you mean --seed?"),
         (("--dataroot", "nowhere"), "--dataroot nowhere: no train pairs found: "),
-        (("--device", "cuda:1"), "--device cuda:1: torchrun gives each process a device of its own; allowed: auto, "),
+        (("--device", "cuda:1"), "--device cuda:1: torchrun assigns a device to each process; allowed: auto, "),
     ],
 )
 def test_a_mistake_is_told_once(together, tiny, flags, message):
@@ -308,7 +310,7 @@ def test_a_bad_image_met_by_one_process_costs_no_step_already_made(together, tin
     assert training.end() == [2, 2]
     (line,) = training.errors()
     assert "9.png: not a PNG" in line
-    assert line.endswith("; or leave it out by --resume --skip_bad")
+    assert line.endswith("; or skip it with --resume --skip_bad")
     assert tiny.steps()[-1] == (4 if phase == "val" else place // 2)
 
 
@@ -332,7 +334,7 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step(together, tiny, 
     assert training.end() == [128 + number] * 2
     assert training.errors() == []
     step = tiny.content()["step"]
-    assert f"stopped after step {step}, which is saved; go on with: " in training.said()[-1]
+    assert f"stopped after step {step}, which is saved; continue with: " in training.said()[-1]
     assert tiny.metrics()[-1]["step"] == step
     assert tiny.resume("run", "--steps", step + 1) == 0
 
@@ -348,8 +350,8 @@ def test_killing_one_process_ends_the_other_with_a_sentence_and_the_run_can_be_r
     assert statuses[victim] == -signal.SIGKILL
     assert statuses[1 - victim] == 1
     assert training.errors() == [
-        "error: another process of this run has ended: see its message, or, if it was killed, the system's for the "
-        "reason (often too little memory); then go on with --resume"
+        "error: another process of this run has ended: see its message, or the system log if it was killed "
+        "(often for lack of memory); then continue with --resume"
     ]
     assert tiny.resume("run", "--steps", tiny.content()["step"] + 1) == 0
 
@@ -395,7 +397,7 @@ def test_what_one_process_leaves_out_is_told_too(together, tiny):
     words = ("test", "--name", "run", *tiny.places, "--results_dir", tiny.home / "results", "--skip_bad")
     two = together("program", *words, "--input", tiny.home / "photos")
     assert two.end() == [0, 0]
-    assert sum(f"left out: {tiny.home}/photos/1.png: not a PNG" in line for line in two.said()) == 1
+    assert sum(f"skipped: {tiny.home}/photos/1.png: not a PNG" in line for line in two.said()) == 1
     assert {path.name for path in (tiny.results(part="input_latest") / "output").iterdir()} == {
         "0.png",
         "2.png",
@@ -436,7 +438,7 @@ def test_each_process_has_a_gpu_of_its_own(three):
     three(1)
     assert [distributed.select_device(asked) for asked in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
     for asked in ("cuda:0", "mps"):
-        with pytest.raises(UserError, match=f"^--device {asked}: torchrun gives each process a device of its own; "):
+        with pytest.raises(UserError, match=f"^--device {asked}: torchrun assigns a device to each process; "):
             distributed.select_device(asked)
     three(2)
     with pytest.raises(UserError) as caught:
@@ -451,7 +453,7 @@ def test_machines_that_see_different_checkpoints_are_told(tiny, error, monkeypat
     tiny.train("run", "--stop_at_step", 3)
     monkeypatch.setattr("pix2pix.distributed.gather", lambda value: [value, value if isinstance(value, dict) else None])
     line = error(2, tiny.resume)
-    assert line.startswith(f"{tiny.folder()} holds checkpoints of different steps on different machines (")
+    assert line.startswith(f"{tiny.folder()} has checkpoints of different steps on different machines (")
     assert line.endswith("): give a --checkpoints_dir that all of them share")
 
 

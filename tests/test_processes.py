@@ -202,7 +202,7 @@ def test_a_signal_ends_the_step_saves_it_and_leaves_no_process(start, tiny, numb
     step = tiny.content()["step"]
     assert step == logged_steps(tiny.folder()) >= 3
     log = (tiny.folder() / "train.log").read_text()
-    assert f"stopped after step {step}, which is saved; go on with: python train.py --name run " in log
+    assert f"stopped after step {step}, which is saved; continue with: python train.py --name run " in log
     assert tiny.resume("run", "--steps", step + 1) == 0
 
 

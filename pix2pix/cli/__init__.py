@@ -1,4 +1,4 @@
-"""The commands of `python -m pix2pix`: train, test, evaluate, experiment and those around them."""
+"""The commands of `python -m pix2pix`: parse, call and print."""
 
 import io
 import os
@@ -12,14 +12,14 @@ from pix2pix.errors import UserError, is_out_of_memory
 USAGE = """usage: python -m pix2pix COMMAND [PRESET.yaml] [--option value ...]
 
   train        train a translator on pairs of images
-  test         translate with a trained one, and show the results as a page; --model gatys and swag: paint a picture
-  evaluate     measure how good the translations of a run, or a folder, are; evaluate train-segmenter
-  experiment   train and evaluate a grid of runs, and write one table of them: experiment FILE.yaml
-  check        tell what is wrong or odd in a data set: check DATAROOT
-  prepare      make data: side-by-side pairs, edges, a split, or generated facades
-  activations  measure how even the activations of backbones are: --backbone A B ...
-  import       make a run of a network that another program trained: import FILE --name NAME
-  env          print what a bug report needs
+  test         translate with a trained one and write a page of results; --model gatys, swag: optimize an image
+  evaluate     compute metrics of a run or a folder; evaluate train-segmenter
+  experiment   train and evaluate a grid of runs and write a table: experiment FILE.yaml
+  check        list the faults of a dataset: check DATAROOT
+  prepare      make datasets: side-by-side pairs, edges, a split, or generated facades
+  activations  measure maximum and entropy of activations: --backbone A B ...
+  import       convert a TransformerNet of the PyTorch examples to a run: import FILE --name NAME
+  env          print versions and devices, for bug reports
 
 COMMAND --help lists a command's options."""
 
@@ -29,15 +29,16 @@ COMMANDS = ("train", "test", "evaluate", "experiment", "check", "prepare", "acti
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
-    0: done; 1: training or the machine failed; 2: a mistake in what was asked; 130 and 143: SIGINT and SIGTERM.
+    0: done; 1: the training or the machine failed; 2: a mistake in the command or data; 130 and 143: SIGINT and
+    SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal's encoding cannot
+    for stream in (sys.stdout, sys.stderr):  # file names may contain what the terminal cannot encode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with _together():
-            return _answered(arguments)
+        with _join_processes():
+            return _run_or_print(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -46,17 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        asked = "--size" if arguments[:1] == ["activations"] else "--crop_size, --batch_size, --ngf or --num_workers"
+        options = "--size" if arguments[:1] == ["activations"] else "--crop_size, --batch_size, --ngf or --num_workers"
         print(
-            f"error: out of memory; lower {asked}, or use smaller images "
+            f"error: out of memory; lower {options}, or use smaller images "
             f"({str(error).splitlines()[0] if str(error) else 'MemoryError'})",
             file=sys.stderr,
         )
         return 1
 
 
-def _together() -> AbstractContextManager[None]:
-    """Join the other processes that torchrun started; without it nothing is imported."""
+def _join_processes() -> AbstractContextManager[None]:
+    """Join the process group if torchrun started this process."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return nullcontext()
     from pix2pix.distributed import process_group
@@ -64,8 +65,8 @@ def _together() -> AbstractContextManager[None]:
     return process_group()
 
 
-def _is_not_first() -> bool:
-    """Tell whether torchrun started this process beside the first one."""
+def _is_secondary() -> bool:
+    """Return whether torchrun started this process and its rank is above 0."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return False
     from pix2pix import distributed
@@ -73,21 +74,21 @@ def _is_not_first() -> bool:
     return not distributed.is_main()
 
 
-def _answered(arguments: list[str]) -> int:
-    """Run a command, or print the answer that it gives instead."""
+def _run_or_print(arguments: list[str]) -> int:
+    """Run a command, or print --help or --version."""
     from pix2pix.config.parse import TextRequested
 
     try:
         return _run(arguments)
-    except TextRequested as answer:
-        print_long(str(answer))
+    except TextRequested as text:
+        print_long(str(text))
         return 0
 
 
 def _run(arguments: list[str]) -> int:
     command = arguments[0] if arguments else "--help"
-    if command not in ("train", "test", "evaluate") and _is_not_first():
-        return 0  # there is no work to share: the first process does all
+    if command not in ("train", "test", "evaluate") and _is_secondary():
+        return 0  # not distributed: the first process does it
     if command in ("-h", "--help"):
         print(USAGE)
         return 0
@@ -123,7 +124,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _test(arguments: list[str]) -> int:
-    """Translate with a trained network, or paint by the method that --model names."""
+    """Translate with a trained network, or optimize an image with --model gatys or swag."""
     from pix2pix.config.parse import select_optimization_options
 
     if record := select_optimization_options(arguments):
@@ -136,10 +137,10 @@ def _test(arguments: list[str]) -> int:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    """Evaluate, or train what evaluates."""
+    """Evaluate, or train a segmenter."""
     if arguments[:1] == ["train-segmenter"]:
         if any(word.partition("=")[0] == "--model" for word in arguments):
-            raise UserError("--model: evaluate train-segmenter trains a segmenter and nothing else: leave --model out")
+            raise UserError("--model: evaluate train-segmenter always trains a segmenter: leave --model out")
         return _train([*arguments[1:], "--model", "segmenter"])
     from pix2pix.cli.evaluate import evaluate
 

@@ -1,4 +1,4 @@
-"""`python -m pix2pix activations`: in which backbones do a few activations drown all others?"""
+"""`python -m pix2pix activations`: measure maximum and entropy of the activations of backbones."""
 
 import json
 import sys
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pix2pix.evaluation.activations import Profile, Statistics
 
 _COLUMNS = f"{'maximum':>11}{'entropy':>9}{'Gram max.':>11}{'entropy':>9}"
-_HEADING = f"{'':16}{'as they are':^40}   {'smoothed (SWAG)':^40}\n{'':16}{_COLUMNS}   {_COLUMNS}"
+_HEADING = f"{'':16}{'plain':^40}   {'smoothed (SWAG)':^40}\n{'':16}{_COLUMNS}   {_COLUMNS}"
 _FILES = ("activations.json", "activations.png", "activations.svg")
 
 
 def activations(argv: Sequence[str]) -> int:
-    """Measure the activations of backbones stage by stage: a table, and in a folder the numbers and a plot."""
+    """Measure the activations of backbones by stage; print a table, and write the numbers and a plot."""
     options = parse(argv, ActivationsOptions, program="python -m pix2pix activations").options
     from tqdm import tqdm
 
@@ -34,20 +34,20 @@ def activations(argv: Sequence[str]) -> int:
 
     out = Path(options.out)
     runtime = Runtime(options.device, options.precision)
-    pictures = _pictures(options)
-    extractors = [build_extractor(backbone, options) for backbone in options.backbone]  # all weights are there, or none
+    pictures = _load_images(options)
+    extractors = [build_extractor(backbone, options) for backbone in options.backbone]
     many = f"{len(pictures)} images" if len(pictures) > 1 else "1 image"
     weights = options.weights if options.weights in ("random", "imagenet") else "given"
-    with _written(out):  # what is in the way is told before all is measured
+    with _open_folder(out):  # fails before measuring
         out.mkdir(parents=True, exist_ok=True)
     profiles = []
-    print(f"means over {many}; entropies are normalised: 1 where all values are equal\n\n{_HEADING}")
+    print(f"means over {many}; entropies are normalized: 1 if all values are equal\n\n{_HEADING}")
     for extractor in extractors:
         shows = tqdm(pictures.values(), desc=extractor.backbone, unit="image", leave=False, disable=None)
         profiles.append(measure_activations(runtime.prepare(extractor), shows, runtime, options.temperature))
-        print(_table(profiles[-1]), flush=True)
-    with _written(out):
-        (out / _FILES[0]).write_text(_numbers(options, list(pictures), profiles), encoding="utf-8")
+        print(_format_table(profiles[-1]), flush=True)
+    with _open_folder(out):
+        (out / _FILES[0]).write_text(_format_json(options, list(pictures), profiles), encoding="utf-8")
         for name in _FILES[1:]:
             (out / name).unlink(missing_ok=True)  # of an earlier run
         if is_plotted := find_spec("matplotlib") is not None:
@@ -63,8 +63,8 @@ def activations(argv: Sequence[str]) -> int:
 
 
 @contextmanager
-def _written(out: Path) -> Iterator[None]:
-    """Tell of a folder that cannot be written."""
+def _open_folder(out: Path) -> Iterator[None]:
+    """Report a folder that cannot be written."""
     from pix2pix.errors import format_path
 
     try:
@@ -73,8 +73,8 @@ def _written(out: Path) -> Iterator[None]:
         raise UserError(f"--out {format_path(out)} cannot be written: {error.strerror or error}") from error
 
 
-def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
-    """The images by name, (1, 3, H, W) in [-1, 1], their shorter sides as wished and their proportions kept.
+def _load_images(options: ActivationsOptions) -> "dict[str, Tensor]":
+    """Load images by name, (1, 3, H, W) in [-1, 1], resized to --size on the shorter side.
 
     Raises:
         UserError: there are none, or one cannot be read.
@@ -92,7 +92,7 @@ def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
     folder = Path(options.images)
     paths = find_images(folder)[: options.count]
     if not paths:
-        raise UserError(f"--images {format_path(folder)} holds no images; a folder with one at least is needed")
+        raise UserError(f"--images {format_path(folder)} has no images; a folder with at least one is needed")
     pictures = {}
     for path in paths:
         array = read_rgb(path).permute(1, 2, 0).numpy()
@@ -101,19 +101,21 @@ def _pictures(options: ActivationsOptions) -> "dict[str, Tensor]":
     return pictures
 
 
-def _table(profile: "Profile") -> str:
-    """Lines on one backbone."""
-    rows = [f"  {stage.layer:<14}{_cells(stage.plain)}   {_cells(stage.smoothed)}" for stage in profile.stages]
+def _format_table(profile: "Profile") -> str:
+    """Format the statistics of a backbone."""
+    rows = [
+        f"  {stage.layer:<14}{_format_cells(stage.plain)}   {_format_cells(stage.smoothed)}" for stage in profile.stages
+    ]
     return "\n".join([f"{profile.backbone} ({profile.weights})", *rows])
 
 
-def _cells(statistics: "Statistics") -> str:
+def _format_cells(statistics: "Statistics") -> str:
     numbers = [f"{statistics.maximum:>11.3g}", f"{statistics.entropy:>9.4f}"]
     return "".join([*numbers, f"{statistics.gram_maximum:>11.3g}", f"{statistics.gram_entropy:>9.4f}"])
 
 
-def _numbers(options: ActivationsOptions, names: Sequence[str], profiles: "Sequence[Profile]") -> str:
-    """What was measured, on what, as JSON."""
+def _format_json(options: ActivationsOptions, names: Sequence[str], profiles: "Sequence[Profile]") -> str:
+    """Format the options and statistics as JSON."""
     backbones: Mapping[str, object] = {
         profile.backbone: {
             "weights": profile.weights,

@@ -1,4 +1,4 @@
-"""`python -m pix2pix check` and `prepare`: look a data set through, or make one."""
+"""`python -m pix2pix check` and `prepare`: validate a dataset, or make one."""
 
 import os
 import shlex
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 PHASES = ("train", "val", "test")
 SHEET_PAIRS = 24
-_LONGEST = 200  # bytes of the sheet's name, of the 255 that file systems allow
+_LONGEST = 200  # bytes of the name of the sheet; file systems allow 255
 _NO_PAIRS = "pairs; put A|B images into train/, or A and B into trainA/ and trainB/"
 
 
 def check(argv: Sequence[str]) -> int:
-    """Read every file of a data set and print what was found; return 2 if anything is wrong."""
+    """Validate every file of a dataset, and print errors and warnings; return 2 if there are errors."""
     words = ["--dataroot", *argv] if argv and not argv[0].startswith("--") else list(argv)
     options = parse(words, CheckOptions, program="python -m pix2pix check DATAROOT").options
     from pix2pix.data.warnings import find_warnings
@@ -34,39 +34,39 @@ def check(argv: Sequence[str]) -> int:
 
     root = Path(options.dataroot)
     if not root.is_dir():
-        raise UserError(f"{format_path(root)} is no folder; the folder of a data set is needed")
-    sheet = _sheet(root, options)
-    listings, faults = _listed(root, options)
+        raise UserError(f"{format_path(root)} is not a folder; the folder of a dataset is needed")
+    sheet = _get_sheet_path(root, options)
+    listings, faults = _list_pairs(root, options)
     if not listings and not faults:
-        raise UserError(f"{format_path(root)} holds no {_NO_PAIRS}")
+        raise UserError(f"{format_path(root)} has no {_NO_PAIRS}")
     pairs = {phase: listing.pairs for phase, listing in listings.items()}
-    others, unlisted = _others(root, listings)
-    phases = {phase: _read(phase, found) for phase, found in pairs.items()}
-    unlike = _unlike(phases, photos=options.photos)
+    others, unlisted = _list_unread(root, listings)
+    phases = {phase: _read_pairs(phase, found) for phase, found in pairs.items()}
+    unlike = _find_mismatches(phases, photos=options.photos)
     for phase, found in unlike.items():
-        faults += (_of(phase, fault) for fault in found.values())
+        faults += (_mark_test(phase, fault) for fault in found.values())
     faults = list(dict.fromkeys([*faults, *unlisted]))
     odd = [*others, *find_warnings(phases, photos=options.photos)]
-    for line in _table(phases, pairs):
+    for line in _format_phases(phases, pairs):
         print(line)
     for sentence in faults:
-        print(f"wrong: {sentence}")
-    for oddity in odd:
-        print(f"odd: {oddity.sentence}")
-    print(f"{len(faults)} wrong, {len(odd)} odd" if faults else f"nothing wrong, {len(odd)} odd", flush=True)
+        print(f"error: {sentence}")
+    for warning in odd:
+        print(f"warning: {warning.sentence}")
+    print(f"{len(faults)} errors, {len(odd)} warnings" if faults else f"no errors, {len(odd)} warnings", flush=True)
     striking = {id(phases[phase][index]) for phase, found in unlike.items() for index in found}
-    _write_sheet(sheet, phases, pairs, striking | {id(one) for oddity in odd for one in oddity.pairs})
+    _write_sheet(sheet, phases, pairs, striking | {id(one) for warning in odd for one in warning.pairs})
     print(f"contact sheet: {format_path(sheet)}")
     return 2 if faults else 0
 
 
-def _sheet(root: Path, options: CheckOptions) -> Path:
-    """Where the contact sheet goes: not among the images that the next look would read."""
+def _get_sheet_path(root: Path, options: CheckOptions) -> Path:
+    """Return the path of the contact sheet, outside of the dataset."""
     from pix2pix.errors import format_path
 
     if Path(options.out).resolve().is_relative_to(root.resolve()):
         raise UserError(
-            f"--out {format_path(options.out)} lies in the data set: name a folder outside {format_path(root)}"
+            f"--out {format_path(options.out)} is inside the dataset: give a folder outside of {format_path(root)}"
         )
     name = root.resolve().name
     while len(os.fsencode(name)) > _LONGEST:
@@ -74,8 +74,8 @@ def _sheet(root: Path, options: CheckOptions) -> Path:
     return Path(options.out) / f"{name}.png"
 
 
-def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, PairListing], list[str]]":
-    """The pairs of the phases that there are, and what is wrong with the folders."""
+def _list_pairs(root: Path, options: CheckOptions) -> "tuple[dict[str, PairListing], list[str]]":
+    """Return the pairs of each phase, and the faults of the folders."""
     from pix2pix.data.layouts import list_pairs
     from pix2pix.errors import format_path
 
@@ -84,25 +84,25 @@ def _listed(root: Path, options: CheckOptions) -> "tuple[dict[str, PairListing],
         try:
             listing = list_pairs(root, phase, photos=options.photos, max_pixels=options.max_pixels)
         except UserError as error:
-            faults.append(_of(phase, str(error)))
+            faults.append(_mark_test(phase, str(error)))
             continue
         if listing is None:
             missing.append(phase)
         else:
             listings[phase] = listing
-            faults += (_of(phase, fault) for fault in listing.faults)
+            faults += (_mark_test(phase, fault) for fault in listing.faults)
     if "train" in missing and len(missing) < len(PHASES):
-        faults.insert(0, f"{format_path(root)} has no train, without which nothing can be learnt: add it")
+        faults.insert(0, f"{format_path(root)} has no train folder: add it")
     return listings, faults
 
 
-def _of(phase: str, fault: str) -> str:
-    """The fault, told apart where training does not mind."""
-    return f"for test.py alone: {fault}" if phase == "test" else fault
+def _mark_test(phase: str, fault: str) -> str:
+    """Mark a fault that concerns only test.py."""
+    return f"for test.py only: {fault}" if phase == "test" else fault
 
 
-def _others(root: Path, listings: "Mapping[str, PairListing]") -> "tuple[list[DatasetWarning], list[str]]":
-    """What lies in the data set and is not read; as faults, folders that cannot be listed."""
+def _list_unread(root: Path, listings: "Mapping[str, PairListing]") -> "tuple[list[DatasetWarning], list[str]]":
+    """Return warnings about files that are not read, and faults for folders that cannot be listed."""
     from pix2pix.data.layouts import list_candidate_folders
     from pix2pix.data.warnings import find_unread_files
 
@@ -119,8 +119,8 @@ def _others(root: Path, listings: "Mapping[str, PairListing]") -> "tuple[list[Da
         return [], [str(error)]
 
 
-def _unlike(phases: "Mapping[str, Sequence[PairCheck]]", *, photos: bool) -> dict[str, dict[int, str]]:
-    """The faults of each phase by place: train's as training counts them, the others' by what train has."""
+def _find_mismatches(phases: "Mapping[str, Sequence[PairCheck]]", *, photos: bool) -> dict[str, dict[int, str]]:
+    """Return the mismatching pairs of each phase by index: within train, and of val and test with train."""
     from pix2pix.data.validate import find_inconsistent, find_unlike_train, find_usual_formats
 
     train = phases.get("train", ())
@@ -133,7 +133,7 @@ def _unlike(phases: "Mapping[str, Sequence[PairCheck]]", *, photos: bool) -> dic
     }
 
 
-def _read(phase: str, pairs: "FilePairs") -> "list[PairCheck]":
+def _read_pairs(phase: str, pairs: "FilePairs") -> "list[PairCheck]":
     from tqdm import tqdm
 
     from pix2pix.data.validate import check_pairs
@@ -145,8 +145,8 @@ def _count(things: Sequence[object], word: str) -> str:
     return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
-def _table(phases: "Mapping[str, Sequence[PairCheck]]", pairs: "Mapping[str, FilePairs]") -> list[str]:
-    """Lines on what each phase holds."""
+def _format_phases(phases: "Mapping[str, Sequence[PairCheck]]", pairs: "Mapping[str, FilePairs]") -> list[str]:
+    """Describe the pairs of each phase."""
     lines = []
     for phase in PHASES:
         if phase not in phases:
@@ -177,7 +177,7 @@ def _sizes_and_values(sound: "Sequence[PairCheck]") -> list[str]:
 def _write_sheet(
     path: Path, phases: "Mapping[str, Sequence[PairCheck]]", pairs: "Mapping[str, FilePairs]", striking: set[int]
 ) -> None:
-    """Draw pairs from all phases, those with something odd first."""
+    """Draw pairs of all phases, those with warnings first."""
     from pix2pix.data.io import write_image
     from pix2pix.errors import format_path
     from pix2pix.report.contact_sheet import PairTile, draw_contact_sheet
@@ -204,10 +204,10 @@ def _write_sheet(
 
 USAGE = """usage: python -m pix2pix prepare COMMAND [--option value ...]
 
-  combine    --a DIR --b DIR --out DIR: join the partners of two folders to side-by-side pairs
-  edges      --input DIR --out DIR: draw the edges of photos beside them
-  split      --input DIR --out DIR: deal images out to train, val and test
-  generated  --out DIR: write the built-in pairs of facades
+  combine    --a DIR --b DIR --out DIR: join two folders to side-by-side pairs
+  edges      --input DIR --out DIR: make pairs of edges and photos
+  split      --input DIR --out DIR: distribute images over train, val and test
+  generated  --out DIR: write the built-in facades
 
 COMMAND --help lists a command's options."""
 
@@ -216,7 +216,7 @@ _PROGRAM = "python -m pix2pix prepare"
 
 
 def prepare(argv: Sequence[str]) -> int:
-    """Write a data set into a new folder: all of it, or nothing."""
+    """Write a dataset into a new folder, all or nothing."""
     what = argv[0] if argv else "nothing"
     if what in ("-h", "--help"):
         raise TextRequested(USAGE)
@@ -233,7 +233,7 @@ def _combine(argv: Sequence[str]) -> None:
     options = parse(argv, CombineOptions, program=f"{_PROGRAM} combine").options
     from pix2pix.data.prepare import plan_pairs
 
-    _draw(*plan_pairs(Path(options.a), Path(options.b), options.max_pixels), Path(options.out))
+    _write_drawings(*plan_pairs(Path(options.a), Path(options.b), options.max_pixels), Path(options.out))
 
 
 def _edges(argv: Sequence[str]) -> None:
@@ -241,7 +241,7 @@ def _edges(argv: Sequence[str]) -> None:
     from pix2pix.data.prepare import plan_edges
 
     drawings, faults = plan_edges(Path(options.input), options.low, options.high, options.blur, options.max_pixels)
-    _draw(drawings, faults, Path(options.out))
+    _write_drawings(drawings, faults, Path(options.out))
 
 
 def _split(argv: Sequence[str]) -> None:
@@ -259,7 +259,7 @@ def _split(argv: Sequence[str]) -> None:
 
 
 def _generated(argv: Sequence[str]) -> None:
-    """Write pairs of facades, photo left and labels right."""
+    """Write pairs of facades, photos left and labels right."""
     options = parse(argv, GeneratedOptions, program=f"{_PROGRAM} generated").options
     import numpy as np
     from tqdm import tqdm
@@ -288,8 +288,8 @@ _COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
 }
 
 
-def _draw(drawings: "Sequence[ImageToWrite]", faults: Sequence[str], out: Path) -> None:
-    """Write all images, once it is known that each can be made."""
+def _write_drawings(drawings: "Sequence[ImageToWrite]", faults: Sequence[str], out: Path) -> None:
+    """Write all images, after checking that each can be made."""
     from tqdm import tqdm
 
     from pix2pix.data.prepare import atomic_folder, find_problem, write_item
@@ -300,12 +300,12 @@ def _draw(drawings: "Sequence[ImageToWrite]", faults: Sequence[str], out: Path) 
         for drawing in tqdm(drawings, desc="write", unit="pair", disable=None):
             write_item(drawing, folder)
     if any(drawing.path.suffix.lower() in (".jpg", ".jpeg") for drawing in drawings):
-        print("JPEG images are kept in PNG as they are, with the artefacts that JPEG has left in them")
+        print("JPEG images are stored as PNG with their JPEG artifacts")
     _conclude([drawing.path for drawing in drawings], "pairs", out)
 
 
 def _refuse(problems: Sequence[str]) -> None:
-    """List the problems, if any, and end."""
+    """Print the problems, if any, and raise a UserError."""
     if not problems:
         return
     for line in problems[:_LISTED]:
@@ -313,17 +313,17 @@ def _refuse(problems: Sequence[str]) -> None:
     if len(problems) > _LISTED:
         print(f"and {len(problems) - _LISTED} more", file=sys.stderr)
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    raise UserError(f"{count}, listed above; nothing was written: mend the images, or take them away")
+    raise UserError(f"{count}, listed above; nothing was written: repair or remove the images")
 
 
 def _conclude(paths: Sequence[Path], what: str, out: Path, *, single: bool = False) -> None:
-    """Say what there is now, and the command that comes next: of `single` images nobody knows if they are pairs."""
+    """Print what was written and the next command; `single` images may or may not be pairs."""
     from pix2pix.errors import format_path
 
     phases = Counter(path.parts[0] for path in paths if len(path.parts) > 1)
     if "train" in phases:
         condition = "if each is A|B side by side, " if single else ""
-        otherwise = "; photos to be coloured: add --target_kind lab" if single else ""
+        otherwise = "; for photos to color: add --target_kind lab" if single else ""
         counts = ", ".join(f"{phase} {phases[phase]}" for phase in ("train", "val", "test") if phase in phases)
         print(f"{len(paths)} {what} in {format_path(out)} ({counts}); {condition}train with: {_train(out)}{otherwise}")
         return
@@ -337,6 +337,6 @@ def _train(out: Path, flags: str = "") -> str:
 
 
 def _flag(name: str, path: Path) -> str:
-    """A flag with a path, to be typed as it stands: a folder `generated` must not be taken for the built-in data."""
+    """Format an option with a path for the shell; a folder `generated` is written as ./generated."""
     text = "./generated" if str(path) == "generated" else str(path)
     return f"{name}{'=' if text.startswith('--') else ' '}{shlex.quote(text)}"

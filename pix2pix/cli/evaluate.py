@@ -1,4 +1,4 @@
-"""`python -m pix2pix evaluate`: measure the translations of a run, or the images of a folder."""
+"""`python -m pix2pix evaluate`: compute metrics of a run's translations, or of a folder of images."""
 
 import re
 import sys
@@ -23,16 +23,21 @@ _OF_BROWSERS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def list_metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """Return a row for each metric that was computed: its name, value, interval, and what is better."""
+    """Return a row for each computed metric: name, value, interval, and whether lower or higher is better."""
     return [
-        (name, _number(metric["value"]), _spread(metric), "lower" if is_lower_better(name) else "higher")
+        (
+            name,
+            _format_number(metric["value"]),
+            _format_interval(metric),
+            "lower" if is_lower_better(name) else "higher",
+        )
         for name, metric in metrics.items()
         if "value" in metric
     ]
 
 
 def list_missing_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Say which metrics were not computed, a line for each reason."""
+    """Return the metrics that were not computed, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for name, metric in metrics.items():
         if "not_computed" in metric:
@@ -41,7 +46,7 @@ def list_missing_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def format_table(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the lines that the terminal shows."""
+    """Format the metrics as lines for the terminal."""
     lines = [_HEADS, *list_metric_rows(metrics)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADS))]
     shown = [
@@ -52,21 +57,21 @@ def format_table(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def get_tensorboard_scalars(metrics: Mapping[str, Mapping[str, Any]], phase: str) -> dict[str, float]:
-    """Return the values by their TensorBoard names."""
+    """Return the values by TensorBoard name."""
     group = "test" if phase == "test" else f"test_on_{phase}"
     names = {name: re.sub(r"[^\w.]+", "_", name).strip("_") for name in metrics}
     return {f"{group}/{names[name]}": metric["value"] for name, metric in metrics.items() if "value" in metric}
 
 
 def write_page(out: Path, results: Path, pictures: "Sequence[TranslationFiles]", content: Mapping[str, Any]) -> Path:
-    """Write out/index.html: the images with all that was measured on each, the metrics, and how they came about."""
+    """Write out/index.html: images with their metrics, overall metrics, and the protocol."""
     from pix2pix.report.gallery import GalleryItem, Summary, write_gallery
 
     items = []
     for picture in pictures:
         columns = {"source": picture.labels, "output": picture.output, "target": picture.truth}
         files = {label: path for label, path in columns.items() if path is not None}
-        shown = {label: _shown(path, label, picture.name, results, out) for label, path in files.items()}
+        shown = {label: _get_preview(path, label, picture.name, results, out) for label, path in files.items()}
         real = {label: path for label, path in files.items() if shown[label] != path}
         items.append(GalleryItem(picture.name, shown, content["images"][picture.name], real))
     summary = Summary([head.capitalize() for head in _HEADS], list_metric_rows(content["metrics"]))
@@ -76,7 +81,7 @@ def write_page(out: Path, results: Path, pictures: "Sequence[TranslationFiles]",
 
 
 def _facts(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return the part of the protocol that fits above the images; metrics.json has all of it."""
+    """Return the main facts of the protocol, which metrics.json has in full."""
     protocol, facts = content["protocol"], {}
     sizes = [f"{count} of {size}" for size, count in protocol["sizes"].items()]
     facts["images"] = f"{', '.join(sizes[:5])}{' and other sizes' * (len(sizes) > 5)} (height x width)"
@@ -96,8 +101,8 @@ def _facts(content: Mapping[str, Any]) -> dict[str, str]:
     return facts | {"protocol": "metrics.json, beside this page"}
 
 
-def _shown(file: Path, label: str, name: str, results: Path, out: Path) -> Path:
-    """Return what a browser can show of a file: itself, or the preview that lies beside it or is made here."""
+def _get_preview(file: Path, label: str, name: str, results: Path, out: Path) -> Path:
+    """Return a file for the browser: itself, its preview, or a preview written now."""
     preview = results / f"preview_{label}" / f"{name}.png"
     if preview.exists():
         return preview
@@ -110,36 +115,36 @@ def _shown(file: Path, label: str, name: str, results: Path, out: Path) -> Path:
     return write_preview(made, read_rgb_array(file))
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
 
 
-def _spread(metric: Mapping[str, Any]) -> str:
-    """Say how far a value would scatter, and what the true images reach."""
+def _format_interval(metric: Mapping[str, Any]) -> str:
+    """Format the interval or deviation of a value, and the value of the real images."""
     said = []
     if "interval" in metric:
         low, high = metric["interval"]
-        said.append(f"{_number(low)} to {_number(high)}")
+        said.append(f"{_format_number(low)} to {_format_number(high)}")
     if "deviation" in metric:
-        said.append(f"deviation {_number(metric['deviation'])}")
+        said.append(f"deviation {_format_number(metric['deviation'])}")
     if "of_truth" in metric:
-        said.append(f"truth {_number(metric['of_truth'])}")
+        said.append(f"truth {_format_number(metric['of_truth'])}")
     return ", ".join(said)
 
 
-_OF_EVALUATIONS = {"metrics.json", "translation.json"}  # one of which any folder of results has
+_OF_EVALUATIONS = {"metrics.json", "translation.json"}  # every folder of results has one of them
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """Measure, and write metrics.json and a page; return the exit status."""
+    """Evaluate, and write metrics.json and a page; return the exit status."""
     run_evaluation(parse(argv, EvaluateOptions, program="python -m pix2pix evaluate").options)
     return 0
 
 
 def run_evaluation(options: EvaluateOptions) -> Path:
-    """Measure as the options say, tell the metrics on the terminal, and return the path of metrics.json.
+    """Evaluate a run or a folder, print the metrics, and return the path of metrics.json.
 
-    By name, a run's pairs are translated as by test.py, and the folder of these results is then what is measured.
+    With --name the pairs of the run are translated as by test.py first.
 
     Raises:
         UserError: there is no such run or folder, it does not fit the options, or a file cannot be used.
@@ -148,49 +153,49 @@ def run_evaluation(options: EvaluateOptions) -> Path:
     from pix2pix.evaluation.metric_networks import open_metric_networks
     from pix2pix.runtime.device import Runtime
 
-    out = _out(options)
-    instruments = open_metric_networks(options, Runtime(options.device).device)
+    out = _get_output_folder(options)
+    networks = open_metric_networks(options, Runtime(options.device).device)
     if options.name is not None:
-        _translate(options, instruments, out)
+        _translate(options, networks, out)
     results = out if options.results is None else Path(options.results)
-    return distributed.run_on_main(lambda: _measure(options, instruments, results, out))
+    return distributed.run_on_main(lambda: _measure(options, networks, results, out))
 
 
-def _out(options: EvaluateOptions) -> Path:
-    """Return the folder for the numbers and the page, which holds nothing else than such.
+def _get_output_folder(options: EvaluateOptions) -> Path:
+    """Return the folder for metrics and page, which must be new or contain only these.
 
     Raises:
-        UserError: it has to be told, or holds what could be lost.
+        UserError: --out is needed, or it contains other files.
     """
     from pix2pix.errors import format_path
     from pix2pix.evaluation.score import is_test_folder
 
-    measured = None if options.results is None else _folders(options, Path(options.results))
+    measured = None if options.results is None else _get_folders(options, Path(options.results))
     if options.out is None:
         if options.results is None:
             return Path(options.results_dir) / str(options.name) / f"{options.phase}_{options.epoch}"
         if is_test_folder(Path(options.results)):
             return Path(options.results)
         raise UserError(
-            f"--results {format_path(options.results)} is not by test.py: give a folder for the numbers by --out"
+            f"--results {format_path(options.results)} was not written by test.py: give --out FOLDER for the metrics"
         )
     out = Path(options.out)
     present = {path.name for path in out.iterdir() if path.name[0] != "."} if out.is_dir() else set()
     if present and not present & _OF_EVALUATIONS:
-        raise UserError(f"--out {format_path(out)} holds other things than results; choose a new folder")
+        raise UserError(f"--out {format_path(out)} contains other files; choose a new folder")
     for folder in measured or ():
-        if folder is not None and out.resolve().is_relative_to(folder.resolve()):  # its previews would be measured next
+        if folder is not None and out.resolve().is_relative_to(folder.resolve()):
             raise UserError(
-                f"--out {format_path(out)} lies in {format_path(folder)}, whose images are measured; choose another"
+                f"--out {format_path(out)} is inside {format_path(folder)}, whose images are evaluated; choose another"
             )
     return out
 
 
-def _folders(options: EvaluateOptions, results: Path) -> "Folders":
+def _get_folders(options: EvaluateOptions, results: Path) -> "Folders":
     """Return the folders to compare.
 
     Raises:
-        UserError: there are none, or it has to be told where the truth is.
+        UserError: there are none, or --truth is needed.
     """
     from pix2pix.evaluation.score import find_folders
 
@@ -198,30 +203,27 @@ def _folders(options: EvaluateOptions, results: Path) -> "Folders":
     return find_folders(results, truth, labels)
 
 
-def _translate(options: EvaluateOptions, instruments: "MetricNetworks", folder: Path) -> None:
-    """Translate the run's pairs into the folder.
+def _translate(options: EvaluateOptions, networks: "MetricNetworks", folder: Path) -> None:
+    """Translate the pairs of a run into the folder.
 
     Raises:
-        UserError: it is a run of another method than pix2pix, or its pairs cannot be used.
+        UserError: the run is not of pix2pix, or its pairs cannot be used.
     """
     from pix2pix.evaluation.evaluate import build_scorer
 
     translator = open_translator(options.test, options.seed)
     if (model := translator.options.model) == "segmenter":
-        raise UserError(f"--name {options.name}: run test.py of this segmenter, and give the results by --results")
+        raise UserError(f"--name {options.name}: run test.py of this segmenter, and give the results with --results")
     if model != "pix2pix":
         raise UserError(
-            f"--name {options.name}: a run of {model} has no true images to compare with; "
-            "evaluate takes runs of pix2pix"
+            f"--name {options.name}: a run of {model} has no targets to compare with; evaluate needs a run of pix2pix"
         )
-    build_scorer(
-        options.segmentation, translator.codec, instruments
-    )  # what does not fit is told before all is translated
+    build_scorer(options.segmentation, translator.codec, networks)  # fails before translating
     translate(options.test, translator, folder)
 
 
-def _measure(options: EvaluateOptions, instruments: "MetricNetworks", results: Path, out: Path) -> Path:
-    """Measure a folder of results, and write and tell what came out."""
+def _measure(options: EvaluateOptions, networks: "MetricNetworks", results: Path, out: Path) -> Path:
+    """Evaluate a folder of results, and write and print the metrics."""
     from tqdm import tqdm
 
     from pix2pix.errors import format_path
@@ -229,10 +231,10 @@ def _measure(options: EvaluateOptions, instruments: "MetricNetworks", results: P
     from pix2pix.evaluation.protocol import check_writable, read_translation, write_metrics
     from pix2pix.evaluation.score import find_translations
 
-    pictures = find_translations(_folders(options, results))
+    pictures = find_translations(_get_folders(options, results))
     translation = read_translation(results)
     codec = None if translation is None else translation.codec
-    scorer = build_scorer(options.segmentation, codec, instruments, options.max_pixels)
+    scorer = build_scorer(options.segmentation, codec, networks, options.max_pixels)
 
     def progress(pictures: "Sequence[TranslationFiles]") -> "Iterable[TranslationFiles]":
         return tqdm(pictures, desc="measuring", unit="image", leave=False, disable=None)

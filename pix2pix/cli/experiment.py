@@ -1,4 +1,4 @@
-"""`python -m pix2pix experiment FILE`: train and evaluate what a grid asks for, and write a table."""
+"""`python -m pix2pix experiment FILE`: train and evaluate a grid of runs, and write a table."""
 
 import gc
 import json
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 
 def experiment(argv: Sequence[str]) -> int:
-    """Make an experiment, or the rest of it; return the exit status."""
-    asked = parse_experiment(argv)
-    plan = load_experiment(asked.options.file)
-    scale = load_scale(plan.file, asked.options.scale)
+    """Run an experiment, or continue it; return the exit status."""
+    arguments = parse_experiment(argv)
+    plan = load_experiment(arguments.options.file)
+    scale = load_scale(plan.file, arguments.options.scale)
     from pix2pix import distributed
     from pix2pix.evaluation.experiment import expand_grid
     from pix2pix.report.experiment_report import write_report
 
     if distributed.world_size() > 1:
-        raise UserError("an experiment is made by one process: start it without torchrun")
-    grid = expand_grid(plan, scale, asked)
-    if asked.options.dry_run:
-        return _dry(grid)
-    folder = Path(asked.options.out) / f"{plan.name}_{asked.options.scale}"
+        raise UserError("an experiment runs in one process: start it without torchrun")
+    grid = expand_grid(plan, scale, arguments)
+    if arguments.options.dry_run:
+        return _list_cells(grid)
+    folder = Path(arguments.options.out) / f"{plan.name}_{arguments.options.scale}"
     _check_folder(folder)
-    measuring = _measuring(grid)
+    measuring = _open_metric_networks(grid)
     results: list[Result] = []
     for number, (cell, by) in enumerate(zip(grid, measuring, strict=True), start=1):
         title = f"{number} of {len(grid)}: {' '.join(cell.labels)}, seed {cell.seed}"
-        result = _made(cell, title, folder, asked, by)
+        result = _run_cell(cell, title, folder, arguments, by)
         if isinstance(result, int):
-            _say("the experiment is stopped; the same command goes on with it")
+            _print("the experiment is stopped; the same command continues it")
             return result
         results.append(result)
     try:
@@ -52,16 +52,16 @@ def experiment(argv: Sequence[str]) -> int:
         raise UserError(f"the table cannot be written to {folder}: {error.strerror or error}") from error
     print(written, end="")
     if all(result.metrics["histograms"] for result in results) and find_spec("matplotlib") is None:
-        _say('no colours.png: matplotlib is not installed: pip install -e ".[evaluate]"')
+        _print('no colours.png: matplotlib is not installed: pip install -e ".[evaluate]"')
     return 0
 
 
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+def _print(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
-def _dry(grid: "Sequence[Cell]") -> int:
-    """Say of each cell what there is, and do nothing."""
+def _list_cells(grid: "Sequence[Cell]") -> int:
+    """Print the state of each cell."""
     from pix2pix.evaluation.experiment import find_run, get_learned_options
 
     planned: dict[str, int] = {}
@@ -76,10 +76,10 @@ def _dry(grid: "Sequence[Cell]") -> int:
 
 
 def _check_folder(folder: Path) -> None:
-    """Make the folder for the results, and see that it can be written before hours of training.
+    """Create the folder for the results, to report errors before hours of training.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,8 +90,8 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _measuring(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
-    """Open the networks that will measure each cell, so that a mistake is told now, and return which they are."""
+def _open_metric_networks(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
+    """Open the metric networks of each cell, to report errors now, and return their descriptions."""
     from pix2pix.evaluation.evaluate import build_scorer
     from pix2pix.evaluation.experiment import describe_metric_networks
     from pix2pix.evaluation.metric_networks import open_metric_networks
@@ -99,17 +99,19 @@ def _measuring(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
 
     known: dict[str, dict[str, Any]] = {}
     for cell in grid:
-        if (asked := str(cell.evaluate)) not in known:
-            options = _evaluation(cell, cell.options.run.name, Path())
-            instruments = open_metric_networks(options, Runtime(options.device).device)
+        if (arguments := str(cell.evaluate)) not in known:
+            options = _get_evaluation_options(cell, cell.options.run.name, Path())
+            networks = open_metric_networks(options, Runtime(options.device).device)
             if cell.options.data.target_kind != "labels":
-                build_scorer(options.segmentation, None, instruments)
-            known[asked] = describe_metric_networks(instruments)
+                build_scorer(options.segmentation, None, networks)
+            known[arguments] = describe_metric_networks(networks)
     return [known[str(cell.evaluate)] for cell in grid]
 
 
-def _made(cell: "Cell", title: str, folder: Path, asked: ExperimentArguments, by: Mapping[str, Any]) -> "Result | int":
-    """Train and evaluate a cell where that is not done yet; or return the status of a training that a signal ended."""
+def _run_cell(
+    cell: "Cell", title: str, folder: Path, arguments: ExperimentArguments, by: Mapping[str, Any]
+) -> "Result | int":
+    """Train and evaluate a cell unless done; return its result, or the exit status after a signal."""
     from pix2pix.cli.evaluate import run_evaluation
     from pix2pix.evaluation.experiment import Result, find_run, load_finished_evaluation
 
@@ -117,37 +119,37 @@ def _made(cell: "Cell", title: str, folder: Path, asked: ExperimentArguments, by
     run, training = find_run(cell.options, runs), "trained before"
     if run is None or not run.is_finished:
         training = "trained"
-        _say(f"{title}: {f'resuming {run.name} after step {run.step}' if run else 'training'}")
-        if status := _train(cell, run, asked.training):
+        _print(f"{title}: {f'resuming {run.name} after step {run.step}' if run else 'training'}")
+        if status := _train(cell, run, arguments.training):
             return status
         run = find_run(cell.options, runs)
         assert run is not None
     if run.is_named(cell.options.run.name) and not run.networks_only:
         _keep_networks(runs / run.name)
-    options = _evaluation(cell, run.name, folder / cell.name, _epoch(runs / run.name, run.step))
+    options = _get_evaluation_options(cell, run.name, folder / cell.name, _find_epoch(runs / run.name, run.step))
     metrics = load_finished_evaluation(folder / cell.name, options, runs / run.name, by)
-    _say(f"{title}: {training}, {'evaluated before' if metrics else 'evaluating'}")
+    _print(f"{title}: {training}, {'evaluated before' if metrics else 'evaluating'}")
     if metrics is None:
         metrics = json.loads(run_evaluation(options).read_text(encoding="utf-8"))
     return Result(cell, run.name, folder / cell.name, metrics)
 
 
-def _evaluation(cell: "Cell", run: str, folder: Path, epoch: str | int = "latest") -> EvaluateOptions:
-    """Return how a cell is evaluated."""
+def _get_evaluation_options(cell: "Cell", run: str, folder: Path, epoch: str | int = "latest") -> EvaluateOptions:
+    """Return the options of evaluation of a cell."""
     shared = {name: value for name, value in get_values(cell.options).items() if name in SHARED}
     where = {"name": run, "checkpoints_dir": cell.options.run.checkpoints_dir, "out": str(folder), "epoch": epoch}
     return build_options(EvaluateOptions, {**shared, **cell.evaluate, **where})
 
 
-def _epoch(run: Path, step: int) -> str | int:
-    """Return which checkpoint holds the last step: `latest`, unless a process was killed before it wrote that."""
+def _find_epoch(run: Path, step: int) -> str | int:
+    """Return the checkpoint of the last step: "latest", unless a process was killed before updating it."""
     from pix2pix import checkpoint
 
     return "latest" if checkpoint.read_pointer(run, "latest") == checkpoint.checkpoint_path(run, step) else step
 
 
 def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:
-    """Begin the run of a cell, or resume the one that there is, with what was given for this machine."""
+    """Start or resume the run of a cell, with the options given for this machine."""
     from pix2pix.cli.train import train_with_options
     from pix2pix.evaluation.experiment import FREE, find_free_name
 
@@ -157,10 +159,10 @@ def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:
         chosen = {**free, **where, "name": run.name, "resume": True}
     else:
         name = find_free_name(cell.options.run.name, Path(where["checkpoints_dir"]))
-        chosen = {**get_values(cell.options), "name": name, "overwrite": True}  # what has no step yet is worth nothing
+        chosen = {**get_values(cell.options), "name": name, "overwrite": True}  # a run without steps is replaced
     with default_interrupt():
         status = train_with_options(ParsedOptions(Pix2PixOptions, given=chosen, claims={}))
-    gc.collect()  # a method lies in cycles, and its GPU memory with it
+    gc.collect()  # frees the GPU memory of methods in reference cycles
     return status
 
 

@@ -1,4 +1,4 @@
-"""The folder of results: translate each image, write it, replace the results of an earlier test."""
+"""Translate images into a folder of results, replacing those of an earlier test."""
 
 import re
 import shutil
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from pix2pix.inference.translator import LoadedTranslator
     from pix2pix.report.gallery import GalleryItem
 
-PREVIEW = 2048  # pixels: a browser is shown no longer side
-_ROWS = 256  # that are encoded at a time
+PREVIEW = 2048  # longest side of previews in pixels
+_ROWS = 256  # encoded at a time
 
 
 def open_source(file: Path, options: TestOptions, translator: "LoadedTranslator") -> "Array | TiffReader":
-    """Read an image to translate, with the channels of the training's sources; a TIFF that is too large stays a file.
+    """Read an image with the channels of the training sources; a too large TIFF is opened for reading by windows.
 
     Raises:
         UserError: it cannot be used.
@@ -45,7 +45,7 @@ def open_source(file: Path, options: TestOptions, translator: "LoadedTranslator"
         corner = translator.accept(pixels[0:1, 0:1])
     except UserError as error:
         raise UserError(f"{format_path(file)}: {error}") from error
-    if options.skip_bad:  # all of it is read, so that damage is known now
+    if options.skip_bad:  # read completely, to find damage now
         shrink_image(pixels, translator.codec_for(corner).source, PREVIEW)
     return pixels
 
@@ -59,9 +59,9 @@ def translate_image(
     folder: Path,
     samples: int,
 ) -> "GalleryItem":
-    """Translate one image `samples` times, write it with its source and target, and compare the first.
+    """Translate an image `samples` times, write outputs, source and target, and compute metrics of the first output.
 
-    Of a file that is read by windows the source is shown at the size of a preview.
+    The source of a file that is read by windows is shown as a preview.
     """
     from pix2pix.data.tiff import TiffReader
     from pix2pix.networks.canvas import shrink_image
@@ -71,11 +71,11 @@ def translate_image(
     small = codec.source.accept(shrink_image(source, codec.source, PREVIEW))
     x = codec.source.encode(small)
     shown_source = small if isinstance(source, TiffReader) else source
-    if codec.source.kind == "lightness":  # whose sources are the photos that are to come out
-        shown_source = _as_translated(shown_source, codec.source)
+    if codec.source.kind == "lightness":  # its sources are photos
+        shown_source = _render_source(shown_source, codec.source)
     labels = ["output"] if samples == 1 else [f"output {number}" for number in range(1, samples + 1)]
     outputs = [
-        translate_pixels(source, translator, _place(folder, label, name, ".tif"), name=seed_name, sample=sample)
+        translate_pixels(source, translator, _get_path(folder, label, name, ".tif"), name=seed_name, sample=sample)
         for sample, label in enumerate(labels)
     ]
     columns: dict[str, tuple[ImageCodec, Array | TiffReader]] = {"source": (codec.source, shown_source)}
@@ -89,7 +89,7 @@ def translate_image(
         shown[label] = preview or file
         files |= {label: file} if preview else {}
     first = outputs[0]
-    scores = {} if target is None or isinstance(first, TiffReader) else _scores(first, target, codec.target)
+    scores = {} if target is None or isinstance(first, TiffReader) else _compute_scores(first, target, codec.target)
     return GalleryItem(name, shown, scores, files)
 
 
@@ -98,11 +98,11 @@ def translate_pixels(
     translator: "LoadedTranslator",
     file: Path,
     *,
-    manner: "StyleRequest | None" = None,
+    request: "StyleRequest | None" = None,
     name: str = "",
     sample: int = 0,
 ) -> "Array | TiffReader":
-    """Translate an array into another, and a file that is read by windows into a file."""
+    """Translate an array to an array, and a file that is read by windows to a file."""
     import numpy as np
 
     from pix2pix.data.tiff import TiffReader, TiffWriter
@@ -117,28 +117,28 @@ def translate_pixels(
         arrays.append(np.empty(shape, dtype))
         return arrays[0]
 
-    translator.translate_pixels(source, make, manner=manner or StyleRequest(), name=name, sample=sample)
+    translator.translate_pixels(source, make, request=request or StyleRequest(), name=name, sample=sample)
     return TiffReader(file) if isinstance(source, TiffReader) else arrays[0]
 
 
-def _as_translated(source: "Array", encoding: "ImageCodec") -> "Array":
-    """Return a source as its tensor shows it, made a few rows at a time."""
+def _render_source(source: "Array", encoding: "ImageCodec") -> "Array":
+    """Return a source as the network gets it, converted a few rows at a time."""
     import numpy as np
 
     tensors = (encoding.encode(source[top : top + _ROWS]) for top in range(0, len(source), _ROWS))
     return np.concatenate([encoding.decode(tensor, tensor) for tensor in tensors])
 
 
-def _place(folder: Path, label: str, name: str, suffix: str) -> Path:
+def _get_path(folder: Path, label: str, name: str, suffix: str) -> Path:
     return folder / label.replace(" ", "_") / f"{name}{suffix}"
 
 
 def write_with_preview(
     folder: Path, label: str, name: str, encoding: "ImageCodec", image: "Array | TiffReader", x: "Tensor"
 ) -> tuple[Path, Path | None]:
-    """Write an image in its own format and, where a browser would not show that as meant, a preview; return both.
+    """Write an image in its own format, and a preview if browsers cannot show it; return both paths.
 
-    What was written by windows is there already.
+    Images written by windows exist already.
     """
     from pix2pix.data.arrays import to_array
     from pix2pix.data.io import write_image
@@ -148,14 +148,14 @@ def write_with_preview(
     if isinstance(image, TiffReader):
         file = image.path
     else:
-        file = _place(folder, label, name, encoding.suffix)
+        file = _get_path(folder, label, name, encoding.suffix)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_image(file, image)
     is_seen_as_is = (encoding.is_labels and encoding.channels > 1) or (encoding.low, encoding.high) == ((0,), (255,))
     is_shown = file.suffix == ".png" and encoding.dtype == "uint8" and max(image.shape[:2]) <= PREVIEW
     if is_shown and is_seen_as_is:
         return file, None
-    preview = _place(folder, f"preview_{label}", name, ".png")
+    preview = _get_path(folder, f"preview_{label}", name, ".png")
     preview.parent.mkdir(parents=True, exist_ok=True)
     picture = encoding.picture(encoding.encode(shrink_image(image, encoding, PREVIEW))[None], x[None])
     write_image(preview, to_array(picture[0]))
@@ -163,7 +163,7 @@ def write_with_preview(
 
 
 def write_preview(file: Path, picture: "Array") -> Path:
-    """Write a picture (H, W, 3) of any depth for browsers, unless it is there, and return its path."""
+    """Write an image (H, W, 3) of any depth for browsers, unless it exists, and return its path."""
     from pix2pix.data.arrays import to_array
     from pix2pix.data.codec import rgb_codec, rgb_to_tensor
     from pix2pix.data.io import write_image
@@ -176,13 +176,13 @@ def write_preview(file: Path, picture: "Array") -> Path:
     return file
 
 
-def _scores(output: "Array", target: "Array", encoding: "ImageCodec") -> dict[str, float]:
+def _compute_scores(output: "Array", target: "Array", encoding: "ImageCodec") -> dict[str, float]:
     from pix2pix.evaluation.score import get_comparison_codec, prepare_comparison
 
     seen = get_comparison_codec(encoding)
     x, y = seen.encode(output)[None], seen.encode(target)[None]
     scores = prepare_comparison(x, y)
-    if encoding.is_labels:  # whose targets may be JPEG files: their classes are compared
+    if encoding.is_labels:  # compares classes, because targets may be JPEG files
         scores["accuracy"] = float((output == encoding.decode(y[0], y[0])).all(axis=2).mean())
     return scores
 
@@ -191,7 +191,7 @@ _RESULTS = r"(preview_)?(source|target|content|style(_\d+)?|output(_\d+)?)|grid\
 
 
 class Task(NamedTuple):
-    """A row of the page: how to read its images, and what to make of them in a folder."""
+    """A row of the page: a function to read its images, and one to write results into a folder."""
 
     read: Callable[[], Any]
     make: "Callable[[Any, Path], GalleryItem]"
@@ -200,18 +200,18 @@ class Task(NamedTuple):
 def run_tasks(
     tasks: Sequence[Task], folder: Path, *, skip_bad: bool, finish: "Callable[[Path, Sequence[GalleryItem]], None]"
 ) -> "list[GalleryItem]":
-    """Do every task in a new folder, each process its share, and let that replace the results of an earlier test.
+    """Run all tasks in a new folder, each process a share, and replace the results of an earlier test.
 
-    `finish` adds to it, in the first process, what is about all items.
+    `finish` writes the page, in the first process.
 
     Raises:
-        UserError: an image cannot be used, or all are left out; the earlier results stay.
+        UserError: an image cannot be used, or all are skipped; earlier results are kept.
     """
     from pix2pix import distributed
 
     with ExitStack() as made:
-        new = distributed.run_on_main(lambda: _made_new(folder, made))
-        items = _items(tasks, new, skip_bad)
+        new = distributed.run_on_main(lambda: _create_folder(folder, made))
+        items = _run_all(tasks, new, skip_bad)
         if distributed.is_main():
             finish(new, items)
             _replace(folder, new)
@@ -219,20 +219,20 @@ def run_tasks(
 
 
 def count_images(items: "Sequence[GalleryItem]", tasks: Sequence[Task]) -> str:
-    """Say how many images there are."""
-    return str(len(items)) + (f", {len(tasks) - len(items)} left out" if len(items) < len(tasks) else "")
+    """Describe the number of images."""
+    return str(len(items)) + (f", {len(tasks) - len(items)} skipped" if len(items) < len(tasks) else "")
 
 
-def _made_new(folder: Path, made: ExitStack) -> Path:
-    """Make a folder for new results inside that of the old ones."""
+def _create_folder(folder: Path, made: ExitStack) -> Path:
+    """Create a folder for new results inside that of the old ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".new-*"):  # by a test that was killed
+    for left in folder.glob(".new-*"):  # of a killed test
         shutil.rmtree(left)
     return Path(made.enter_context(TemporaryDirectory(prefix=".new-", dir=folder)))
 
 
-def _items(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[GalleryItem]":
-    """Do every task, each process its share; with --skip_bad, tell those that cannot be used and go on."""
+def _run_all(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[GalleryItem]":
+    """Run all tasks, each process a share; with --skip_bad, report and skip faulty images."""
     from tqdm import tqdm
 
     from pix2pix import distributed
@@ -245,7 +245,7 @@ def _items(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[Gallery
         except UserError as error:
             if not skip_bad:
                 raise
-            faults.append(f"left out: {error}")
+            faults.append(f"skipped: {error}")
             tqdm.write(faults[-1], file=sys.stderr)
             share.append(None)
             continue
@@ -259,9 +259,9 @@ def _items(tasks: Sequence[Task], folder: Path, skip_bad: bool) -> "list[Gallery
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Move what lies in `new` into `folder` in place of the images and page of an earlier test; all else stays.
+    """Move the files of `new` into `folder`, replacing images and page of an earlier test; other files stay.
 
-    Files go first, and replace their like: what tells that the folder holds results is there at every moment.
+    Files are moved before folders, so that translation.json always exists.
     """
     paths = sorted(new.iterdir(), key=lambda path: path.is_dir())
     kept = {path.name for path in paths if path.is_file()}

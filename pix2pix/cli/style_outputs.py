@@ -1,4 +1,4 @@
-"""What painting leaves behind: the picture, its log while it is made, and the page that shows all of them."""
+"""Write the outputs of style jobs: the image, the log of its optimization, and the page."""
 
 import json
 import shlex
@@ -33,47 +33,47 @@ _FAST = ("malloc", "channels_last", "gemm", "winograd")  # speed-ups of a backbo
 
 
 def build_runtime(options: GatysOptions) -> "Runtime":
-    """Return what the options say to run on.
+    """Build the runtime.
 
     Raises:
-        UserError: a speed-up is wished that painting has no use for.
+        UserError: a speed-up is requested that optimizing an image does not use.
     """
     from pix2pix.runtime.device import Runtime
 
     run = options.run
-    wished = parse_speedups(run.fast)
-    idle = [name for name in wished or () if name not in _FAST]
-    if idle:
-        raise UserError(f"--fast {','.join(idle)} has nothing to do in painting; {', '.join(_FAST)} have")
-    runtime = Runtime(run.device, run.precision, wished, compiled=run.compile)
+    speedups = parse_speedups(run.fast)
+    unused = [name for name in speedups or () if name not in _FAST]
+    if unused:
+        raise UserError(f"--fast {','.join(unused)} is not used here; allowed: {', '.join(_FAST)}")
+    runtime = Runtime(run.device, run.precision, speedups, compiled=run.compile)
     runtime.fast = tuple(name for name in runtime.fast if name in _FAST)
     return runtime
 
 
-def describe_job(objective: "FeatureLoss", options: GatysOptions) -> list[str]:
-    """Say what judges the picture, and on what it runs."""
-    said, features, runtime = objective.description, options.features, objective.runtime
-    untrained = ["weights random: an untrained network; --weights imagenet or a file has one trained on photographs"]
+def describe_job(feature_loss: "FeatureLoss", options: GatysOptions) -> list[str]:
+    """Describe the backbone, layers and device, a line each."""
+    described, features, runtime = feature_loss.description, options.features, feature_loss.runtime
+    untrained = ["weights random: an untrained network; for a trained one give --weights imagenet or a file"]
     smoothed = f", smoothed at temperature {features.temperature:g}" if features.smoothing else ""
     return [
-        f"backbone: {said['backbone']}, weights {said['weights']}, SHA-256 {said['weights_sha256']}",
+        f"backbone: {described['backbone']}, weights {described['weights']}, SHA-256 {described['weights_sha256']}",
         *(untrained if features.weights == "random" else []),
-        f"layers: content {said['content_layers'] or 'none'}; style {said['style_layers'] or 'none'}, "
+        f"layers: content {described['content_layers'] or 'none'}; style {described['style_layers'] or 'none'}, "
         f"by {features.style_loss}{smoothed}",
         f"device {runtime.device}, {options.run.precision}, seed {options.run.seed}{warn_of_slow_bfloat16(runtime)}",
         f"fast: {describe_speedups(runtime)}",
     ]
 
 
-class Interrupted(Exception):  # noqa: N818 (no error)
-    """A signal asked for the end, and an iteration has ended."""
+class Interrupted(Exception):  # noqa: N818 (not an error)
+    """Raised after an iteration if a signal was received."""
 
 
 class ProgressCallback:
-    """Tells a logger of every iteration, remembers the last, and ends the optimisation once a signal was received.
+    """Logs every iteration, keeps the last one, and ends the optimization after a signal.
 
-    `finished` makes of the image that is optimised the one to show. `before` counts the iterations of optimisations
-    that the logger saw before this one.
+    `finish` converts an optimized image to the one to show. `before` counts the iterations of earlier optimizations
+    in the same log.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class ProgressCallback:
         logger: "RunLogger",
         options: GatysOptions,
         received: Sequence[Signals],
-        finished: "Callable[[Tensor], Tensor]",
+        finish: "Callable[[Tensor], Tensor]",
     ):
-        self.logger, self.run, self.received, self.finished = logger, options.run, received, finished
+        self.logger, self.run, self.received, self.finish = logger, options.run, received, finish
         self.last: OptimizationStep | None = None
         self.before = 0
 
     def __call__(self, step: "OptimizationStep") -> None:
-        """Tell of a step.
+        """Log a step.
 
         Raises:
-            Stopped: it is to be the last one.
+            Interrupted: a signal was received.
         """
         self.last = step
         self.logger.step(self.number)
@@ -105,17 +105,17 @@ class ProgressCallback:
 
     @property
     def number(self) -> int:
-        """How many iterations there were."""
+        """The number of iterations."""
         return self.before + (self.last.number if self.last else 0)
 
     def picture(self) -> "Tensor":
-        """Return the picture (1, 3, H, W) in [-1, 1] that the last iteration made."""
+        """Return the image (1, 3, H, W) in [-1, 1] of the last iteration."""
         assert self.last is not None
-        return self.finished(self.last.image())
+        return self.finish(self.last.image())
 
 
 def open_log(folder: Path, steps: int) -> "RunLogger":
-    """Begin a log in the folder, in place of that of an earlier painting."""
+    """Start a log in the folder, replacing an earlier one."""
     from pix2pix.training.logging import RunLogger
 
     for old in [*folder.glob("tb/events.out.tfevents.*"), folder / "train.log"]:
@@ -125,37 +125,37 @@ def open_log(folder: Path, steps: int) -> "RunLogger":
 
 
 def describe_inputs(
-    options: GatysOptions, commission: StyleJob, description: Mapping[str, str], iterations: int
+    options: GatysOptions, job: StyleJob, description: Mapping[str, str], iterations: int
 ) -> dict[str, str]:
-    """Return what a picture says of how it was made: of pictures in folders, from which ones."""
-    pictures = {"content": str(commission.content), "style": tuple(map(str, commission.styles))}
+    """Return the metadata of an output: its options with the files of this job, and the backbone."""
+    pictures = {"content": str(job.content), "style": tuple(map(str, job.styles))}
     own = options.model_copy(update={"data": options.data.model_copy(update=pictures)})
-    made = {"Software": f"pix2pix {__version__}", "options": json.dumps(to_dict(own))}
-    return made | dict(description) | {"iterations": f"{iterations} of {options.optimize.iterations}"}
+    metadata = {"Software": f"pix2pix {__version__}", "options": json.dumps(to_dict(own))}
+    return metadata | dict(description) | {"iterations": f"{iterations} of {options.optimize.iterations}"}
 
 
-def write_output(output: Path, array: "Array", said: Mapping[str, str]) -> None:
-    """Write a picture whole or not at all; PNG keeps what is said of it."""
+def write_output(output: Path, array: "Array", metadata: Mapping[str, str]) -> None:
+    """Write an image atomically; PNG stores the metadata."""
     from pix2pix.data.io import write_image
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_image(output, array, said)
+    write_image(output, array, metadata)
 
 
 def write_result(
-    folder: Path, name: str, seen: LoadedImages, image: "Tensor", said: Mapping[str, str], suffix: str
+    folder: Path, name: str, seen: LoadedImages, image: "Tensor", metadata: Mapping[str, str], suffix: str
 ) -> "GalleryItem":
-    """Write a painting (1, 3, H, W) in [-1, 1] and, for the page, the pictures that it was made of."""
+    """Write an output (1, 3, H, W) in [-1, 1] and, for the page, its content and styles."""
     from pix2pix.data.arrays import to_array
     from pix2pix.report.gallery import GalleryItem
 
     output = folder / "output" / f"{name}.{suffix}"
     is_deep = seen.is_deep and suffix != "jpg"
-    write_output(output, to_array(image[0], "uint16", high=(65535.0,)) if is_deep else to_array(image[0]), said)
+    write_output(output, to_array(image[0], "uint16", high=(65535.0,)) if is_deep else to_array(image[0]), metadata)
     shown = {"content": seen.pictures.content}
     styles = seen.pictures.styles
     shown |= {f"style {number}" if len(styles) > 1 else "style": style for number, style in enumerate(styles, 1)}
-    is_seen = suffix != "tif"  # by browsers
+    is_seen = suffix != "tif"  # in browsers
     shown |= {} if is_seen else {"output": image}
     images = {}
     for label, tensor in shown.items():
@@ -169,7 +169,7 @@ def write_result(
 def write_page(
     folder: Path, items: "Sequence[GalleryItem]", options: GatysOptions, description: Mapping[str, str]
 ) -> Path:
-    """Write the page of these paintings and the options that make them again; return the page's path."""
+    """Write the page of outputs and the options that reproduce them; return the path of the page."""
     from pix2pix.report.gallery import write_gallery
 
     temporary = folder / ".options.yaml.tmp"
@@ -181,7 +181,7 @@ def write_page(
         **{name.replace("_", " "): value for name, value in description.items()},
         "style loss": options.features.style_loss + (", smoothed" if options.features.smoothing else ""),
         "content : style": f"{weight.content_weight:g} : {options.beta:g}",
-        "iterations": f"{how.iterations} of {how.optimizer}, from {how.init}, scales {how.pyramid_levels}",
+        "iterations": f"{how.iterations} of {how.optimizer}, from {how.init}, {how.pyramid_levels} levels",
         "command": shlex.join(["python", *sys.argv]),
     }
     return write_gallery(folder, items, title=f"{options.model}: {folder.name}", facts=facts)

@@ -1,4 +1,4 @@
-"""Translate images into a style: by optimization, or by a trained style network."""
+"""Stylize images: by optimization (Gatys, SWAG), or with a trained style network."""
 
 import shlex
 import sys
@@ -64,94 +64,94 @@ if TYPE_CHECKING:
     from pix2pix.report.gallery import GalleryItem
 
 
-def reconstruct(wished: Sequence[StyleJob], folder: Path, options: GatysOptions) -> int:
-    """Draw the grid of one content and one style; after a signal, of the layers that are done. Return the status."""
+def reconstruct(jobs: Sequence[StyleJob], folder: Path, options: GatysOptions) -> int:
+    """Reconstruct content and style from each layer, and write the grid; return the exit status."""
     from pix2pix import distributed
     from pix2pix.methods.feature_loss import FeatureLoss, get_style_layers
     from pix2pix.training.signals import catch_signals
 
-    if len(wished) > 1:
-        raise UserError(f"--reconstructions: got {len(wished)} pairs of content and style; give a file for each")
+    if len(jobs) > 1:
+        raise UserError(f"--reconstructions: got {len(jobs)} pairs of content and style; give a file for each")
     if not distributed.is_main():
         return 0
-    seen, runtime = load_images(wished[0], options), build_runtime(options)
+    loaded, runtime = load_images(jobs[0], options), build_runtime(options)
     layers = get_style_layers(options.features)
 
-    def objective_of(features: FeatureOptions) -> "FeatureLoss":
+    def build_feature_loss(features: FeatureOptions) -> "FeatureLoss":
         return FeatureLoss(features, runtime, options.run.seed)
 
-    # of all layers: what they are called and where they come from is told before the first hour, not after it
-    whole = objective_of(options.features.model_copy(update={"content_layers": layers}))
-    for sentence in describe_job(whole, options):
-        print(sentence, file=sys.stderr)
-    check_image_sizes(wished[0], options, whole.extractor.smallest_side)
-    said = describe_inputs(options, wished[0], whole.description, options.optimize.iterations)
+    # with all layers, so that errors in them come before the first hour
+    whole = build_feature_loss(options.features.model_copy(update={"content_layers": layers}))
+    for message in describe_job(whole, options):
+        print(message, file=sys.stderr)
+    check_image_sizes(jobs[0], options, whole.extractor.smallest_side)
+    metadata = describe_inputs(options, jobs[0], whole.description, options.optimize.iterations)
     with catch_signals() as received:
-        panels = _panels(seen, objective_of, folder, options, 2 * len(layers), received)
+        panels = _reconstruct_all(loaded, build_feature_loss, folder, options, 2 * len(layers), received)
     if panels:
         file = folder / f"reconstructions.{options.run.format}"
-        write_output(file, draw_reconstruction_grid(seen, panels), said)
+        write_output(file, draw_reconstruction_grid(loaded, panels), metadata)
         print(file)
     return 128 + received[0] if received else 0
 
 
-def _panels(
-    seen: LoadedImages,
-    objective_of: "Callable[[FeatureOptions], FeatureLoss]",
+def _reconstruct_all(
+    loaded: LoadedImages,
+    build_feature_loss: "Callable[[FeatureOptions], FeatureLoss]",
     folder: Path,
     options: GatysOptions,
     count: int,
     received: Sequence[Signals],
 ) -> "list[Reconstruction]":
-    """Return what was reconstructed before a signal came."""
+    """Return the reconstructions; after a signal, those that are complete."""
     from pix2pix.methods.gatys import reconstruct_layers
 
     panels: list[Reconstruction] = []
     iterations = options.optimize.iterations
     with closing(open_log(folder / "log" / "reconstructions", count * iterations)) as logger:
-        logger.info(f"reconstructions: {seen.sizes}")
+        logger.info(f"reconstructions: {loaded.sizes}")
         watch = ProgressCallback(logger, options, received, lambda image: image)
         try:
-            for panel in reconstruct_layers(seen.pictures, options, objective_of, watch):
+            for panel in reconstruct_layers(loaded.pictures, options, build_feature_loss, watch):
                 panels.append(panel)
                 watch.before += iterations
                 logger.info(f"{panel.row} from {panel.layers}: {len(panels)} of {count}")
         except Interrupted:
-            logger.info(f"stopped; whole reconstructions: {len(panels)} of {count}")
+            logger.info(f"stopped; complete reconstructions: {len(panels)} of {count}")
     return panels
 
 
-def draw_reconstruction_grid(seen: LoadedImages, panels: "Sequence[Reconstruction]") -> "Array":
-    """Return a row of contents and one of styles, each after its picture: (H, W, 3) uint8."""
+def draw_reconstruction_grid(loaded: LoadedImages, panels: "Sequence[Reconstruction]") -> "Array":
+    """Return a grid (H, W, 3) of uint8: a row of content and one of style reconstructions, each after its original."""
     from pix2pix.data.arrays import to_array
     from pix2pix.report.contact_sheet import CaptionedImage, draw_captioned_grid
 
-    pictures = {"content": seen.pictures.content, "style": seen.pictures.styles[0]}
+    pictures = {"content": loaded.pictures.content, "style": loaded.pictures.styles[0]}
     rows = []
     for row, picture in pictures.items():
-        shown = [(f"{row} picture", picture), *((panel.layers, panel.image) for panel in panels if panel.row == row)]
+        shown = [(f"{row} image", picture), *((panel.layers, panel.image) for panel in panels if panel.row == row)]
         rows.append([CaptionedImage(caption, to_array(image[0])) for caption, image in shown])
     return draw_captioned_grid(rows)
 
 
 class OutOfMemoryError(UserError):
-    """The picture is too large for the machine."""
+    """The image needs more memory than there is."""
 
     exit_status = 1
 
 
 def optimize_style(argv: Sequence[str], record: type[GatysOptions]) -> int:
-    """Paint what the options say, and show it as a page; return the exit status."""
+    """Optimize all images, and write a page; return the exit status."""
     parsed = parse(argv, record, program="test.py")
     options = parsed.options
     if options.run.reconstructions and parsed.given.get("init", "noise") != "noise":
-        raise UserError(f"--reconstructions begin with noise: leave --init {options.optimize.init} out")
-    wished = list_jobs(options)
+        raise UserError(f"--reconstructions start from noise: leave --init {options.optimize.init} out")
+    jobs = list_jobs(options)
     name = options.run.name or get_job_name([Path(path) for path in (options.data.content, *options.data.style)])
     folder = Path(options.run.results_dir) / name
     try:
-        wished = _sound(wished, options, load_images)
-        return (reconstruct if options.run.reconstructions else _paint)(wished, folder, options)
+        jobs = _check_jobs(jobs, options, load_images)
+        return (reconstruct if options.run.reconstructions else _optimize_all)(jobs, folder, options)
     except OSError as error:
         raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
     except UserError:
@@ -165,58 +165,58 @@ def optimize_style(argv: Sequence[str], record: type[GatysOptions]) -> int:
         ) from error
 
 
-def _sound(
-    wished: Sequence[StyleJob], options: GatysOptions, read: Callable[[StyleJob, GatysOptions], object]
+def _check_jobs(
+    jobs: Sequence[StyleJob], options: GatysOptions, read: Callable[[StyleJob, GatysOptions], object]
 ) -> list[StyleJob]:
-    """Read all pictures once, so that a faulty one is told before hours of painting; leave such out if that is wished.
+    """Load all images once, to report faulty ones before hours of optimization, or skip them with --skip_bad.
 
     Raises:
-        UserError: a picture cannot be used, or all are left out.
+        UserError: an image cannot be used, or all are skipped.
     """
-    sound = []
-    for commission in wished:
+    valid = []
+    for job in jobs:
         try:
-            read(commission, options)
+            read(job, options)
         except UserError as error:
             if not options.data.skip_bad:
                 raise
-            print(f"left out: {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
             continue
-        sound.append(commission)
-    if not sound:
-        raise UserError("--skip_bad left no picture to paint")
-    return sound
+        valid.append(job)
+    if not valid:
+        raise UserError("--skip_bad left no image")
+    return valid
 
 
-def _paint(wished: Sequence[StyleJob], folder: Path, options: GatysOptions) -> int:
-    """Paint one picture after the other until a signal comes, and write the page of what there is."""
+def _optimize_all(jobs: Sequence[StyleJob], folder: Path, options: GatysOptions) -> int:
+    """Optimize the images one by one until a signal, and write the page."""
     from pix2pix import distributed
     from pix2pix.methods.feature_loss import FeatureLoss
     from pix2pix.training.signals import catch_signals
 
-    objective = FeatureLoss(_asked(options), build_runtime(options), options.run.seed)
-    for sentence in describe_job(objective, options):
-        print(sentence, file=sys.stderr)
-    wished = _sound(wished, options, partial(check_image_sizes, smallest=objective.extractor.smallest_side))
+    feature_loss = FeatureLoss(_select_losses(options), build_runtime(options), options.run.seed)
+    for message in describe_job(feature_loss, options):
+        print(message, file=sys.stderr)
+    jobs = _check_jobs(jobs, options, partial(check_image_sizes, smallest=feature_loss.extractor.smallest_side))
     items = []
     try:
         with catch_signals() as received:
-            for commission in wished[distributed.rank() :: distributed.world_size()]:
+            for job in jobs[distributed.rank() :: distributed.world_size()]:
                 if received:
                     break
-                items.append(_optimize_one(commission, folder, objective, options, received))
+                items.append(_optimize_one(job, folder, feature_loss, options, received))
     except Exception:
         if items and distributed.world_size() == 1:  # others would wait for this process
-            print(write_page(folder, items, options, objective.description))
+            print(write_page(folder, items, options, feature_loss.description))
         raise
     items = [item for share in distributed.gather(items) for item in share]
     if items and distributed.is_main():
-        print(write_page(folder, items, options, objective.description))
+        print(write_page(folder, items, options, feature_loss.description))
     return 128 + received[0] if received else 0
 
 
-def _asked(options: GatysOptions) -> FeatureOptions:
-    """Return the features without the layers of a loss that has no weight."""
+def _select_losses(options: GatysOptions) -> FeatureOptions:
+    """Return the feature options without the layers of losses of weight 0."""
     idle = {"content_layers": options.loss.content_weight == 0, "style_layers": options.loss.style_weight == 0}
     update: dict[str, object] = {name: () for name, is_idle in idle.items() if is_idle}
     if idle["style_layers"]:
@@ -225,29 +225,29 @@ def _asked(options: GatysOptions) -> FeatureOptions:
 
 
 def _optimize_one(
-    commission: StyleJob,
+    job: StyleJob,
     folder: Path,
-    objective: "FeatureLoss",
+    feature_loss: "FeatureLoss",
     options: GatysOptions,
     received: Sequence[Signals],
 ) -> "GalleryItem":
-    """Paint one picture and write it: after a signal, as it is then."""
+    """Optimize an image and write it; after a signal, the image so far."""
     from pix2pix.methods.gatys import optimize_image, to_output_image
 
-    seen = load_images(commission, options)
-    pictures, began = seen.pictures, time.monotonic()
-    with closing(open_log(folder / "log" / commission.name, options.optimize.iterations)) as logger:
-        logger.info(f"{commission.name}: {seen.sizes}")
+    loaded = load_images(job, options)
+    pictures, began = loaded.pictures, time.monotonic()
+    with closing(open_log(folder / "log" / job.name, options.optimize.iterations)) as logger:
+        logger.info(f"{job.name}: {loaded.sizes}")
         watch = ProgressCallback(
             logger, options, received, lambda image: to_output_image(image, pictures.content, options)
         )
         try:
-            image = optimize_image(pictures, objective, options, watch)
+            image = optimize_image(pictures, feature_loss, options, watch)
         except Interrupted:
             image = watch.picture()
         made = watch.number
-        said = describe_inputs(options, commission, objective.description, made)
-        item = write_result(folder, commission.name, seen, image, said, options.run.format)
+        metadata = describe_inputs(options, job, feature_loss.description, made)
+        item = write_result(folder, job.name, loaded, image, metadata, options.run.format)
         ending = f"stopped after iteration {made}" if received else f"{made} iterations"
         file = item.files.get("output", item.images["output"])
         logger.info(f"{ending} of {options.optimize.iterations}, {time.monotonic() - began:.0f} s: {file}")
@@ -255,15 +255,15 @@ def _optimize_one(
 
 
 class Style(NamedTuple):
-    """A style of the page: its name, what the translator takes for it, and where its picture is, if there is one."""
+    """A style: its name, the argument for the translator, and its image or its file, if any."""
 
     name: str
-    said: Path | int
+    request: Path | int
     picture: "Path | Array | None"
 
 
 class StyledImage(NamedTuple):
-    """A picture to paint: its name in the results, and those of its content and its styles."""
+    """An output: its name in the results, and the names of its content and styles."""
 
     name: str
     content: str
@@ -271,36 +271,36 @@ class StyledImage(NamedTuple):
 
 
 def apply_style(options: TestOptions, translator: "LoadedTranslator", folder: Path) -> None:
-    """Paint every content in every manner, and write the page.
+    """Stylize every content in every style, and write the page.
 
     Raises:
-        UserError: a picture cannot be used, or the method has no use for it.
+        UserError: an image cannot be used, or the method does not use an option.
     """
     from pix2pix.errors import format_path
 
     contents = _named_files(find_input_files("content", str(options.input))[: options.num_test])
-    wished = _wished(options, translator)
-    styles = f"{len(wished)} style{'s' * (len(wished) != 1)}"
+    groups = _list_style_groups(options, translator)
+    styles = f"{len(groups)} style{'s' * (len(groups) != 1)}"
     print(f"content: {len(contents)} images in {format_path(str(options.input))}; {styles}", file=sys.stderr)
-    known = {style.name: style for manner in wished for style in manner}
-    pairs = [(content, tuple(style.name for style in manner)) for content, manner in product(contents, wished)]
+    known = {style.name: style for group in groups for style in group}
+    pairs = [(content, tuple(style.name for style in group)) for content, group in product(contents, groups)]
     names = number_duplicates([join_names([content, *styles]) for content, styles in pairs])
-    paintings = [StyledImage(name, *pair) for name, pair in zip(names, pairs, strict=True)]
+    outputs = [StyledImage(name, *pair) for name, pair in zip(names, pairs, strict=True)]
     tasks = [
         Task(
-            partial(_read, contents[painting.content], [known[name] for name in painting.styles], options, translator),
-            partial(_apply_one, painting, translator),
+            partial(_read, contents[output.content], [known[name] for name in output.styles], options, translator),
+            partial(_apply_one, output, translator),
         )
-        for painting in paintings
+        for output in outputs
     ]
 
     def page(new: Path, items: "Sequence[GalleryItem]") -> None:
         from pix2pix.report.contact_sheet import write_style_grid
         from pix2pix.report.gallery import write_gallery
 
-        facts = _facts(options, translator) | {"images": count_images(items, tasks)}
-        if len(wished) > 1:
-            rows = {(each.content, " + ".join(each.styles)): each.name for each in paintings}
+        facts = _list_facts(options, translator) | {"images": count_images(items, tasks)}
+        if len(groups) > 1:
+            rows = {(each.content, " + ".join(each.styles)): each.name for each in outputs}
             facts["grid"] = write_style_grid(new, rows, items)
         facts["command"] = shlex.join(["python", *sys.argv])
         write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts)
@@ -312,18 +312,18 @@ def _named_files(files: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(number_duplicates([join_names([file.stem]) for file in files]), files, strict=True))
 
 
-def _wished(options: TestOptions, translator: "LoadedTranslator") -> list[tuple[Style, ...]]:
-    """Return the manners to paint in, each of one style or of several that are blended."""
+def _list_style_groups(options: TestOptions, translator: "LoadedTranslator") -> list[tuple[Style, ...]]:
+    """Return the styles for the outputs of each content: one style, or several to blend."""
     from pix2pix.inference.style_request import find_style_number
 
     given = options.style_request.style
     if translator.options.model == "adain":
         if given is None:
-            raise UserError("--style is missing: a picture, several of which are blended, or a folder, each of it")
+            raise UserError("--style is missing: give an image, several to blend, or a folder")
         found = list_style_groups(given)
-        files = _named_files(list(dict.fromkeys(file for manner in found for file in manner)))
+        files = _named_files(list(dict.fromkeys(file for group in found for file in group)))
         styles = {file: Style(name, file, file) for name, file in files.items()}
-        return [tuple(styles[file] for file in manner) for manner in found]
+        return [tuple(styles[file] for file in group) for group in found]
     previews = [picture.permute(1, 2, 0).numpy() for picture in translator.description.get("style_pictures", ())]
     names = number_duplicates([join_names([name]) for name in translator.styles])
     known = [
@@ -335,16 +335,16 @@ def _wished(options: TestOptions, translator: "LoadedTranslator") -> list[tuple[
     return [tuple(known[find_style_number(name, translator.styles)] for name in given)]
 
 
-class _Seen(NamedTuple):
-    """What is read of a painting: the content, its styles' names with their pictures, and how to paint."""
+class _LoadedJob(NamedTuple):
+    """The images of an output, and the style request."""
 
     content: "Array | TiffReader"
     pictures: "Mapping[str, Array]"
-    manner: "StyleRequest"
+    request: "StyleRequest"
 
 
-def _read(content: Path, styles: Sequence[Style], options: TestOptions, translator: "LoadedTranslator") -> _Seen:
-    """Read the pictures of a painting.
+def _read(content: Path, styles: Sequence[Style], options: TestOptions, translator: "LoadedTranslator") -> _LoadedJob:
+    """Read the pictures of a output.
 
     Raises:
         UserError: one cannot be used.
@@ -352,50 +352,48 @@ def _read(content: Path, styles: Sequence[Style], options: TestOptions, translat
     from pix2pix.data.codec import read_rgb_array
     from pix2pix.inference.style_request import StyleRequest
 
-    wished, limit = options.style_request, options.max_pixels or translator.options.data.max_pixels
+    given, limit = options.style_request, options.max_pixels or translator.options.data.max_pixels
     pixels = open_source(content, options, translator)
     pictures = {
         style.name: read_rgb_array(style.picture, limit) if isinstance(style.picture, Path) else style.picture
         for style in styles
         if style.picture is not None
     }
-    manner = StyleRequest(
-        masks=wished.masks, alpha=wished.alpha, keep_colors=wished.keep_colors, style_size=wished.style_size
+    request = StyleRequest(
+        masks=given.masks, alpha=given.alpha, keep_colors=given.keep_colors, style_size=given.style_size
     )
     if translator.options.model != "johnson":
-        said = [pictures[style.name] if isinstance(style.said, Path) else style.said for style in styles]
-        manner = replace(manner, style=said, style_weights=wished.style_weights)
-    return _Seen(pixels, pictures, manner)
+        requested = [pictures[style.name] if isinstance(style.request, Path) else style.request for style in styles]
+        request = replace(request, style=requested, style_weights=given.style_weights)
+    return _LoadedJob(pixels, pictures, request)
 
 
-def _apply_one(painting: StyledImage, translator: "LoadedTranslator", seen: _Seen, folder: Path) -> "GalleryItem":
-    """Paint one picture, and write it with the pictures that it was made of."""
+def _apply_one(job: StyledImage, translator: "LoadedTranslator", loaded: _LoadedJob, folder: Path) -> "GalleryItem":
+    """Stylize an image, and write it with its content and styles."""
     from pix2pix.data.codec import to_rgb_array
     from pix2pix.networks.canvas import shrink_image
     from pix2pix.report.gallery import GalleryItem
 
-    content = seen.content
+    content = loaded.content
     codec = translator.codec_for(to_rgb_array(content[0:1, 0:1]))
-    output = translate_pixels(content, translator, folder / "output" / f"{painting.name}.tif", manner=seen.manner)
+    output = translate_pixels(content, translator, folder / "output" / f"{job.name}.tif", request=loaded.request)
     small = to_rgb_array(shrink_image(content, codec.source, PREVIEW))
-    images = {"content": write_preview(folder / "content" / f"{painting.content}.png", small)}
-    for number, (name, picture) in enumerate(seen.pictures.items(), 1):
-        label = "style" if len(seen.pictures) == 1 else f"style {number}"
+    images = {"content": write_preview(folder / "content" / f"{job.content}.png", small)}
+    for number, (name, picture) in enumerate(loaded.pictures.items(), 1):
+        label = "style" if len(loaded.pictures) == 1 else f"style {number}"
         images[label] = write_preview(folder / "style" / f"{name}.png", picture)
-    file, preview = write_with_preview(
-        folder, "output", painting.name, codec.target, output, codec.source.encode(small)
-    )
+    file, preview = write_with_preview(folder, "output", job.name, codec.target, output, codec.source.encode(small))
     images["output"] = preview or file
-    return GalleryItem(painting.name, images, {}, {"output": file} if preview else {})
+    return GalleryItem(job.name, images, {}, {"output": file} if preview else {})
 
 
-def _facts(options: TestOptions, translator: "LoadedTranslator") -> dict[str, str]:
-    said = {name: value for name, value in options.style_request.model_dump(mode="json").items() if value is not None}
+def _list_facts(options: TestOptions, translator: "LoadedTranslator") -> dict[str, str]:
+    given = {name: value for name, value in options.style_request.model_dump(mode="json").items() if value is not None}
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
         "method": translator.options.model,
         "size": "native",
-        **{name.replace("_", " "): str(value) for name, value in said.items() if value != "none"},
+        **{name.replace("_", " "): str(value) for name, value in given.items() if value != "none"},
     }
     if isinstance(translator.options, JohnsonOptions):
         facts["statistics"] = translator.options.test.resolve_norm_stats(translator.options.network.norm)

@@ -1,4 +1,4 @@
-"""`python test.py --name X`: translate a data set's pairs, or any images, and show them as a page."""
+"""`python test.py --name X`: translate the pairs of a dataset, or any images, and write a page."""
 
 import shlex
 import sys
@@ -35,11 +35,11 @@ def test(argv: Sequence[str]) -> int:
     check_claims(translator.options, parsed.claims)
     check_applicable(translator.options.model, parsed.given)
     if translator.is_style_method and options.input is None:
-        raise UserError("--content is missing: the picture to paint, or a folder of them")
+        raise UserError("--content is missing: give an image or a folder")
     folder = Path(options.results_dir) / options.name / f"{'input' if options.input else options.phase}_{options.epoch}"
-    _check_kept(options, translator.options.model, folder)
+    _check_inputs(options, translator.options.model, folder)
     if translator.is_style_method:
-        with _writing(folder):
+        with _report_write_errors(folder):
             apply_style(options, translator, folder)
     else:
         translate(options, translator, folder)
@@ -48,7 +48,7 @@ def test(argv: Sequence[str]) -> int:
 
 
 def open_translator(options: TestOptions, seed: int | None) -> "LoadedTranslator":
-    """Load the run; without a seed its dropout is drawn from that of the training."""
+    """Load the run; None uses the seed of training for dropout."""
     from pix2pix.inference.translator import load
 
     return load(
@@ -66,36 +66,36 @@ def open_translator(options: TestOptions, seed: int | None) -> "LoadedTranslator
 
 
 def translate(options: TestOptions, translator: "LoadedTranslator", folder: Path) -> None:
-    """Translate pairs, or images without partners, and let that and its page replace the results in a folder.
+    """Translate pairs, or images without targets, and replace the results in a folder.
 
     Raises:
         UserError: an image cannot be used, or the folder cannot be written.
     """
-    with _writing(folder):
-        size, tasks = _unpaired(options, translator) if options.input else _pairs(options, translator)
+    with _report_write_errors(folder):
+        size, tasks = _list_image_tasks(options, translator) if options.input else _list_pair_tasks(options, translator)
         _translate(tasks, translator, folder, options, size)
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Tell of a folder that cannot be written."""
+def _report_write_errors(folder: Path) -> Iterator[None]:
+    """Report a folder that cannot be written."""
     try:
         yield
     except OSError as error:
         raise UserError(f"the results cannot be written to {folder}: {error.strerror or error}") from error
 
 
-def _check_kept(options: TestOptions, model: str, folder: Path) -> None:
-    """See that no picture that is read lies where results are replaced."""
+def _check_inputs(options: TestOptions, model: str, folder: Path) -> None:
+    """Refuse inputs that are inside the folder of results, which is replaced."""
     read = {"input": [options.input] if options.input else [], "masks": options.style_request.masks or ()}
-    read["style"] = (options.style_request.style or ()) if model == "adain" else ()  # else they are names
+    read["style"] = (options.style_request.style or ()) if model == "adain" else ()  # otherwise names
     for option, path in ((option, path) for option, paths in read.items() for path in paths):
         if Path(path).resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"--{option} {path} lies in {folder}, which the results replace; copy it elsewhere first")
+            raise UserError(f"--{option} {path} is in {folder}, which the results replace; copy it elsewhere first")
 
 
-def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
-    """Return how test pairs are sized, in words, and the pairs."""
+def _list_pair_tasks(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
+    """Return a description of the size of test pairs, and their tasks."""
     from pix2pix.data.dataset import open_pairs
     from pix2pix.data.transforms import resize_pair
 
@@ -106,12 +106,10 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
     pairs = open_pairs(data.model_copy(update=here | {"skip_bad": options.skip_bad}), options.phase)
     pairs = pairs.first(options.num_test).of(translator.codec)
     if len(pairs) == 0:
-        raise UserError(
-            f"--phase {options.phase}: the training kept no pair out for it; --phase train or test has some"
-        )
+        raise UserError(f"--phase {options.phase}: the training held out no pairs; use --phase train or test")
     print(f"{options.phase}: {pairs.layout}: {len(pairs)} pairs", file=sys.stderr)
     for fault in pairs.faults:
-        print(f"left out: {fault}", file=sys.stderr)
+        print(f"skipped: {fault}", file=sys.stderr)
     height, width = data.crop_size
     sizes = {
         "resize_and_crop": f"resized to {height}x{width} (height x width), no crop",
@@ -127,14 +125,14 @@ def _pairs(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, l
             )
             return source, target
 
-        return Task(read, partial(_made, names[index], names[index], translator, options.samples))
+        return Task(read, partial(_translate_item, names[index], names[index], translator, options.samples))
 
     names = pairs.names
     return sizes.get(preprocess, "native"), [task(index) for index in range(len(pairs))]
 
 
-def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
-    """Return how images without partners are sized, in words, and the images."""
+def _list_image_tasks(options: TestOptions, translator: "LoadedTranslator") -> tuple[str, list[Task]]:
+    """Return a description of the size of images without targets, and their tasks."""
     from pix2pix.data.io import IMAGE_SUFFIXES, find_images
     from pix2pix.errors import format_path
 
@@ -151,45 +149,45 @@ def _unpaired(options: TestOptions, translator: "LoadedTranslator") -> tuple[str
         def source() -> "tuple[Array | TiffReader, None]":
             return open_source(file, options, translator), None
 
-        return Task(source, partial(_made, name, file.stem, translator, options.samples))
+        return Task(source, partial(_translate_item, name, file.stem, translator, options.samples))
 
     return "native", [task(*named) for named in zip(files, names, strict=True)][: options.num_test]
 
 
-def _made(
+def _translate_item(
     name: str,
     seed_name: str,
     translator: "LoadedTranslator",
     samples: int,
-    seen: "tuple[Array | TiffReader, Array | None]",
+    loaded: "tuple[Array | TiffReader, Array | None]",
     folder: Path,
 ) -> "GalleryItem":
-    return translate_image(name, seed_name, *seen, translator, folder, samples)
+    return translate_image(name, seed_name, *loaded, translator, folder, samples)
 
 
 def _result_names(paths: Sequence[Path]) -> list[str]:
-    """Name the result of each file: without its suffix, unless another has that name (a.jpg beside a.png)."""
+    """Return the name of each result: without suffix, unless two would be equal (a.jpg and a.png)."""
     stems = Counter(path.with_suffix("").as_posix() for path in paths)
     whole = {path.as_posix() for path in paths}
     pairs = ((path.with_suffix("").as_posix(), path.as_posix()) for path in paths)
     return [stem if stems[stem] == 1 and stem not in whole else path for stem, path in pairs]
 
 
-def _recorded(translator: "LoadedTranslator") -> dict[str, str]:
-    """Say which way it translates, and by what."""
+def _describe_settings(translator: "LoadedTranslator") -> dict[str, str]:
+    """Describe direction, statistics and dropout."""
     options = translator.options
     assert isinstance(options, PairTrainingOptions)
-    said = {"direction": options.data.direction}
+    settings = {"direction": options.data.direction}
     if not isinstance(options, Pix2PixOptions):
-        return said | {"statistics": options.test.resolve_norm_stats(options.network.norm)}
+        return settings | {"statistics": options.test.resolve_norm_stats(options.network.norm)}
     dropout = f"{options.test.dropout}, drawn from seed {options.run.seed} and the image's name"
-    return said | {"statistics": options.test.norm_stats, "dropout": dropout}
+    return settings | {"statistics": options.test.norm_stats, "dropout": dropout}
 
 
 def _translate(
     tasks: Sequence[Task], translator: "LoadedTranslator", folder: Path, options: TestOptions, size: str
 ) -> None:
-    """Do every task, write the page, and print the mean scores."""
+    """Run all tasks, write the page, and print the mean scores."""
     from pix2pix import distributed
     from pix2pix.evaluation.protocol import describe_translation, write_translation
     from pix2pix.report.gallery import write_gallery
@@ -197,14 +195,14 @@ def _translate(
     facts = {
         "checkpoint": f"{options.name}, {options.epoch}, step {translator.step}",
         "size": size,
-        **_recorded(translator),
+        **_describe_settings(translator),
         "scores": "of the images as written, L1 on [-1, 1], SSIM with Wang's Gaussian window of 11 pixels",
         "command": shlex.join(["python", *sys.argv]),
     }
 
     def page(new: Path, items: "Sequence[GalleryItem]") -> None:
-        said = {"images": count_images(items, tasks)}
-        write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts | said)
+        settings = {"images": count_images(items, tasks)}
+        write_gallery(new, items, title=f"{options.name}: {folder.name}", facts=facts | settings)
         if not options.input:
             run = Path(options.checkpoints_dir) / options.name
             write_translation(new, describe_translation(translator, run, phase=options.phase, size=size))

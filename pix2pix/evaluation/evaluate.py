@@ -68,7 +68,7 @@ def _blind(scorer: Scorer) -> str | None:
 
 
 def _lpips(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
-    network = scorer.instruments.lpips
+    network = scorer.networks.lpips
     name = "LPIPS" if isinstance(network, Unavailable) else network.name
     if why := _blind(scorer) or (network.why if isinstance(network, Unavailable) else None):
         return {name: mark_unavailable(why)}
@@ -78,7 +78,7 @@ def _lpips(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]
 def _distances(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
     """Compare the outputs' features with the truths', all together: by Inception's, and by another network's."""
     found: dict[str, Metric] = {}
-    inception, distance = scorer.instruments.inception, scorer.instruments.distance
+    inception, distance = scorer.networks.inception, scorer.networks.distance
     by = "" if isinstance(distance, Unavailable) else f" ({distance.name})"
     for network, names in (
         (inception, ("FID", "KID")),
@@ -176,17 +176,17 @@ class Evaluation(NamedTuple):
 
 
 def build_scorer(
-    options: SegmentationOptions, codec: PairCodec | None, instruments: MetricNetworks, max_pixels: int | None = None
+    options: SegmentationOptions, codec: PairCodec | None, networks: MetricNetworks, max_pixels: int | None = None
 ) -> Scorer:
     """Choose how images are measured: as photos, or as label maps by their colours.
 
     Raises:
         UserError: a palette cannot be used, or the options say what these images are not.
     """
-    classes = _select_classes(options, codec, instruments)
+    classes = _select_classes(options, codec, networks)
     if classes is None and options.ignore is not None and options.segmenter is None:
         raise UserError("--ignore names classes, and there are none: give --segmenter or --palette too")
-    return Scorer(codec, instruments, classes, max_pixels or MAX_PIXELS)
+    return Scorer(codec, networks, classes, max_pixels or MAX_PIXELS)
 
 
 def evaluate(
@@ -199,9 +199,7 @@ def evaluate(
     Raises:
         UserError: a file cannot be used, sizes differ, or there are no label maps for a segmenter.
     """
-    if not isinstance(scorer.instruments.segmenter, Unavailable) and any(
-        picture.labels is None for picture in pictures
-    ):
+    if not isinstance(scorer.networks.segmenter, Unavailable) and any(picture.labels is None for picture in pictures):
         raise UserError("--segmenter is scored against label maps: give their folder by --labels")
     measured = [scorer.measure(picture) for picture in progress(pictures)]
     return Evaluation(summarize(measured, scorer, _lacks(scorer)), measured, describe_protocol(measured, scorer))
@@ -209,7 +207,7 @@ def evaluate(
 
 def _lacks(scorer: Scorer) -> str:
     """Say why there are no scores of classes, where there are none."""
-    segmenter = scorer.instruments.segmenter
+    segmenter = scorer.networks.segmenter
     if scorer.are_labels:
         return _NO_PALETTE if scorer.classes is None else _NO_PIXEL
     if isinstance(segmenter, Unavailable):
@@ -217,11 +215,9 @@ def _lacks(scorer: Scorer) -> str:
     return _NO_PIXEL if scorer.are_visible else INVISIBLE
 
 
-def _select_classes(
-    options: SegmentationOptions, codec: PairCodec | None, instruments: MetricNetworks
-) -> ClassSet | None:
+def _select_classes(options: SegmentationOptions, codec: PairCodec | None, networks: MetricNetworks) -> ClassSet | None:
     """Return the classes that are counted; None: there is nothing that tells classes."""
-    ignore, segmenter = options.ignore or (), instruments.segmenter
+    ignore, segmenter = options.ignore or (), networks.segmenter
     are_labels = codec is not None and codec.target.is_labels
     if options.segmenter is not None:
         if are_labels:

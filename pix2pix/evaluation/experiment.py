@@ -257,12 +257,12 @@ def _is_as_long(wanted: Pix2PixOptions, run: Run) -> bool:
     return run.options.train.steps == (train.steps or math.ceil(epochs * run.pairs / train.batch_size))
 
 
-def describe_metric_networks(instruments: MetricNetworks) -> dict[str, Any]:
+def describe_metric_networks(networks: MetricNetworks) -> dict[str, Any]:
     """Return what tells the networks that measure from others, as plain values."""
-    segmenter = instruments.segmenter
+    segmenter = networks.segmenter
     return {
         "segmenter": None if isinstance(segmenter, Unavailable) else segmenter.sha256,
-        **describe_networks(instruments),
+        **describe_networks(networks),
     }
 
 

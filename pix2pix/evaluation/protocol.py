@@ -97,7 +97,7 @@ def describe_protocol(measured: Sequence[ImageScores], scorer: Scorer) -> dict[s
             "ranges": {name: list(ends) for name, ends in RANGES.items()},
             "of": "CIE Lab under D65, sRGB decoded; the pixels of all images together; the smaller shares added up",
         },
-        "networks": describe_networks(scorer.instruments),
+        "networks": describe_networks(scorer.networks),
         "segmentation": _segmentation(measured, scorer),
         "bootstrap": {
             "samples": SAMPLES,
@@ -110,13 +110,13 @@ def describe_protocol(measured: Sequence[ImageScores], scorer: Scorer) -> dict[s
     }
 
 
-def describe_networks(instruments: MetricNetworks) -> dict[str, Any]:
+def describe_networks(networks: MetricNetworks) -> dict[str, Any]:
     """Return, as plain values, the networks whose features are compared, by what is computed with them."""
     found: dict[str, Any] = {}
-    for use, network in (("FID, KID", instruments.inception), ("distances", instruments.distance)):
+    for use, network in (("FID, KID", networks.inception), ("distances", networks.distance)):
         if not isinstance(network, Unavailable):
             found[use] = {"name": network.name, "sha256": network.sha256, "resize": network.resize}
-    if not isinstance(lpips := instruments.lpips, Unavailable):
+    if not isinstance(lpips := networks.lpips, Unavailable):
         found["LPIPS"] = {"name": lpips.name, "sha256": lpips.sha256, "heads_sha256": lpips.heads_sha256}
     return found
 
@@ -124,7 +124,7 @@ def describe_networks(instruments: MetricNetworks) -> dict[str, Any]:
 def _segmentation(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Any] | None:
     if scorer.classes is None:
         return None
-    segmenter, names = scorer.instruments.segmenter, scorer.classes.names
+    segmenter, names = scorer.networks.segmenter, scorer.classes.names
     rows = [one.confusions.output.sum(dim=1).tolist() for one in measured if one.confusions is not None]
     pixels = [sum(column) for column in zip(*rows, strict=True)] or [0] * len(names)
     return {

@@ -198,14 +198,14 @@ class Scorer:
     """How images are measured. Without a codec they are pictures of any depth, compared in RGB."""
 
     codec: PairCodec | None
-    instruments: MetricNetworks
+    networks: MetricNetworks
     classes: ClassSet | None
     max_pixels: int = MAX_PIXELS
 
     @property
     def are_labels(self) -> bool:
         """Whether outputs and truths are label maps, whose colours are names and no more."""
-        is_decoded = self.classes is not None and isinstance(self.instruments.segmenter, Unavailable)
+        is_decoded = self.classes is not None and isinstance(self.networks.segmenter, Unavailable)
         return is_decoded or (self.codec is not None and self.codec.target.is_labels)
 
     @property
@@ -220,7 +220,7 @@ class Scorer:
             UserError: a file cannot be used, or sizes differ.
         """
         (output, x), (truth, y) = self._read(picture.output), self._read(picture.truth)
-        segmenter = self.instruments.segmenter
+        segmenter = self.networks.segmenter
         is_seen = picture.labels is not None and not isinstance(segmenter, Unavailable)
         labels = read_image(picture.labels, self.max_pixels) if picture.labels and is_seen else None
         present = [array for array in (output, truth, labels) if array is not None]
@@ -228,13 +228,13 @@ class Scorer:
         found, histograms, features = prepare_comparison(x, y), None, {}
         if self.are_visible:
             x, y = _rgb(x), _rgb(y)
-            if not isinstance(lpips := self.instruments.lpips, Unavailable):
+            if not isinstance(lpips := self.networks.lpips, Unavailable):
                 found[lpips.name] = lpips(x, y).item()
             histograms = torch.cat([count_lab_histograms(x), count_lab_histograms(y)])
             found |= dict(zip(HISTOGRAMS, intersect_histograms(*histograms).tolist(), strict=True))
             features = {
                 network.name: torch.cat([network.features(x), network.features(y)]).cpu()
-                for network in self.instruments.feature_networks
+                for network in self.networks.feature_networks
             }
         confusions = self._confusions(output, truth, x, y, labels)
         if confusions is not None:
@@ -252,7 +252,7 @@ class Scorer:
             return ConfusionCounts(
                 count_confusion(self.classes.decoded(output), self.classes.truth(truth), count), None
             )
-        segmenter = self.instruments.segmenter
+        segmenter = self.networks.segmenter
         if labels is None or isinstance(segmenter, Unavailable) or not self.are_visible:
             return None
         true = self.classes.truth(labels)

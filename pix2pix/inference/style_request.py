@@ -137,7 +137,7 @@ class StyleRequest:
 
 
 def resolve_styles(
-    manner: StyleRequest, model: str, names: Sequence[str], size: tuple[int, int], content: Callable[[], Tensor]
+    request: StyleRequest, model: str, names: Sequence[str], size: tuple[int, int], content: Callable[[], Tensor]
 ) -> Styles | None:
     """Return what a method is told to paint a content of this height and width; None: it is told nothing.
 
@@ -146,22 +146,22 @@ def resolve_styles(
     Raises:
         UserError: the method has no use for something, or needs more; numbers or sizes do not fit each other.
     """
-    check_applicable(model, manner.given, prefix="")
-    _check_colours(manner.keep_colors, model)
+    check_applicable(model, request.given, prefix="")
+    _check_colours(request.keep_colors, model)
     if model not in ("multi_style", "adain"):
         return None
-    if manner.style is None or not manner.chosen:
+    if request.style is None or not request.chosen:
         needed = f"one of {', '.join(names)}" if model == "multi_style" else "a picture"
         raise UserError(f"style: a run of {model} needs {needed}, or several that are blended")
-    weights = _weights(manner.style_weights, len(manner.chosen))
-    alpha = 1.0 if manner.alpha is None else manner.alpha
+    weights = _weights(request.style_weights, len(request.chosen))
+    alpha = 1.0 if request.alpha is None else request.alpha
     if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise UserError(f"alpha: got {alpha!r}; a number from 0 to 1 is needed")
-    told = Styles(weights=weights, masks=_masks(manner, model, size), alpha=float(alpha))
+    told = Styles(weights=weights, masks=_masks(request, model, size), alpha=float(alpha))
     if model == "multi_style":
-        return told._replace(numbers=[find_style_number(style, names) for style in manner.chosen])
-    pictures = [load_style(each, _style_size(manner.style_size)) for each in manner.chosen]
-    if manner.keep_colors == "coral":
+        return told._replace(numbers=[find_style_number(style, names) for style in request.chosen])
+    pictures = [load_style(each, _style_size(request.style_size)) for each in request.chosen]
+    if request.keep_colors == "coral":
         colours = content().cpu()
         pictures = [match_colors(picture, colours).clamp(-1, 1) for picture in pictures]
     return told._replace(images=pictures)
@@ -198,20 +198,20 @@ def _weights(weights: Sequence[float] | None, styles: int) -> Sequence[float] | 
     return numbers
 
 
-def _masks(manner: StyleRequest, model: str, size: tuple[int, int]) -> list[Tensor]:
+def _masks(request: StyleRequest, model: str, size: tuple[int, int]) -> list[Tensor]:
     """Read the masks of a content of this height and width.
 
     Raises:
         UserError: one cannot be used, or they would change nothing, or what goes with them would.
     """
-    if manner.regions is None:
+    if request.regions is None:
         return []
-    if len(manner.regions) != len(manner.chosen):
-        raise UserError(_unequal("masks", len(manner.regions), len(manner.chosen)))
-    masks = [load_mask(each, size) for each in manner.regions]
+    if len(request.regions) != len(request.chosen):
+        raise UserError(_unequal("masks", len(request.regions), len(request.chosen)))
+    masks = [load_mask(each, size) for each in request.regions]
     if model == "multi_style" and len(masks) == 1:
         raise UserError("masks: a run of multi_style paints all of the content, so one style needs none; leave it out")
-    if model == "adain" and manner.style_weights is not None:
+    if model == "adain" and request.style_weights is not None:
         raise UserError("style_weights: with masks adain blends no styles; leave one of them out")
     return masks
 

@@ -87,25 +87,25 @@ class LoadedTranslator:
             UserError: the image has another number of channels or dimensions, another depth, or no pixels; or the
                 method has no use for one of the others, or needs it.
         """
-        manner = StyleRequest(style, style_weights, masks, alpha, keep_colors, style_size)
+        request = StyleRequest(style, style_weights, masks, alpha, keep_colors, style_size)
         if isinstance(image, Image.Image):
             if image.width * image.height == 0:
                 raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
             array = self.accept(from_pil(image))
             if self.is_style_method and array.dtype != np.uint8:
                 array = to_array(rgb_to_tensor(array))
-            return to_pil(self._translate_array(array, manner, name, sample))
+            return to_pil(self._translate_array(array, request, name, sample))
         if isinstance(image, np.ndarray):
-            return self._translate_array(self._checked_array(image), manner, name, sample)
+            return self._translate_array(self._checked_array(image), request, name, sample)
         if not isinstance(image, Tensor):
             raise UserError(f"got {type(image).__name__}; a PIL image, an array or a tensor is needed")
         batch = self._checked_tensor(image)
         # each has a dropout, or colours, of its own
-        is_apart = manner.keep_colors == "coral" or (
+        is_apart = request.keep_colors == "coral" or (
             isinstance(self.options, Pix2PixOptions) and self.options.test.dropout == "on"
         )
         parts = torch.split(batch, 1) if is_apart else [batch]
-        outputs = [self._translate_tensor(part.float(), manner, name, sample) for part in parts]
+        outputs = [self._translate_tensor(part.float(), request, name, sample) for part in parts]
         output = torch.cat(outputs).to(image.device)
         return output if image.ndim == 4 else output[0]
 
@@ -129,7 +129,7 @@ class LoadedTranslator:
         source: ImageReader,
         make: WriterFactory,
         *,
-        manner: StyleRequest = StyleRequest(),  # noqa: B008 (it is frozen)
+        request: StyleRequest = StyleRequest(),  # noqa: B008 (it is frozen)
         name: str = "",
         sample: int = 0,
     ) -> None:
@@ -139,39 +139,39 @@ class LoadedTranslator:
         a file which is open is never in memory as a whole.
 
         Raises:
-            UserError: a window cannot be used, there is no memory for the smallest tiles, or the manner needs to see
+            UserError: a window cannot be used, there is no memory for the smallest tiles, or the request needs to see
                 the whole of a file.
         """
         codec = self.codec_for(source[0:1, 0:1])
         canvas = ArrayCanvas(source, codec, make)
-        if manner.needs_whole_content and not canvas.is_in_memory:
-            asked = "masks" if manner.masks is not None else "keep_colors coral"
+        if request.needs_whole_content and not canvas.is_in_memory:
+            asked = "masks" if request.masks is not None else "keep_colors coral"
             raise UserError(f"{asked}: the content is too large to be in memory as a whole; make it smaller")
-        self._paint(canvas, manner, name, sample)
+        self._paint(canvas, request, name, sample)
 
-    def _translate_array(self, array: Array, manner: StyleRequest, name: str, sample: int) -> Array:
+    def _translate_array(self, array: Array, request: StyleRequest, name: str, sample: int) -> Array:
         made: list[Array] = []
 
         def make(shape: tuple[int, int, int], dtype: str) -> Array:
             made.append(np.empty(shape, dtype))
             return made[0]
 
-        self.translate_pixels(array, make, manner=manner, name=name, sample=sample)
+        self.translate_pixels(array, make, request=request, name=name, sample=sample)
         return made[0]
 
-    def _translate_tensor(self, batch: Tensor, manner: StyleRequest, name: str, sample: int) -> Tensor:
+    def _translate_tensor(self, batch: Tensor, request: StyleRequest, name: str, sample: int) -> Tensor:
         canvas = TensorCanvas(batch.to(self._device), self.codec.target.nc)
         with torch.inference_mode():
-            self._paint(canvas, manner, name, sample)
+            self._paint(canvas, request, name, sample)
         return canvas.output
 
-    def _paint(self, canvas: Canvas, manner: StyleRequest, name: str, sample: int) -> None:
+    def _paint(self, canvas: Canvas, request: StyleRequest, name: str, sample: int) -> None:
         """Let the method translate a canvas in this manner."""
         rows, columns = (slice(0, side) for side in canvas.size)
         styles = resolve_styles(
-            manner, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)
+            request, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)
         )
-        kept = ColorPreservingCanvas(canvas) if manner.keep_colors == "luminance" else canvas
+        kept = ColorPreservingCanvas(canvas) if request.keep_colors == "luminance" else canvas
         translate_canvas(self.method, kept, styles=styles, name=name, sample=sample)
 
     def _checked_array(self, array: Array) -> Array:

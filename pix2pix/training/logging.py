@@ -22,55 +22,55 @@ from pix2pix.config.yaml import to_yaml
 
 
 class Logger(Protocol):
-    """What the training loop tells, and when."""
+    """Receives the events of the training loop."""
 
     def step(self, step: int) -> None:
-        """A step has ended."""
+        """Report the end of a step."""
         ...
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Values to keep, by their TensorBoard names."""
+        """Log values by TensorBoard name."""
         ...
 
     def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
-        """Pictures to keep: each name a grid, each row of it images (C, H, W) in [-1, 1] of one size."""
+        """Log a grid of images for each name; the images (C, H, W) in [-1, 1] of a row have one size."""
         ...
 
-    def info(self, sentence: str) -> None:
-        """Something that the user should read."""
+    def info(self, message: str) -> None:
+        """Log a line for the user."""
         ...
 
 
 class ConsoleLogger:
-    """Tells the terminal alone."""
+    """Logs to the terminal only, for --dry_run."""
 
     def __init__(self, terminal: TextIO | None = None):
         self.terminal = terminal or sys.stderr
 
     def step(self, step: int) -> None:
-        """Say nothing: there is one step."""
+        """Do nothing: there is only one step."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Print the values."""
         self.info(f"step {step}  " + "  ".join(f"{name} {value:.3g}" for name, value in values.items()))
 
     def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
-        """Keep no picture."""
+        """Do nothing."""
 
-    def info(self, sentence: str) -> None:
+    def info(self, message: str) -> None:
         """Print a line."""
-        self.terminal.write(sentence + "\n")
+        self.terminal.write(message + "\n")
         self.terminal.flush()
 
 
 class RunLogger:
-    """Writes into a run's folder and to a terminal; made again after a resume, it goes on where the checkpoint was."""
+    """Logs to TensorBoard, metrics.jsonl, train.log and the terminal; `start` is the step of the resumed checkpoint."""
 
     def __init__(self, folder: Path, start: int, total_steps: int, terminal: TextIO | None = None):
         self.total_steps = total_steps
         self.terminal = terminal or sys.stderr
-        self.began = time.monotonic(), start
-        self._forget_after(folder / "metrics.jsonl", start)
+        self.start = time.monotonic(), start
+        self._truncate(folder / "metrics.jsonl", start)
         self.metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self.log = (folder / "train.log").open("a", encoding="utf-8")
         self.tensorboard = SummaryWriter(str(folder / "tb"), purge_step=start + 1 if start else None)
@@ -86,7 +86,7 @@ class RunLogger:
             self.bar.update(step - self.bar.n)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write values to TensorBoard, as one line to metrics.jsonl, and in short to the terminal."""
+        """Write values to TensorBoard, metrics.jsonl and, shortened, to the terminal."""
         for name, value in values.items():
             self.tensorboard.add_scalar(name, value, step)
         self.metrics.write(json.dumps({"step": step, **values}) + "\n")
@@ -97,60 +97,60 @@ class RunLogger:
             self.bar.set_postfix_str(text)
             self._write_log(f"step {step}  {text}")
         else:
-            ending = "" if "lr" not in values else self._remaining(step)
+            ending = "" if "lr" not in values else self._format_remaining(step)
             self.info(f"step {step}/{self.total_steps}  {text}{ending}")
 
     def images(self, step: int, rows: Mapping[str, Sequence[Sequence[Tensor]]]) -> None:
-        """Write each grid of pictures to TensorBoard."""
+        """Write each grid of images to TensorBoard."""
         for name, grid in rows.items():
-            self.tensorboard.add_image(name, _picture(grid), step)
+            self.tensorboard.add_image(name, _make_grid(grid), step)
         self.tensorboard.flush()
 
     def hparams(self, options: Mapping[str, str | int | float | bool], metrics: Sequence[str]) -> None:
-        """Show the options of the run on TensorBoard's HPARAMS page, beside these scalars of validation."""
+        """Write the options to TensorBoard's HPARAMS page, with these validation metrics."""
         assert self.tensorboard.file_writer is not None
         for summary in hparams(dict(options), dict.fromkeys(metrics, 0.0)):
             self.tensorboard.file_writer.add_summary(summary)  # SummaryWriter.add_hparams would start a second run
 
-    def info(self, sentence: str) -> None:
+    def info(self, message: str) -> None:
         """Print a line above the progress bar and append it to train.log."""
         if self.bar is not None:
-            self.bar.write(sentence, file=self.terminal)
+            self.bar.write(message, file=self.terminal)
         else:
-            self.terminal.write(sentence + "\n")
+            self.terminal.write(message + "\n")
             self.terminal.flush()
-        self._write_log(sentence)
+        self._write_log(message)
 
     def close(self) -> None:
-        """Flush and close every file."""
+        """Flush and close all files."""
         if self.bar is not None:
             self.bar.close()
         self.tensorboard.close()
         self.metrics.close()
         self.log.close()
 
-    def _write_log(self, sentence: str) -> None:
-        self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {sentence}\n")
+    def _write_log(self, message: str) -> None:
+        self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}\n")
         self.log.flush()
 
-    def _remaining(self, step: int) -> str:
-        began, start = self.began
-        seconds = (time.monotonic() - began) / (step - start) * (self.total_steps - step) if step > start else 0
+    def _format_remaining(self, step: int) -> str:
+        start_time, start = self.start
+        seconds = (time.monotonic() - start_time) / (step - start) * (self.total_steps - step) if step > start else 0
         return f"  {seconds / 60:.0f} min left" if seconds >= 60 else f"  {seconds:.0f} s left"
 
     @staticmethod
-    def _forget_after(path: Path, start: int) -> None:
-        """Drop the lines of steps that a resumed run will make again."""
+    def _truncate(path: Path, start: int) -> None:
+        """Remove the lines after the step that a resumed run starts from."""
         if path.exists():
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-            kept = [line for line in lines if (step := _step_of(line)) is not None and step <= start]
+            kept = [line for line in lines if (step := _parse_step(line)) is not None and step <= start]
             temporary = path.with_name(f".{path.name}.tmp")
             temporary.write_text("".join(kept), encoding="utf-8")
             temporary.replace(path)
 
 
 def add_scalars(folder: Path, step: int, values: Mapping[str, float]) -> None:
-    """Add values, by their TensorBoard names, to those of a run that is trained already.
+    """Add values by TensorBoard name to the log of a finished run.
 
     Raises:
         OSError: the run's folder cannot be written.
@@ -160,28 +160,28 @@ def add_scalars(folder: Path, step: int, values: Mapping[str, float]) -> None:
             tensorboard.add_scalar(name, value, step)
 
 
-def _step_of(line: str) -> int | None:
-    """Return the step of a line, or None where a crash cut or garbled it."""
+def _parse_step(line: str) -> int | None:
+    """Return the step of a line, or None if the line is damaged."""
     try:
         return int(json.loads(line)["step"]) if line.endswith("\n") else None
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 
-def _picture(grid: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Lay rows of images out as one RGB picture (3, H, W) in [0, 1], rows of lesser width filled with black."""
-    rows = [torch.cat([_rgb(image.detach().float().cpu()) for image in row], dim=2) for row in grid]
+def _make_grid(grid: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Arrange rows of images as one RGB image (3, H, W) in [0, 1]; shorter rows are padded with black."""
+    rows = [torch.cat([_to_rgb(image.detach().float().cpu()) for image in row], dim=2) for row in grid]
     width = max(row.shape[2] for row in rows)
     return torch.cat([torch.nn.functional.pad(row, (0, width - row.shape[2])) for row in rows], dim=1)
 
 
-def _rgb(image: Tensor) -> Tensor:
-    """Show (C, H, W) in [-1, 1] as three channels in [0, 1]: grey repeated, channels after the third left out."""
+def _to_rgb(image: Tensor) -> Tensor:
+    """Convert (C, H, W) in [-1, 1] to RGB in [0, 1]: gray is repeated, channels after the third are dropped."""
     shown = image.expand(3, -1, -1) if len(image) < 3 else image[:3]
     return ((shown + 1) / 2).clamp(0, 1)
 
 
-# options.yaml goes last and comes first: whatever a killed process leaves can be resumed or overwritten.
+# options.yaml is deleted last and written first, so that what a killed process leaves can be resumed or overwritten.
 RUN_FILES = (
     *("step_[0-9]*.pt", "latest", "best", "env.json", "train.log", "metrics.jsonl"),
     *("tb/events.out.tfevents.*", "options.yaml"),
@@ -191,7 +191,7 @@ RUN_FILES = (
 def open_logger(
     options: TrainingOptions, folder: Path | None, replaced: Sequence[Path], step: int, stack: ExitStack
 ) -> "Logger":
-    """Begin to write into the folder, if there is one, without the run that is replaced and what a killed one left."""
+    """Build the logger and write the options, after deleting replaced files and temporary files of a killed run."""
     from pix2pix import checkpoint
 
     if folder is None:
@@ -201,7 +201,7 @@ def open_logger(
         path.unlink()
     write_run_description(options, folder)
     logger = stack.enter_context(closing(RunLogger(folder, step, options.train.steps or 0)))
-    logger.hparams(_flat(options), get_choices(type(options.run).model_fields["best_metric"]))
+    logger.hparams(_flatten(options), get_choices(type(options.run).model_fields["best_metric"]))
     return logger
 
 
@@ -217,8 +217,8 @@ def write_run_description(options: TrainingOptions, folder: Path) -> None:
     (folder / "env.json").write_text(json.dumps(command | collect_environment(), indent=2) + "\n", encoding="utf-8")
 
 
-def _flat(options: TrainingOptions) -> dict[str, str | int | float | bool]:
-    """Return the options as TensorBoard takes them: one level, no None."""
+def _flatten(options: TrainingOptions) -> dict[str, str | int | float | bool]:
+    """Return the options as a flat dict without None, for TensorBoard."""
     groups = to_dict(options)
     leaves = {name: value for group in groups.values() if isinstance(group, dict) for name, value in group.items()}
     return {name: value for name, value in leaves.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Validation: images translated as at test time, by all processes, each its share."""
+"""Validation: translate images as at test time, each process a share of them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,60 +13,58 @@ from pix2pix.methods.base import Method
 from pix2pix.training.checkpointing import Batch, TrainState, average_records
 from pix2pix.training.logging import Logger
 
-GRID_ROWS = 4  # of the images validated on: shown on TensorBoard
+GRID_ROWS = 4  # validation images on TensorBoard
 HIGHER_IS_BETTER = {"val/psnr", "val/ssim", "val/pixel_accuracy"}
 
 
 class ImageResult(NamedTuple):
-    """What validating on one image gave: measures, and rows of images (C, H, W)."""
+    """The metrics of a validation image, and rows of images (C, H, W) to show."""
 
     values: dict[str, float]
     rows: dict[str, list[Tensor]]
 
 
 def validate(
-    method: Method[Batch], batches: Iterable[Batch], options: TrainingOptions, logger: Logger, progress: TrainState
+    method: Method[Batch], batches: Iterable[Batch], options: TrainingOptions, logger: Logger, state: TrainState
 ) -> bool:
-    """Validate G, or its average, on every batch; return whether the chosen measure is the best so far.
+    """Validate G, or its EMA, on every batch; return whether --best_metric improved.
 
-    `batches`, of one image each, are this process's share of them, [rank::count].
+    `batches`, of one image each, are this process's share, [rank::world_size].
     """
-    with _weights(method.generator, progress.ema):
-        distributed.broadcast(
-            method.generator.buffers()
-        )  # running statistics are of the images that a process has seen
-        outcomes = distributed.merge_shares(distributed.run_on_each(lambda: _outcomes(method, batches)))
-    if not outcomes:
+    with _use_weights(method.generator, state.ema):
+        distributed.broadcast(method.generator.buffers())  # running statistics differ between processes
+        results = distributed.merge_shares(distributed.run_on_each(lambda: _validate_each(method, batches)))
+    if not results:
         return False
     rows: dict[str, list[list[Tensor]]] = {}
-    for outcome in outcomes[:GRID_ROWS]:
-        for name, row in outcome.rows.items():
+    for result in results[:GRID_ROWS]:
+        for name, row in result.rows.items():
             rows.setdefault(name, []).append(row)
-    values = average_records([outcome.values for outcome in outcomes])
-    logger.scalars(progress.step, values)
-    logger.images(progress.step, rows)
-    value, best = values[options.run.best_metric], progress.best
+    values = average_records([result.values for result in results])
+    logger.scalars(state.step, values)
+    logger.images(state.step, rows)
+    value, best = values[options.run.best_metric], state.best
     better = best is None or (value > best if options.run.best_metric in HIGHER_IS_BETTER else value < best)
     if better:
-        progress.best = value
+        state.best = value
     return better
 
 
-def _outcomes(method: Method[Batch], batches: Iterable[Batch]) -> list[ImageResult]:
-    outcomes = []
+def _validate_each(method: Method[Batch], batches: Iterable[Batch]) -> list[ImageResult]:
+    results = []
     for number, batch in enumerate(batches):
         report = method.validation_step(batch)
         is_shown = number * distributed.world_size() + distributed.rank() < GRID_ROWS
         rows = (
             {name: [image[0].cpu() for image in images] for name, images in report.images.items()} if is_shown else {}
         )
-        outcomes.append(ImageResult({name: value.item() for name, value in report.scalars.items()}, rows))
-    return outcomes
+        results.append(ImageResult({name: value.item() for name, value in report.scalars.items()}, rows))
+    return results
 
 
 @contextmanager
-def _weights(network: torch.nn.Module, weights: dict[str, Tensor] | None) -> Iterator[None]:
-    """Let the network have other weights inside the block; None leaves its own."""
+def _use_weights(network: torch.nn.Module, weights: dict[str, Tensor] | None) -> Iterator[None]:
+    """Give a network other weights inside the block; None keeps its own."""
     if weights is None:
         yield
         return

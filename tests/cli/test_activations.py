@@ -31,7 +31,7 @@ def test_backbones_are_compared_in_a_table_numbers_and_a_plot(photos, tmp_path, 
     assert activations(*words) == 0
     lines = capsys.readouterr().out.splitlines()
     numbers = json.loads((out / "activations.json").read_text())
-    assert lines[0] == "means over 3 images; entropies are normalised: 1 where all values are equal"
+    assert lines[0] == "means over 3 images; entropies are normalized: 1 if all values are equal"
     assert lines[-1] == f"numbers and plot: {out}/activations.json, {out}/activations.png, {out}/activations.svg"
     assert "squeezenet1_1 (random, seed 0)" in lines
     assert [line.split()[0] for line in lines if line.startswith("  layer")] == ["layer1", "layer2", "layer3", "layer4"]

@@ -121,7 +121,7 @@ def test_a_style_that_cannot_be_used_is_refused_or_left_out(runs, error, capsys)
     words = ("--content", runs.photos / "1.png", "--style", runs.home / "styles", "--style_size", 32)
     assert re.search(rf"{runs.home}/styles/b\.png.*PNG", error(2, runs.test, "adain", *words))
     assert runs.test("adain", *words, "--skip_bad") == 0
-    assert capsys.readouterr().err.count("left out: ") == 1
+    assert capsys.readouterr().err.count("skipped: ") == 1
     assert set(runs.outputs("adain")) == {"1_a.png"}
 
 
@@ -197,9 +197,9 @@ def test_a_content_that_cannot_be_used_is_refused_or_left_out(runs, error, capsy
     assert re.search(rf"{runs.photos}/8\.npy.*float32.*7", error(2, runs.test, "multi_style", "--content", runs.photos))
     assert not runs.results("multi_style").exists() or not list(runs.results("multi_style").iterdir())
     assert runs.test("multi_style", "--content", runs.photos, "--skip_bad") == 0
-    assert capsys.readouterr().err.count("left out: ") == 4
+    assert capsys.readouterr().err.count("skipped: ") == 4
     assert len(runs.outputs("multi_style")) == 6
-    assert "6, 4 left out" in (runs.results("multi_style") / "index.html").read_text()
+    assert "6, 4 skipped" in (runs.results("multi_style") / "index.html").read_text()
 
 
 def test_contents_of_one_name_keep_apart(runs):

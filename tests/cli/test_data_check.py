@@ -71,7 +71,7 @@ def test_a_sound_data_set_is_described_and_drawn(check, data, tmp_path):
             "  height x width: 16x16 (4)",
             "  A: channels x depth: 3 x uint8 (4); values 0 to 255",
             "  B: channels x depth: 3 x uint8 (4); values 0 to 255",
-            "nothing wrong, 0 odd",
+            "no errors, 0 warnings",
             "contact sheet: TMP/out/data.png",
         ],
     )
@@ -130,13 +130,13 @@ def test_one_of_each_fault_is_listed_in_one_run(check, data):
     expected = faulty(data)
     status, lines = check("--max_pixels", 10000)
     assert status == 2
-    wrong = told(lines, "wrong")
+    wrong = told(lines, "error")
     for file, words in expected.items():
         naming = [line for line in wrong if f"ROOT/{file}" in line]
         assert len(naming) == 1, (file, wrong)
         assert words in naming[0]
     assert len(wrong) == len(expected)
-    assert lines[-2] == f"{len(expected)} wrong, 0 odd"
+    assert lines[-2] == f"{len(expected)} errors, 0 warnings"
     assert "train: A in ROOT/trainA, B of the same names in ROOT/trainB: 10 pairs of 16" in lines
     assert "test: side-by-side A|B images in ROOT/test: 4 pairs of 5" in lines
     assert "  A: channels x depth: 3 x uint8 (9), 1 x uint8 (1); values 0 to 255" in lines
@@ -152,13 +152,13 @@ def test_oddities_alone_are_no_fault(check, data):
         (data / name).touch()
     status, lines = check()
     assert status == 0
-    assert told(lines, "odd") == [
+    assert told(lines, "warning") == [
         "1 file of no suffix, such as ROOT/LICENSE: not read",
         "2 files of .txt, such as ROOT/more.txt: not read",
         "ROOT/trainB/3.png: 100% of B is one colour",
         "ROOT/test/100.png and ROOT/test/copy.png are the same file",
     ]
-    assert lines[-2] == "nothing wrong, 4 odd"
+    assert lines[-2] == "no errors, 4 warnings"
 
 
 def test_the_sheet_begins_with_what_stands_out(check, data, monkeypatch):
@@ -212,11 +212,11 @@ def test_a_side_without_the_other_is_wrong(check, data):
     save(data / "valA" / "1.png", noise(1))
     status, lines = check()
     assert status == 2
-    assert told(lines, "wrong") == [
+    assert told(lines, "error") == [
         "ROOT/valA has no partner folder ROOT/valB: put the partners of its images there",
-        "for test.py alone: ROOT/testA has no partner folder ROOT/testB: put the partners of its images there",
+        "for test.py only: ROOT/testA has no partner folder ROOT/testB: put the partners of its images there",
     ]
-    assert told(lines, "odd") == []
+    assert told(lines, "warning") == []
 
 
 def test_without_one_sound_pair_the_sheet_is_empty(check, data, tmp_path):
@@ -253,8 +253,8 @@ def test_any_name_makes_one_line_a_finding(check, data):
     save(data / "trainB" / "-x.png", noise(2))
     status, lines = check()
     assert status == 2
-    assert len(told(lines, "wrong")) == len(NAMES) - 1
-    assert len(told(lines, "odd")) == len(NAMES)
+    assert len(told(lines, "error")) == len(NAMES) - 1
+    assert len(told(lines, "warning")) == len(NAMES)
     assert len(lines) == 6 + 2 * len(NAMES) - 1 + 2
 
 
@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_listed_is_one_fault_among_others(check, data, m
     monkeypatch.setattr(os, "scandir", refuse)
     status, lines = check()
     assert status == 2
-    assert [line.partition(": ")[0] for line in told(lines, "wrong")] == [
+    assert [line.partition(": ")[0] for line in told(lines, "error")] == [
         "ROOT/trainA/alone.png has no partner in ROOT/trainB",
         "ROOT/extra",
     ]
@@ -292,7 +292,7 @@ def test_where_the_sheet_cannot_be_written_the_findings_are_still_told(data, tmp
     (tmp_path / "file").touch()
     assert main(["check", str(data), "--out", str(tmp_path / "file")]) == 2
     out, err = capsys.readouterr()
-    assert out.splitlines()[-1] == "nothing wrong, 0 odd"
+    assert out.splitlines()[-1] == "no errors, 0 warnings"
     assert re.search(f"error:.*--out {tmp_path}/file", err)
 
 
@@ -312,13 +312,13 @@ def test_the_sheet_of_a_folder_with_a_very_long_name_has_a_shorter_one(check, tm
 
 def test_validation_photos_alone_are_no_train(check, data):
     save(data / "val" / "1.png", noise(1))
-    assert told(check("--photos")[1], "wrong") == ["ROOT has no train, without which nothing can be learnt: add it"]
+    assert told(check("--photos")[1], "error") == ["ROOT has no train folder: add it"]
 
 
 @pytest.mark.parametrize("phase", ["test", "val"])
 def test_without_train_there_is_nothing_to_learn(check, data, phase):
     side_by_side(data, phase)
-    assert told(check()[1], "wrong") == ["ROOT has no train, without which nothing can be learnt: add it"]
+    assert told(check()[1], "error") == ["ROOT has no train folder: add it"]
 
 
 def test_what_is_not_read_is_told_with_what_may_have_been_meant(check, data):
@@ -328,7 +328,7 @@ def test_what_is_not_read_is_told_with_what_may_have_been_meant(check, data):
     status, lines = check()
     assert status == 0
     read_from = ": train is A in ROOT/train/A, B of the same names in ROOT/train/B"
-    assert sorted(told(lines, "odd")) == [
+    assert sorted(told(lines, "warning")) == [
         "1 image in ROOT, such as ROOT/x.png: not read",
         "1 image in ROOT/Test, such as ROOT/Test/x.png: not read: call it test/",
         "1 image in ROOT/extra, such as ROOT/extra/deep/x.png: not read",
@@ -351,11 +351,11 @@ def test_val_and_test_are_held_to_what_train_has(check, data):
     status, lines = check()
     assert status == 2
     depth = "is of uint16, where the training has uint8: convert it"
-    assert told(lines, "wrong") == [
+    assert told(lines, "error") == [
         f"ROOT/valB/22.png: {depth}",
-        f"for test.py alone: ROOT/testA/40.png: {depth}; ROOT/testB/40.png: {depth}",
+        f"for test.py only: ROOT/testA/40.png: {depth}; ROOT/testB/40.png: {depth}",
     ]
-    assert told(lines, "odd") == [
+    assert told(lines, "warning") == [
         "val: 5 of 5 A have other channels than train, such as ROOT/valA/20.png with 1 for 3: photos are converted, "
         "label maps refused"
     ]
@@ -367,7 +367,7 @@ def test_both_faults_of_a_pair_are_told(check, data):
     save(data / "trainB" / "1.png", noise(2, channels=1))
     save(data / "trainA" / "2.png", np.zeros((101, 100, 3), np.uint8))
     (data / "trainB" / "2.png").write_text("no image")
-    first, second = sorted(told(check("--max_pixels", 10000)[1], "wrong"))
+    first, second = sorted(told(check("--max_pixels", 10000)[1], "error"))
     assert "1.png: the A has 3 channels of uint16, where" in first
     assert "; ROOT/trainB/1.png: the B has 1 channel of uint8, where" in first
     assert "2.png: 101x100 are more than 10000 pixels" in second
@@ -377,11 +377,11 @@ def test_both_faults_of_a_pair_are_told(check, data):
 def test_photos_may_differ_in_channels_that_training_converts(check, data):
     for number, channels in enumerate((3, 3, 1, 4)):
         save(data / "train" / f"{number}.png", noise(number, channels=channels))
-    assert told(check("--photos")[1], "wrong") == []
+    assert told(check("--photos")[1], "error") == []
     save(data / "train" / "deep.png", noise(9, dtype=np.uint16))
     save(data / "train" / "two.tif", noise(10, channels=2))
     save(data / "train" / "five.tif", noise(11, channels=5))
-    assert sorted(told(check("--photos")[1], "wrong")) == [
+    assert sorted(told(check("--photos")[1], "error")) == [
         "ROOT/train/deep.png: the photo has values of uint16, where 4 of 5 have values of uint8: make them alike",
         "ROOT/train/five.tif: 5 channels, where photos have 1, 3 or 4: keep three of them",
         "ROOT/train/two.tif: 2 channels, where photos have 1, 3 or 4: keep three of them",

@@ -67,7 +67,7 @@ def test_jpeg_is_kept_as_it_is_and_that_is_said_once(tmp_path, capsys):
         save(tmp_path / name, image())
     assert prepare("combine", "--a", tmp_path / "a", "--b", tmp_path / "b", "--out", tmp_path / "ab") == 0
     first, last = capsys.readouterr().out.splitlines()
-    assert first == "JPEG images are kept in PNG as they are, with the artefacts that JPEG has left in them"
+    assert first == "JPEG images are stored as PNG with their JPEG artifacts"
     assert last == (
         f"2 pairs in {tmp_path}/ab; split them with: python -m pix2pix prepare split --input {tmp_path}/ab "
         f"--out {tmp_path}/ab_split"
@@ -98,7 +98,7 @@ def test_of_many_problems_twenty_are_listed(tmp_path, capsys):
     assert len(lines) == 22
     assert lines[20:] == [
         "and 6 more",
-        "error: 26 problems, listed above; nothing was written: mend the images, or take them away",
+        "error: 26 problems, listed above; nothing was written: repair or remove the images",
     ]
 
 
@@ -140,7 +140,7 @@ def test_a_split_copies_every_file_byte_for_byte(tmp_path, capsys):
     counts = ", ".join(f"{phase} {len(listing(tmp_path / 'new' / phase))}" for phase in ("train", "val", "test"))
     assert said == (
         f"30 images in {tmp_path}/new ({counts}); if each is A|B side by side, train with: python train.py --dataroot "
-        f"{tmp_path}/new --name NAME; photos to be coloured: add --target_kind lab\n"
+        f"{tmp_path}/new --name NAME; for photos to color: add --target_kind lab\n"
     )
     copies = {path.name: path.read_bytes() for path in (tmp_path / "new").rglob("*.jpg")}
     assert copies == {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()}

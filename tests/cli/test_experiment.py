@@ -218,7 +218,7 @@ def test_a_signal_ends_the_experiment_after_the_step_and_the_same_command_goes_o
     with monkeypatch.context() as patched:
         patched.setattr(Pix2Pix, "training_step", interrupted)
         assert main(place.words()) == 128 + signal.SIGTERM
-    assert capsys.readouterr().err.splitlines()[-1] == "the experiment is stopped; the same command goes on with it"
+    assert capsys.readouterr().err.splitlines()[-1] == "the experiment is stopped; the same command continues it"
     assert main(place.words()) == 0
     assert "1 of 1: L1+cGAN, seed 0: resuming ours_L1+cGAN_0 after step 3\n" in capsys.readouterr().err
     assert tiny.content("ours_L1+cGAN_0")["step"] == 8

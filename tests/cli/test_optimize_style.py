@@ -144,7 +144,7 @@ def test_it_begins_by_telling_what_judges_the_picture(easel, capsys):
     said = capsys.readouterr().err.splitlines()
     assert said[:4] == [
         f"backbone: resnet50, weights random, seed 0, SHA-256 {'5e' * 32}",
-        "weights random: an untrained network; --weights imagenet or a file has one trained on photographs",
+        "weights random: an untrained network; for a trained one give --weights imagenet or a file",
         "layers: content relu4_2; style relu1_1,relu2_1, by gram, smoothed at temperature 1",
         "device cpu, fp32, seed 0",
     ]
@@ -418,7 +418,7 @@ def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error
     assert paint("--skip_bad", content="content") == 0
     assert re.search(r"content/words\.jpg.*PNG", capsys.readouterr().err)
     assert len(list(Path("results/content_scream/output").iterdir())) == 2
-    assert error(2, lambda: paint("--skip_bad", content="content/words.jpg")) == "--skip_bad left no picture to paint"
+    assert error(2, lambda: paint("--skip_bad", content="content/words.jpg")) == "--skip_bad left no image"
 
 
 @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ def test_reconstructions_that_are_interrupted_show_those_that_are_whole(easel, m
 
     monkeypatch.setattr("pix2pix.methods.gatys.reconstruct_layers", interrupted)
     assert paint("--reconstructions") == 130
-    assert "stopped; whole reconstructions: 1 of " in capsys.readouterr().err
+    assert "stopped; complete reconstructions: 1 of " in capsys.readouterr().err
     assert Path("results/tower_scream/reconstructions.png").is_file()
 
 

@@ -351,7 +351,7 @@ def test_a_large_tiff_that_is_damaged_is_left_out(ready, large, capsys):
     assert ready.test("run", *wanted) == 2
     assert "c.tif: " in capsys.readouterr().err
     assert ready.test("run", *wanted, "--skip_bad") == 0
-    assert "left out: " in capsys.readouterr().err
+    assert "skipped: " in capsys.readouterr().err
 
 
 def test_tiles_of_a_given_side_give_what_the_whole_image_gives(ready, tmp_path):

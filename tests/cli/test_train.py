@@ -28,7 +28,7 @@ def test_a_run_leaves_a_folder_that_tells_all_about_it(tiny, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "train: side-by-side A|B images in " in err
-    assert "norm: instance, because the batch size is 1, and the paper's rule is --norm auto\n" in err
+    assert "norm: instance, because the batch size is 1 (--norm auto, the paper's rule)\n" in err
     assert err.endswith(f"done: 8 steps in {tiny.folder()}; now: python test.py --name run {tiny.places[0]} "
                         f"{tiny.places[1]}\n")  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_the_norm_follows_the_batch_size_and_is_kept(tiny, error):
     assert tiny.content("single")["description"]["norm"] == "instance"
     assert tiny.content("batch")["description"]["norm"] == "batch"
     assert (
-        "norm: batch, because the batch size is 4, and the paper's rule is --norm auto\n"
+        "norm: batch, because the batch size is 4 (--norm auto, the paper's rule)\n"
         in (tiny.folder("batch") / "train.log").read_text()
     )
     assert tiny.test("batch", "--norm_stats", "running") == 0
@@ -216,5 +216,5 @@ def test_speedups_are_chosen_in_yaml_or_on_the_line_and_may_change_on_resuming(t
     assert re.search("--fast.*CUDA", error(2, tiny.resume, "run", "--fast", "graph"))
     assert tiny.resume("run", "--fast", "winograd,channels_last") == 0
     said = (tiny.folder() / "train.log").read_text()
-    assert "fast: channels_last, gemm (--fast none is without)" in said
-    assert "fast: channels_last, winograd (--fast none is without)" in said
+    assert "fast: channels_last, gemm (--fast none turns them off)" in said
+    assert "fast: channels_last, winograd (--fast none turns them off)" in said

@@ -94,11 +94,11 @@ def test_a_run_tells_what_it_learns_from_and_what_to_type_next(studio, capsys, m
     styles = {
         "johnson": "style: a\n",
         "multi_style": "styles: a, b, c\n",
-        "adain": f"styles: 3 pictures in {studio.root}/styles\n",
+        "adain": f"styles: 3 images in {studio.root}/styles\n",
     }
     assert styles[method] in told
     assert "steps: 1 to 2 (0.8 epochs)\n" in told
-    asked = {"johnson": "", "multi_style": " --style all", "adain": " --style PICTURE"}
+    asked = {"johnson": "", "multi_style": " --style all", "adain": " --style IMAGE"}
     assert told.endswith(f"--checkpoints_dir {studio.root}/runs --content PHOTO{asked[method]}\n")
     description = studio.content()["description"]
     assert description["photos"] == 5
@@ -129,7 +129,7 @@ def test_a_dry_run_writes_nothing(studio, capsys):
     before = sorted(studio.root.rglob("*"))
     assert studio.begin("multi_style", "run", "--dry_run") == 0
     assert sorted(studio.root.rglob("*")) == before
-    assert capsys.readouterr().err.endswith("one validation step went well; nothing was written\n")
+    assert capsys.readouterr().err.endswith("one validation step succeeded; nothing was written\n")
 
 
 def test_batch_norm_learns_otherwise_than_instance_norm(studio, capsys):
@@ -184,7 +184,7 @@ def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
     assert "--resume --skip_bad" in line
     assert studio.resume("run", "--skip_bad") == 0
     told = capsys.readouterr().err
-    assert all(f"left out: {path}" in told for path in bad)
+    assert all(f"skipped: {path}" in told for path in bad)
     skipped = studio.content()["description"]["skipped"]
     assert sorted(name for names in skipped.values() for name in names) == ["u.png", "v.png"]
 
@@ -198,7 +198,7 @@ def test_a_changed_number_of_images_is_told(studio, capsys):
     content = {"description": {"photos": 5, "paintings": 3}, "processes": 2}
     paintings, processes = describe_changes(content, {"photos": 5, "paintings": 2}, 1)
     assert re.search("3 .*paintings.* 2 now", paintings)
-    assert re.search("2 then, 1 now.*1/2 of the photos", processes)
+    assert re.search("2 before, 1 now.*1/2 of the photos", processes)
 
 
 def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):

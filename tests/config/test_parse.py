@@ -186,8 +186,8 @@ def test_a_preset_and_flags_merge_as_their_union_typed_on_one_command_line(prese
 def test_any_command_line_is_read_or_refused_in_one_line(argv):
     try:
         message = to_yaml(train(*argv).options).splitlines()[0]
-    except TextRequested as answer:
-        message = str(answer).splitlines()[0]
+    except TextRequested as text:
+        message = str(text).splitlines()[0]
     except OptionError as error:
         message = str(error)
     assert "\n" not in message

@@ -278,7 +278,7 @@ def test_a_run_that_skips_and_is_resumed_ends_bit_equal_without_reading_all_agai
     assert tiny.train("whole", *flags) == 0
     assert tiny.train("parted", *flags, "--stop_at_step", 4) == 0
     log = (tiny.folder("parted") / "train.log").read_text()
-    assert log.count("left out: ") == 1
+    assert log.count("skipped: ") == 1
     assert ": 3 pairs" in log
     assert tiny.content("parted")["description"]["skipped"] == {"train": ["1"], "val": []}
     monkeypatch.setattr("pix2pix.data.validate.check_pairs", None)
@@ -309,9 +309,9 @@ def test_a_test_refuses_faulty_pairs_with_the_old_results_untouched_or_leaves_th
     assert line.startswith(f"{tmp_path}/data/test/1.png: ")
     assert before == {path: path.read_bytes() for path in tiny.results().rglob("*") if path.is_file()}
     assert tiny.test("run", "--dataroot", tmp_path / "data", "--skip_bad") == 0
-    assert f"left out: {tmp_path}/data/test/1.png: " in capsys.readouterr().err
+    assert f"skipped: {tmp_path}/data/test/1.png: " in capsys.readouterr().err
     assert sorted(path.stem for path in (tiny.results() / "output").iterdir()) == ["0", "2"]
-    assert "2, 1 left out" in (tiny.results() / "index.html").read_text()
+    assert "2, 1 skipped" in (tiny.results() / "index.html").read_text()
 
 
 @pytest.mark.parametrize(("phase", "other"), [("train", "val"), ("val", "train")])

@@ -57,8 +57,8 @@ def pictures(tmp_path):
     return made
 
 
-def scorer(codec=None, instruments=NOTHING, **given):
-    return build_scorer(SegmentationOptions(**given), codec, instruments)
+def scorer(codec=None, networks=NOTHING, **given):
+    return build_scorer(SegmentationOptions(**given), codec, networks)
 
 
 def values(evaluation):
@@ -67,8 +67,8 @@ def values(evaluation):
 
 def test_images_compared_with_themselves_are_perfect(pictures):
     photos = [random((32, 33, 3), seed) for seed in range(3)]
-    instruments = NOTHING._replace(inception=BRIGHTNESS, distance=BRIGHTNESS)
-    found = values(evaluate(pictures(*zip(photos, photos, strict=True)), scorer(instruments=instruments)))
+    networks = NOTHING._replace(inception=BRIGHTNESS, distance=BRIGHTNESS)
+    found = values(evaluate(pictures(*zip(photos, photos, strict=True)), scorer(networks=networks)))
     assert found.pop("KID") == found.pop("kernel distance (mean colour)") <= 0  # it is unbiased, so it may be below
     assert found == {
         "L1": 0,
@@ -95,10 +95,10 @@ def test_scores_are_means_over_images_with_intervals_around_them(pictures):
 
 def test_one_images_scores_do_not_depend_on_the_others(pictures):
     made = pictures(*((random((12, 12, 3), seed), random((12, 12, 3), seed + 100)) for seed in range(3)))
-    instruments = NOTHING._replace(distance=BRIGHTNESS)
-    together = evaluate(made, scorer(instruments=instruments)).to_dict()["images"]
+    networks = NOTHING._replace(distance=BRIGHTNESS)
+    together = evaluate(made, scorer(networks=networks)).to_dict()["images"]
     for picture in made:
-        alone = evaluate([picture], scorer(instruments=instruments)).to_dict()["images"]
+        alone = evaluate([picture], scorer(networks=networks)).to_dict()["images"]
         assert alone == {picture.name: together[picture.name]}
 
 
@@ -124,8 +124,8 @@ def test_what_is_not_computed_is_named_with_the_reason(pictures):
 
 
 def test_a_single_image_is_no_set(pictures):
-    instruments = NOTHING._replace(inception=BRIGHTNESS)
-    found = evaluate(pictures((random((12, 12, 3), 0),) * 2), scorer(instruments=instruments)).summary.metrics
+    networks = NOTHING._replace(inception=BRIGHTNESS)
+    found = evaluate(pictures((random((12, 12, 3), 0),) * 2), scorer(networks=networks)).summary.metrics
     assert found["FID"] == found["KID"] == {"not_computed": "a distance of sets needs 2 images at least"}
 
 
@@ -218,9 +218,9 @@ def test_pictures_from_elsewhere_may_be_grey_have_alpha_or_more_depth(pictures):
 def test_outputs_that_no_eye_sees_are_compared_by_their_values_alone(pictures):
     codec = PairCodec(PHOTO, ImageCodec("photo", 2))
     two, labels = random((12, 12, 2), 0), random((12, 12, 3), 1)
-    instruments = NOTHING._replace(segmenter=Judge())
+    networks = NOTHING._replace(segmenter=Judge())
     made = pictures((two, two, labels), suffix=".npy")
-    evaluation = evaluate(made, scorer(codec, instruments, segmenter="judge"))
+    evaluation = evaluate(made, scorer(codec, networks, segmenter="judge"))
     assert set(values(evaluation)) == {"L1", "PSNR", "SSIM"}
     reasons = {metric.get("not_computed") for metric in evaluation.summary.metrics.values()}
     assert reasons == {None, "the outputs are neither grey nor RGB photos"}
@@ -243,7 +243,7 @@ def test_what_the_images_are_not_is_refused():
 
 
 def test_a_segmenter_needs_label_maps(pictures):
-    judged = scorer(instruments=NOTHING._replace(segmenter=Judge()), segmenter="judge")
+    judged = scorer(networks=NOTHING._replace(segmenter=Judge()), segmenter="judge")
     assert re.search("--segmenter.*--labels", refused(evaluate, pictures((random((12, 12, 3), 0),) * 2), judged))
 
 
