@@ -1,1 +1,1 @@
-"""Measure translations: metrics, evaluation, experiments."""
+"""Metrics, evaluation of translations, and experiments."""

@@ -1,9 +1,7 @@
 """SWAG's analysis of backbones: maximum and entropy of activations and Gram matrices, by stage.
 
-Wang, Li, Vasconcelos, *Rethinking and Improving the Robustness of Image Style Transfer*, CVPR 2021, section 3.
-
 Wang, Li, Vasconcelos, *Rethinking and Improving the Robustness of Image Style Transfer*, CVPR 2021, section 3: with
-residual connections maxima grow with depth and entropies fall, without them neither.
+residual connections maxima grow and entropies fall with depth; without them they do not.
 """
 
 import math
@@ -27,22 +25,21 @@ if TYPE_CHECKING:
 
 
 def maximum(values: Tensor) -> Tensor:
-    """Largest value of each item: (N, ...) to (N,)."""
+    """Return the maximum of each item: (N, ...) to (N,)."""
     return values.flatten(1).amax(dim=1)
 
 
 def normalized_entropy(values: Tensor) -> Tensor:
-    """Entropy of each item's values as a distribution: (N, ...) to (N,) float64 in [0, 1].
+    """Return the normalized entropy of softmax over each item: (N, ...) to (N,) float64 in [0, 1].
 
-    With p = softmax over all values of an item, -sum p log p, divided by the logarithm of their count, which is the
-    most that it can be: 1 where all values are equal, towards 0 where one stands out. Adding a number to all values
-    changes nothing; multiplying them does. Of activations (N, C, H, W) the softmax is over channels and positions; of a
-    Gram matrix (N, C, C) over its entries.
+    It is -sum p log p with p = softmax over all values of an item, divided by its maximum, the logarithm of their
+    count: 1 if all values are equal, near 0 if one dominates. For activations (N, C, H, W) the softmax is over
+    channels and positions, for a Gram matrix (N, C, C) over its entries.
     """
     shares = values.flatten(1).double().softmax(dim=1)
     entropy: Tensor = torch.special.entr(shares).sum(dim=1)
     most = math.log(shares.shape[1])
-    return (entropy / most).clamp(max=1) if most else entropy + 1  # a single value is as even as it can be
+    return (entropy / most).clamp(max=1) if most else entropy + 1  # 1 for a single value
 
 
 _RESIDUAL = ("layer1", "layer2", "layer3", "layer4")
@@ -53,16 +50,16 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "squeezenet1_1": ("conv1", "fire3", "fire5", "fire9"),
     **dict.fromkeys(("resnet18", "resnet50", "wide_resnet50_2", "noresnet", "pseudo_vgg", "pseudo_resvgg"), _RESIDUAL),
 }
-"""The last layer of each stage, before the sides are halved again."""
+"""The last layer of each stage, before the next downsampling."""
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-"""Okabe and Ito's, which colour-blind people tell apart too. Source: Color Universal Design, 2008."""
-_MARKERS = "osD^vX*Pph<"  # as many as backbones: colours repeat
-_WIDTH = 0.35  # of a stage's place: how far its markers lie apart
+"""Okabe and Ito's, distinguishable for color-blind people. Source: Color Universal Design, 2008."""
+_MARKERS = "osD^vX*Pph<"  # one per backbone: colors repeat
+_WIDTH = 0.35  # horizontal spread of the markers of a stage
 
 
 class Statistics(NamedTuple):
-    """Means over images of the maximum and the normalised entropy of activations and of their Gram matrix."""
+    """Means over images of maximum and normalized entropy, of activations and of their Gram matrix."""
 
     maximum: float
     entropy: float
@@ -71,7 +68,7 @@ class Statistics(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What is measured at a layer: of its activations F as they are, and of SWAG's softmax of them, whose sum is 1."""
+    """The statistics of a layer: of its activations F, and of SWAG's softmax of them."""
 
     layer: str
     plain: Statistics
@@ -79,7 +76,7 @@ class Stage(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """A backbone, its weights in words and by their SHA-256, and what was measured at each of its layers."""
+    """A backbone, its weights and their SHA-256, and the statistics of its layers."""
 
     backbone: str
     weights: str
@@ -88,10 +85,10 @@ class Profile(NamedTuple):
 
 
 def build_extractor(backbone: str, options: ActivationsOptions) -> FeatureExtractor:
-    """Build the extractor of a backbone's stages, or of the layers that were asked for.
+    """Build the extractor of a backbone's stages, or of --layers.
 
     Raises:
-        UserError: there is no such layer, or the weights are not to be had or do not fit.
+        UserError: there is no such layer, or the weights cannot be read or do not fit.
     """
     return FeatureExtractor(
         backbone,
@@ -112,9 +109,9 @@ def measure_activations(
     Raises:
         UserError: there are no images, or activations that are not finite.
     """
-    measured = [torch.stack(list(_of_image(extractor, image, runtime, temperature))) for image in images]
+    measured = [torch.stack(list(_measure_image(extractor, image, runtime, temperature))) for image in images]
     if not measured:
-        raise UserError("there are no images to measure activations on: one at least is needed")
+        raise UserError("there are no images to measure activations on: at least one is needed")
     means = torch.stack(measured).mean(dim=0).tolist()
     stages = tuple(
         Stage(layer, Statistics(*plain), Statistics(*smoothed))
@@ -124,8 +121,10 @@ def measure_activations(
 
 
 @torch.inference_mode()
-def _of_image(extractor: FeatureExtractor, image: Tensor, runtime: Runtime, temperature: float) -> Iterator[Tensor]:
-    """Yield the statistics (2, 4) of one image, plain and smoothed, layer by layer."""
+def _measure_image(
+    extractor: FeatureExtractor, image: Tensor, runtime: Runtime, temperature: float
+) -> Iterator[Tensor]:
+    """Yield the statistics (2, 4) of an image, plain and smoothed, for each layer."""
     with runtime.autocast():
         features = extractor(runtime.to_device(image))
     for layer, activations in features.items():
@@ -135,24 +134,24 @@ def _of_image(extractor: FeatureExtractor, image: Tensor, runtime: Runtime, temp
                 f"{extractor.backbone}: {layer} has activations that are NaN or infinite: choose other --weights"
             )
         smoothed = softmax_smoothing(wide, temperature) / wide.numel()
-        yield torch.stack([_statistics(wide), _statistics(smoothed)])
+        yield torch.stack([_compute_statistics(wide), _compute_statistics(smoothed)])
 
 
-def _statistics(activations: Tensor) -> Tensor:
-    """The numbers of `Statistics`, (4,), of activations (1, C, H, W)."""
+def _compute_statistics(activations: Tensor) -> Tensor:
+    """Return the values of `Statistics`, (4,), of activations (1, C, H, W)."""
     both = (activations, gram(activations))
     return torch.cat([measured(values) for values in both for measured in (maximum, normalized_entropy)])
 
 
 def plot_activations(profiles: Sequence[Profile], files: Iterable[Path], title: str) -> None:
-    """Draw the statistics of all backbones side by side: a line for each, dashed where smoothed.
+    """Plot the statistics of all backbones, a line for each, dashed for smoothed ones.
 
-    What a file becomes, PNG or SVG, is known by its suffix.
+    The suffix of a file selects PNG or SVG.
 
     Raises:
         OSError: a file cannot be written.
     """
-    from matplotlib.figure import Figure  # takes a second; without pyplot it needs no screen
+    from matplotlib.figure import Figure  # slow import; without pyplot, which needs a display
     from matplotlib.lines import Line2D
 
     figure = Figure(figsize=(11, 9), layout="constrained")
@@ -173,7 +172,7 @@ def plot_activations(profiles: Sequence[Profile], files: Iterable[Path], title: 
 
 
 def _draw_panel(panel: "Axes", statistic: str, profiles: Sequence[Profile]) -> None:
-    """Draw one statistic over the stages, each backbone a little beside the others: many are alike."""
+    """Plot a statistic over the stages, with the backbones slightly offset."""
     for number, (_, _, _, stages) in enumerate(profiles):
         x = [place + _WIDTH * ((number + 0.5) / len(profiles) - 0.5) for place in range(1, 1 + len(stages))]
         colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number]
@@ -186,6 +185,6 @@ def _draw_panel(panel: "Axes", statistic: str, profiles: Sequence[Profile]) -> N
     panel.set_xlabel("stage, from input to output")
     panel.grid(color="0.9")
     if statistic.endswith("entropy"):
-        panel.set(title=f"Normalised entropy of {of}", ylim=(-0.03, 1.03), ylabel="1: all values are equal")
+        panel.set(title=f"Normalized entropy of {of}", ylim=(-0.03, 1.03), ylabel="1: all values are equal")
     else:
         panel.set(title=f"Maximum of {of}", yscale="log", ylabel="mean over images, logarithmic")

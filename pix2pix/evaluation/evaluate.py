@@ -1,4 +1,4 @@
-"""Evaluate all images: means, pooled scores, distances, bootstrap intervals."""
+"""Compute the metrics of a set of images: means, pooled scores, distances, bootstrap intervals."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from pix2pix.evaluation.segmentation import ClassSet, SegmentationScores, exclud
 
 Metric = dict[str, Any]
 _ARE_LABELS = "the outputs are label maps, not photos"
-INVISIBLE = "the outputs are neither grey nor RGB photos"
+INVISIBLE = "the outputs are neither gray nor RGB photos"
 _CLASS_SCORES: Mapping[str, Callable[[SegmentationScores], Tensor]] = {
     "pixel accuracy": lambda scores: scores.pixel_accuracy,
     "class accuracy": lambda scores: scores.class_accuracy,
@@ -36,22 +36,22 @@ _CLASS_SCORES: Mapping[str, Callable[[SegmentationScores], Tensor]] = {
 
 
 class Summary(NamedTuple):
-    """What is said of all images, as plain values for JSON."""
+    """The metrics of all images, as plain values for JSON."""
 
     metrics: dict[str, Metric]
     classes: dict[str, dict[str, float]] | None
     histograms: dict[str, Any] | None
 
 
-def mark_unavailable(why: str) -> Metric:
-    """Return what stands for a metric that was not computed."""
-    return {"not_computed": why}
+def mark_unavailable(reason: str) -> Metric:
+    """Return the entry of a metric that was not computed."""
+    return {"not_computed": reason}
 
 
 def summarize(measured: Sequence[ImageScores], scorer: Scorer, segmentation_lacks: str) -> Summary:
-    """Average and pool what was measured; `segmentation_lacks` says why classes are not, where they are not."""
+    """Average and pool scores of images; `segmentation_lacks` is the reason for missing class scores."""
     metrics = {name: _mean(measured, name) for name in ("L1", "PSNR", "SSIM")}
-    metrics |= _lpips(measured, scorer) | _distances(measured, scorer) | _colours(measured, scorer)
+    metrics |= _lpips(measured, scorer) | _distances(measured, scorer) | _intersect_colors(measured, scorer)
     confusions = [one.confusions for one in measured if one.confusions is not None]
     metrics |= _segmentation(confusions, segmentation_lacks)
     return Summary(metrics, _classes(confusions, scorer), _histograms(measured))
@@ -62,21 +62,21 @@ def _mean(measured: Sequence[ImageScores], name: str) -> Metric:
     return {"value": values.mean().item(), "interval": list(bootstrap_mean_interval(values))}
 
 
-def _blind(scorer: Scorer) -> str | None:
-    """Say why nothing that looks at photos is computed, if that is so."""
+def _why_no_features(scorer: Scorer) -> str | None:
+    """Return the reason why metrics of photos are not computed, or None."""
     return None if scorer.are_visible else _ARE_LABELS if scorer.are_labels else INVISIBLE
 
 
 def _lpips(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
     network = scorer.networks.lpips
     name = "LPIPS" if isinstance(network, Unavailable) else network.name
-    if why := _blind(scorer) or (network.why if isinstance(network, Unavailable) else None):
+    if why := _why_no_features(scorer) or (network.why if isinstance(network, Unavailable) else None):
         return {name: mark_unavailable(why)}
     return {name: _mean(measured, name)}
 
 
 def _distances(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
-    """Compare the outputs' features with the truths', all together: by Inception's, and by another network's."""
+    """Compute Frechet and kernel distances of outputs and targets, with Inception and another network."""
     found: dict[str, Metric] = {}
     inception, distance = scorer.networks.inception, scorer.networks.distance
     by = "" if isinstance(distance, Unavailable) else f" ({distance.name})"
@@ -84,9 +84,9 @@ def _distances(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Met
         (inception, ("FID", "KID")),
         (distance, (f"Frechet distance{by}", f"kernel distance{by}")),
     ):
-        why = _blind(scorer) or (network.why if isinstance(network, Unavailable) else None)
+        why = _why_no_features(scorer) or (network.why if isinstance(network, Unavailable) else None)
         if why is None and len(measured) < 2:
-            why = "a distance of sets needs 2 images at least"
+            why = "distances need at least 2 images"
         if why is not None or isinstance(network, Unavailable):
             found |= {name: mark_unavailable(str(why)) for name in names}
             continue
@@ -97,9 +97,9 @@ def _distances(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Met
     return found
 
 
-def _colours(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
-    """Intersect the histograms of all outputs together with those of all truths."""
-    if why := _blind(scorer):
+def _intersect_colors(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metric]:
+    """Intersect the pooled histograms of outputs and targets."""
+    if why := _why_no_features(scorer):
         return {name: mark_unavailable(why) for name in HISTOGRAMS}
     counts = torch.stack([one.histograms for one in measured if one.histograms is not None]).double()
     found = {}
@@ -115,7 +115,7 @@ def _colours(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Metri
 
 
 def _segmentation(confusions: Sequence[ConfusionCounts], lacks: str) -> dict[str, Metric]:
-    """Score the classes of all pixels together; `of_truth` are the scores of the true photos."""
+    """Score the classes of all pixels; `of_truth` are the scores of the real photos."""
     if sum(int(one.output.sum()) for one in confusions) == 0:
         return {name: mark_unavailable(lacks) for name in _CLASS_SCORES}
     matrices = torch.stack([one.output for one in confusions]).double()
@@ -147,7 +147,7 @@ def _classes(confusions: Sequence[ConfusionCounts], scorer: Scorer) -> dict[str,
 
 
 def _histograms(measured: Sequence[ImageScores]) -> dict[str, Any] | None:
-    """The counts of all pixels, by channel: what Figure 7 of the paper shows."""
+    """Return the counts of all pixels by channel, as in Figure 7 of the paper."""
     counts = [one.histograms for one in measured if one.histograms is not None]
     if not counts:
         return None
@@ -159,18 +159,18 @@ def _histograms(measured: Sequence[ImageScores]) -> dict[str, Any] | None:
 
 
 _NO_PALETTE = "the label maps have no palette: give --palette"
-_NO_PIXEL = "no pixel of the label maps is of a class that is counted"
+_NO_PIXEL = "no pixel of the label maps has a counted class"
 
 
 class Evaluation(NamedTuple):
-    """What was measured: of all images, of each, and how."""
+    """The results of an evaluation: of all images, of each image, and the protocol."""
 
     summary: Summary
     measured: Sequence[ImageScores]
     protocol: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parts of metrics.json that are about images."""
+        """Return the parts of metrics.json about images."""
         images = {one.name: dict(one.scores) for one in self.measured}
         return {**self.summary._asdict(), "images": images, "protocol": self.protocol}
 
@@ -178,14 +178,14 @@ class Evaluation(NamedTuple):
 def build_scorer(
     options: SegmentationOptions, codec: PairCodec | None, networks: MetricNetworks, max_pixels: int | None = None
 ) -> Scorer:
-    """Choose how images are measured: as photos, or as label maps by their colours.
+    """Build the scorer for photos, or for label maps.
 
     Raises:
-        UserError: a palette cannot be used, or the options say what these images are not.
+        UserError: a palette cannot be used, or the options do not fit the images.
     """
     classes = _select_classes(options, codec, networks)
     if classes is None and options.ignore is not None and options.segmenter is None:
-        raise UserError("--ignore names classes, and there are none: give --segmenter or --palette too")
+        raise UserError("--ignore needs classes: give --segmenter or --palette too")
     return Scorer(codec, networks, classes, max_pixels or MAX_PIXELS)
 
 
@@ -194,19 +194,21 @@ def evaluate(
     scorer: Scorer,
     progress: Callable[[Sequence[TranslationFiles]], Iterable[TranslationFiles]] = iter,
 ) -> Evaluation:
-    """Measure pictures one by one, so that none influences another, and sum up; `progress` may show how far it is.
+    """Compute the scores of each image and the metrics of all; `progress` may show a progress bar.
 
     Raises:
         UserError: a file cannot be used, sizes differ, or there are no label maps for a segmenter.
     """
     if not isinstance(scorer.networks.segmenter, Unavailable) and any(picture.labels is None for picture in pictures):
-        raise UserError("--segmenter is scored against label maps: give their folder by --labels")
+        raise UserError("--segmenter needs label maps: give their folder with --labels")
     measured = [scorer.measure(picture) for picture in progress(pictures)]
-    return Evaluation(summarize(measured, scorer, _lacks(scorer)), measured, describe_protocol(measured, scorer))
+    return Evaluation(
+        summarize(measured, scorer, _why_no_classes(scorer)), measured, describe_protocol(measured, scorer)
+    )
 
 
-def _lacks(scorer: Scorer) -> str:
-    """Say why there are no scores of classes, where there are none."""
+def _why_no_classes(scorer: Scorer) -> str:
+    """Return the reason for missing class scores, or ""."""
     segmenter = scorer.networks.segmenter
     if scorer.are_labels:
         return _NO_PALETTE if scorer.classes is None else _NO_PIXEL
@@ -216,12 +218,12 @@ def _lacks(scorer: Scorer) -> str:
 
 
 def _select_classes(options: SegmentationOptions, codec: PairCodec | None, networks: MetricNetworks) -> ClassSet | None:
-    """Return the classes that are counted; None: there is nothing that tells classes."""
+    """Return the counted classes, or None without palette and segmenter."""
     ignore, segmenter = options.ignore or (), networks.segmenter
     are_labels = codec is not None and codec.target.is_labels
     if options.segmenter is not None:
         if are_labels:
-            raise UserError("--segmenter looks at photos, and these outputs are label maps: leave it out")
+            raise UserError("--segmenter needs photos, and these outputs are label maps: leave it out")
         return None if isinstance(segmenter, Unavailable) else exclude_classes(segmenter.palette, ignore)
     if options.palette is not None:
         return exclude_classes(load_palette(options.palette), ignore)

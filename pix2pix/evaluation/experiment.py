@@ -24,9 +24,9 @@ from pix2pix.evaluation.score import TranslationFiles, find_folders, find_transl
 
 
 class Cell(NamedTuple):
-    """One choice of each axis and one seed: what to train, and how to evaluate it.
+    """A cell of the grid and a seed: the options of training and evaluation.
 
-    `labels` has one of each axis, in their order; `evaluate` holds the options of evaluating that were given.
+    `labels` has a label for each axis; `evaluate` the given options of evaluation.
     """
 
     labels: tuple[str, ...]
@@ -36,15 +36,14 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What tells it from the others of its experiment: its folder's name."""
+        """The unique name of the cell, that of its folder."""
         return f"{' '.join(self.labels)}_{self.seed}"
 
 
 class Result(NamedTuple):
-    """A cell whose run is trained and evaluated.
+    """A trained and evaluated cell.
 
-    `run` is the name of the run that the cell uses, `folder` the evaluated one: output/, source/, target/ and
-    metrics.json, whose content is `metrics`.
+    `run` is the name of its run, `folder` has output/, source/, target/ and metrics.json, whose content is `metrics`.
     """
 
     cell: Cell
@@ -53,25 +52,25 @@ class Result(NamedTuple):
     metrics: Mapping[str, Any]
 
 
-_SWITCHES = ("norm_stats", "dropout")  # of both: recorded by the training, chosen anew when evaluating
+_SHARED_OPTIONS = ("norm_stats", "dropout")  # options of both training and evaluation
 
 
-def expand_grid(experiment: Experiment, scale: Mapping[str, Any], asked: ExperimentArguments) -> list[Cell]:
-    """Return the cells, seed by seed; `scale` holds the options of the scale that is asked for.
+def expand_grid(experiment: Experiment, scale: Mapping[str, Any], arguments: ExperimentArguments) -> list[Cell]:
+    """Return the cells, seed by seed; `scale` has the options of the requested scale.
 
-    Defaults < base < scale < what all change < command line, which may not name what choices differ in < choices.
+    Later ones override earlier ones: defaults, base, scale, changes, command line, cell.
 
     Raises:
-        OptionError: the options of a cell contradict each other, two cells would have one name, or an option of the
-            command line is read by no run or is what choices differ in.
+        OptionError: the options of a cell contradict each other, two cells have the same name, or an option of the
+            command line is used by no run or varies in the grid.
     """
-    seeds = experiment.seeds if asked.options.seeds is None else asked.options.seeds
-    _check_varied(experiment, asked)
-    begun = {**experiment.base, **scale, **experiment.changes.at(asked.options.scale)}
+    seeds = experiment.seeds if arguments.options.seeds is None else arguments.options.seeds
+    _check_varied(experiment, arguments)
+    begun = {**experiment.base, **scale, **experiment.changes.at(arguments.options.scale)}
     points = [list(point) for point in product(*(choices.items() for choices in experiment.axes.values()))]
-    found = [_cell(experiment, begun, point, seed, asked) for seed in seeds for point in points]
+    found = [_cell(experiment, begun, point, seed, arguments) for seed in seeds for point in points]
     _check_names(found, experiment)
-    _check_read(found, asked.training)
+    _check_read(found, arguments.training)
     return found
 
 
@@ -80,7 +79,7 @@ def _cell(
     begun: Mapping[str, Any],
     point: Sequence[tuple[str, Overrides]],
     seed: int,
-    asked: ExperimentArguments,
+    arguments: ExperimentArguments,
 ) -> Cell:
     labels = tuple(label for label, _ in point)
     where = f"{escape_line(experiment.file)}: {' '.join(labels)}"
@@ -89,12 +88,14 @@ def _cell(
     given = dict(begun)
     evaluate = dict(experiment.changes.evaluate)
     for _, choice in point:
-        given |= choice.at(asked.options.scale)
+        given |= choice.at(arguments.options.scale)
         evaluate |= choice.evaluate
     given |= {
-        option: value for option, value in asked.training.items() if _is_read(option, {**given, **asked.training})
+        option: value
+        for option, value in arguments.training.items()
+        if _is_used(option, {**given, **arguments.training})
     }
-    evaluate |= asked.evaluation
+    evaluate |= arguments.evaluation
     try:
         options = build_options(Pix2PixOptions, given | {"name": name, "seed": seed})
         _check_evaluation(options, evaluate)
@@ -104,28 +105,30 @@ def _cell(
 
 
 def _check_evaluation(options: Pix2PixOptions, evaluate: Mapping[str, Any]) -> None:
-    """See that what the options train can be evaluated so, which would come out only when it is trained.
+    """Check the options of evaluation before training.
 
     Raises:
-        OptionError: it cannot.
+        OptionError: they do not fit those of training.
     """
     build_options(EvaluateOptions, {"name": options.run.name, **evaluate})
-    switches = {name: value for name, value in evaluate.items() if name in _SWITCHES and value is not None}
+    switches = {name: value for name, value in evaluate.items() if name in _SHARED_OPTIONS and value is not None}
     build_options(Pix2PixOptions, get_values(options) | switches)
     if evaluate.get("segmenter") is not None and options.data.target_kind == "labels":
-        raise OptionError("--segmenter looks at photos, and these outputs are label maps: leave it out")
+        raise OptionError("--segmenter needs photos, and these outputs are label maps: leave it out")
 
 
-def _is_read(option: str, given: Mapping[str, Any]) -> bool:
-    """Tell whether a run reads an option: those of features are for the runs whose losses compare features."""
+def _is_used(option: str, given: Mapping[str, Any]) -> bool:
+    """Return whether a run uses an option; those of features need a perceptual or style loss."""
     return option not in FeatureOptions.model_fields or any(given.get(weight) for weight in find_losses_using(option))
 
 
-def _check_varied(experiment: Experiment, asked: ExperimentArguments) -> None:
-    """See that the command line leaves alone what tells the choices apart, or their labels would not be true."""
+def _check_varied(experiment: Experiment, arguments: ExperimentArguments) -> None:
+    """Refuse options on the command line that vary in the grid."""
     for axis, choices in experiment.axes.items():
-        varied = {name for choice in choices.values() for name in (*choice.at(asked.options.scale), *choice.evaluate)}
-        if both := [option for option in (*asked.training, *asked.evaluation) if option in varied]:
+        varied = {
+            name for choice in choices.values() for name in (*choice.at(arguments.options.scale), *choice.evaluate)
+        }
+        if both := [option for option in (*arguments.training, *arguments.evaluation) if option in varied]:
             raise OptionError(
                 f"--{both[0]}: it is what choices of {escape_line(axis)} differ in, and cannot be given for all; "
                 "leave it out, or write an experiment of your own"
@@ -275,8 +278,8 @@ def load_finished_evaluation(
     """
     try:
         content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        asked, translator = content["asked"], content["translator"]
-        same = asked == to_dict(options)
+        recorded, translator = content["asked"], content["translator"]
+        same = recorded == to_dict(options)
         same &= translator["sha256"] == hash_file(checkpoint.resolve(run, str(options.epoch)))
         same &= _networks_of(content["protocol"]) == by
         same &= {picture.name for picture in find_cell_images(folder) if picture.labels} == set(content["images"])

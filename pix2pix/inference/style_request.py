@@ -1,4 +1,4 @@
-"""Which styles an image is to be translated in, and how."""
+"""Style requests: the styles for an image, their weights and masks, loaded and validated."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Picture: TypeAlias = Image.Image | npt.NDArray[Any] | Tensor | str | Path
 
 
 def load_style(picture: Picture, longest: int) -> Tensor:
-    """Return a style picture as (1, 3, H, W) in [-1, 1], its longer side as wished.
+    """Load a style image as (1, 3, H, W) in [-1, 1], resized so that its longer side is `longest`.
 
     An array is (H, W) or (H, W, C) of 8 or 16 bits, or floats from 0 to 1; a tensor ([1,] C, H, W) is in [-1, 1].
 
@@ -39,26 +39,26 @@ def load_style(picture: Picture, longest: int) -> Tensor:
 
 
 def load_mask(picture: Picture, size: tuple[int, int]) -> Tensor:
-    """Return a mask as (1, 1, H, W) in [0, 1]: an array as of a style picture, or bool; a tensor is in [0, 1].
+    """Load a mask as (1, 1, H, W) in [0, 1]: an array like that of a style image, or bool; a tensor in [0, 1].
 
     Raises:
-        UserError: it is of another size than the content, black everywhere, or cannot be used.
+        UserError: its size is not the content's, it is black, or it cannot be used.
     """
     array = _array(picture, "masks", images_of=(0.0, 1.0), max_pixels=max(MAX_PIXELS, size[0] * size[1]))
     if array.shape[:2] != size:
         (height, width), (content_height, content_width) = array.shape[:2], size
         raise UserError(
-            f"masks: {_called(picture)} is {height}x{width} and the content {content_height}x{content_width}; "
+            f"masks: {_describe(picture)} is {height}x{width} and the content {content_height}x{content_width}; "
             "both need one size"
         )
     grey = (rgb_to_tensor(convert_channels(array, 1))[None] + 1) / 2
     if not grey.any():
-        raise UserError(f"masks: {_called(picture)} is black everywhere; white is where its style is painted")
+        raise UserError(f"masks: {_describe(picture)} is black everywhere; white is where its style is applied")
     return grey
 
 
 def _array(picture: Picture, role: str, images_of: tuple[float, float], max_pixels: int = MAX_PIXELS) -> Array:
-    """Return a picture (H, W, 3) of uint8, uint16 or floats from 0 to 1; tensors have the range that is told."""
+    """Load an image as (H, W, 3) of uint8, uint16 or floats from 0 to 1; `images_of` is the range of tensors."""
     if isinstance(picture, str | Path):
         try:
             return read_rgb_array(picture, max_pixels)
@@ -89,19 +89,19 @@ def _is_picture(tensor: Tensor) -> bool:
     return is_single and (tensor.is_floating_point() or tensor.dtype == torch.bool) and tensor.numel() > 0
 
 
-def _called(picture: Picture) -> str:
+def _describe(picture: Picture) -> str:
     return format_path(picture) if isinstance(picture, str | Path) else "one of them"
 
 
 KeepColors = Literal["none", "luminance", "coral"]
-STYLE_SIZE = 512  # Huang and Belongie's, at test time too
-_LONGEST = 65535  # pixels of a style picture, as of the option
-_ROWS = 256  # whose colours are kept at a time
+STYLE_SIZE = 512  # as Huang and Belongie
+_LONGEST = 65535  # pixels, the limit of --style_size
+_ROWS = 256  # recolored at a time
 
 
 @dataclass(frozen=True)
 class StyleRequest:
-    """What `LoadedTranslator.translate` takes beside the image, under the same names."""
+    """The style arguments of `LoadedTranslator.translate`."""
 
     style: Any = None
     style_weights: Sequence[float] | None = None
@@ -112,13 +112,13 @@ class StyleRequest:
 
     @property
     def given(self) -> list[str]:
-        """The names of what was said."""
-        said = {name: value for name, value in vars(self).items() if value is not None}
-        return [name for name in said if name != "keep_colors" or self.keep_colors != "none"]
+        """The names of the given arguments."""
+        arguments = {name: value for name, value in vars(self).items() if value is not None}
+        return [name for name in arguments if name != "keep_colors" or self.keep_colors != "none"]
 
     @property
     def needs_whole_content(self) -> bool:
-        """Whether the content has to be in memory as a whole."""
+        """Whether the whole content must be in memory."""
         return self.masks is not None or self.keep_colors == "coral"
 
     @property
@@ -139,36 +139,36 @@ class StyleRequest:
 def resolve_styles(
     request: StyleRequest, model: str, names: Sequence[str], size: tuple[int, int], content: Callable[[], Tensor]
 ) -> Styles | None:
-    """Return what a method is told to paint a content of this height and width; None: it is told nothing.
+    """Return the styles for a method and a content of this height and width; None for methods without styles.
 
-    `names` are those of the styles that were trained; `content` gives it as (1, 3, H, W) in [-1, 1].
+    `names` are the trained styles; `content` returns the image (1, 3, H, W) in [-1, 1].
 
     Raises:
-        UserError: the method has no use for something, or needs more; numbers or sizes do not fit each other.
+        UserError: the method does not use an argument, or lacks one; numbers or sizes do not fit each other.
     """
     check_applicable(model, request.given, prefix="")
-    _check_colours(request.keep_colors, model)
+    _check_colors(request.keep_colors, model)
     if model not in ("multi_style", "adain"):
         return None
     if request.style is None or not request.chosen:
-        needed = f"one of {', '.join(names)}" if model == "multi_style" else "a picture"
-        raise UserError(f"style: a run of {model} needs {needed}, or several that are blended")
+        needed = f"one of {', '.join(names)}" if model == "multi_style" else "an image"
+        raise UserError(f"style: a run of {model} needs {needed}, or several to blend")
     weights = _weights(request.style_weights, len(request.chosen))
     alpha = 1.0 if request.alpha is None else request.alpha
     if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise UserError(f"alpha: got {alpha!r}; a number from 0 to 1 is needed")
-    told = Styles(weights=weights, masks=_masks(request, model, size), alpha=float(alpha))
+    styles = Styles(weights=weights, masks=_masks(request, model, size), alpha=float(alpha))
     if model == "multi_style":
-        return told._replace(numbers=[find_style_number(style, names) for style in request.chosen])
+        return styles._replace(numbers=[find_style_number(style, names) for style in request.chosen])
     pictures = [load_style(each, _style_size(request.style_size)) for each in request.chosen]
     if request.keep_colors == "coral":
         colours = content().cpu()
         pictures = [match_colors(picture, colours).clamp(-1, 1) for picture in pictures]
-    return told._replace(images=pictures)
+    return styles._replace(images=pictures)
 
 
 def find_style_number(style: object, names: Sequence[str]) -> int:
-    """Return the place, from 0, of a style that is told by its name or its number from 1.
+    """Return the index, from 0, of a style given by name or by number from 1.
 
     Raises:
         UserError: there is no such style.
@@ -180,7 +180,7 @@ def find_style_number(style: object, names: Sequence[str]) -> int:
         if 1 <= number <= len(names):
             return number - 1
     hint = did_you_mean(style, names) if isinstance(style, str) else ""
-    got = " ".join(repr(style).split())  # that of an array has many lines
+    got = " ".join(repr(style).split())  # arrays have several lines
     raise UserError(f"style: got {got:.80}; {', '.join(names)} or a number from 1 to {len(names)} is needed{hint}")
 
 
@@ -194,15 +194,15 @@ def _weights(weights: Sequence[float] | None, styles: int) -> Sequence[float] | 
     if len(numbers) != styles:
         raise UserError(_unequal("style_weights", len(numbers), styles))
     if not all(0 <= number < float("inf") for number in numbers) or not any(numbers):
-        raise UserError(f"style_weights: got {weights!r}; numbers >= 0 are needed, one of them above")
+        raise UserError(f"style_weights: got {weights!r}; numbers >= 0 are needed, not all 0")
     return numbers
 
 
 def _masks(request: StyleRequest, model: str, size: tuple[int, int]) -> list[Tensor]:
-    """Read the masks of a content of this height and width.
+    """Load the masks for a content of this height and width.
 
     Raises:
-        UserError: one cannot be used, or they would change nothing, or what goes with them would.
+        UserError: one cannot be used, or masks have no effect for this method.
     """
     if request.regions is None:
         return []
@@ -210,9 +210,9 @@ def _masks(request: StyleRequest, model: str, size: tuple[int, int]) -> list[Ten
         raise UserError(_unequal("masks", len(request.regions), len(request.chosen)))
     masks = [load_mask(each, size) for each in request.regions]
     if model == "multi_style" and len(masks) == 1:
-        raise UserError("masks: a run of multi_style paints all of the content, so one style needs none; leave it out")
+        raise UserError("masks: a run of multi_style applies one style to the whole content; leave the mask out")
     if model == "adain" and request.style_weights is not None:
-        raise UserError("style_weights: with masks adain blends no styles; leave one of them out")
+        raise UserError("style_weights: adain does not blend styles that have masks; leave one of them out")
     return masks
 
 
@@ -225,20 +225,18 @@ def _style_size(size: object) -> int:
 
 
 def _unequal(name: str, count: int, styles: int) -> str:
-    return f"{name}: got {count} for {styles} style{'s' * (styles != 1)}; give one for each, in their order"
+    return f"{name}: got {count} for {styles} style{'s' * (styles != 1)}; give one for each, in the same order"
 
 
-def _check_colours(wished: str, model: str) -> None:
-    if wished not in ("none", "luminance", "coral"):
-        raise UserError(f"keep_colors: got {wished!r}; none, luminance or coral is needed")
-    if wished == "coral" and model != "adain":
-        raise UserError(
-            f"keep_colors: coral recolours style pictures, and a run of {model} reads none; luminance is the other way"
-        )
+def _check_colors(mode: str, model: str) -> None:
+    if mode not in ("none", "luminance", "coral"):
+        raise UserError(f"keep_colors: got {mode!r}; none, luminance or coral is needed")
+    if mode == "coral" and model != "adain":
+        raise UserError(f"keep_colors: coral recolors style images, which a run of {model} does not use; use luminance")
 
 
 class ColorPreservingCanvas:
-    """A canvas whose translation gets the colours of its source: its lightness alone is painted."""
+    """A canvas that keeps the colors of its source: only the lightness of the translation is used."""
 
     def __init__(self, canvas: Canvas):
         self.canvas = canvas
@@ -250,12 +248,12 @@ class ColorPreservingCanvas:
 
     @property
     def count(self) -> int:
-        """How many images."""
+        """The batch size."""
         return self.canvas.count
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether all of the source is in memory."""
+        """Whether the whole source is in memory."""
         return self.canvas.is_in_memory
 
     def read(self, rows: slice, columns: slice) -> Tensor:
@@ -263,7 +261,7 @@ class ColorPreservingCanvas:
         return self.canvas.read(rows, columns)
 
     def write(self, rows: slice, columns: slice, image: Tensor) -> None:
-        """Put a window of the translation in its place, recoloured a few rows at a time."""
+        """Write a window of the translation with the source's colors, a few rows at a time."""
         for top in range(rows.start, rows.stop, _ROWS):
             band = slice(top, min(top + _ROWS, rows.stop))
             painted = image[..., band.start - rows.start : band.stop - rows.start, :]

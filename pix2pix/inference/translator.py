@@ -1,4 +1,4 @@
-"""A trained translator of images of any size: load it from a run folder, translate images."""
+"""Load a trained translator from a run folder, and translate images of any size."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
 
 
 class LoadedTranslator:
-    """A trained translator: its weights, the options of its training, and what the checkpoint says of it."""
+    """A trained translator: its method with loaded weights, the options of training, and the description."""
 
     def __init__(self, content: dict[str, Any], options: TrainingOptions, runtime: Runtime):
         self.options = options
@@ -48,13 +48,13 @@ class LoadedTranslator:
             checkpoint.load_weights(network, averaged.get(name) or content["networks"][name], name)
         statistics = self.method.statistics
         with eval_mode(self.method.generator, statistics=statistics, dropout=False):
-            pass  # statistics that the network does not keep are refused here, not at the first image
+            pass  # refuses statistics that the network does not have
         if statistics == "running" and "fold" in runtime.fast:
             fold_norms(self.method.generator)
 
     @property
     def styles(self) -> list[str]:
-        """The names of the styles that were trained, in the order of their numbers."""
+        """The names of the trained styles, in the order of their numbers."""
         return list(self.description.get("styles", ()))
 
     def translate(
@@ -70,37 +70,37 @@ class LoadedTranslator:
         name: str = "",
         sample: int = 0,
     ) -> AnyImage:
-        """Translate one image of any size, or a batch of them as a tensor; the answer is of the same kind and size.
+        """Translate an image of any size, or a batch as a tensor; the result has the same type and size.
 
-        A PIL image; an array (H, W, C) of the depth and channels of the training's sources, answered in those of its
-        targets; a tensor (C, H, W) or (N, C, H, W) in [-1, 1], as `codec.source.encode` makes it of an array. `name`
-        and `sample` choose the dropout; images of a batch never influence each other.
+        `image` is a PIL image; an array (H, W, C) with the depth and channels of the training sources (the result has
+        those of the targets); or a tensor (C, H, W) or (N, C, H, W) in [-1, 1], as `codec.source.encode` returns.
+        `name` and `sample` seed the dropout; images of a batch do not influence each other.
 
-        A stylising method takes grey, RGB or either with alpha, arrays of uint8, uint16 or float32 (from 0 to 1), and
-        answers in RGB of that depth; PIL has only 8 bits for that. `style` is, for adain, a picture: a file, a PIL
-        image, an array or a tensor, made `style_size` on its longer side (512 unless given); for multi_style, the name
-        of a trained style or its number from 1. Several are blended by `style_weights`, equally unless given, or each
-        painted where its mask, a grey picture of the content's size, is white. `alpha` is how much of the style. With
-        `keep_colors` the content's colours stay: "luminance" paints lightness alone, "coral" recolours the style.
+        Style methods take gray or RGB, with or without alpha, and arrays of uint8, uint16 or float32 (from 0 to 1); the
+        result is RGB of the same depth (8 bits for PIL). `style` is, for adain, an image: a file, a PIL image, an array
+        or a tensor, resized to `style_size` (default 512) on its longer side; for multi_style, the name of a trained
+        style or its number from 1. Several are blended by `style_weights` (default equal), or each is applied where its
+        mask, a gray image of the content's size, is white. `alpha` is the strength of the style. `keep_colors` keeps
+        the content's colors: "luminance" uses only the lightness of the result, "coral" recolors the style.
 
         Raises:
-            UserError: the image has another number of channels or dimensions, another depth, or no pixels; or the
-                method has no use for one of the others, or needs it.
+            UserError: the image has the wrong channels, dimensions or depth, or no pixels; or the method does not use
+                an argument, or lacks one.
         """
         request = StyleRequest(style, style_weights, masks, alpha, keep_colors, style_size)
         if isinstance(image, Image.Image):
             if image.width * image.height == 0:
-                raise UserError(f"got an image of {image.width} x {image.height} pixels; one at least is needed")
+                raise UserError(f"got an image of {image.width} x {image.height} pixels; at least one is needed")
             array = self.accept(from_pil(image))
             if self.is_style_method and array.dtype != np.uint8:
                 array = to_array(rgb_to_tensor(array))
             return to_pil(self._translate_array(array, request, name, sample))
         if isinstance(image, np.ndarray):
-            return self._translate_array(self._checked_array(image), request, name, sample)
+            return self._translate_array(self._check_array(image), request, name, sample)
         if not isinstance(image, Tensor):
             raise UserError(f"got {type(image).__name__}; a PIL image, an array or a tensor is needed")
-        batch = self._checked_tensor(image)
-        # each has a dropout, or colours, of its own
+        batch = self._check_tensor(image)
+        # images have their own dropout or colors
         is_apart = request.keep_colors == "coral" or (
             isinstance(self.options, Pix2PixOptions) and self.options.test.dropout == "on"
         )
@@ -110,15 +110,15 @@ class LoadedTranslator:
         return output if image.ndim == 4 else output[0]
 
     def accept(self, array: Array) -> Array:
-        """Convert the channels of an image, as it was read, to those of the training's sources.
+        """Convert the channels of an image to those of the training sources.
 
         Raises:
-            UserError: that cannot be done, or its depth is another.
+            UserError: that is not possible, or its depth differs.
         """
         return to_rgb_array(array) if self.is_style_method else self.codec.source.accept(array)
 
     def codec_for(self, array: Array) -> PairCodec:
-        """Return how arrays of this dtype become tensors, and translations of them arrays."""
+        """Return the codec for sources of this dtype and their translations."""
         if not self.is_style_method:
             return self.codec
         encoding = rgb_codec(array.dtype.name)
@@ -133,7 +133,7 @@ class LoadedTranslator:
         name: str = "",
         sample: int = 0,
     ) -> None:
-        """Translate what gives arrays of the training's sources by windows, into what takes them by windows.
+        """Translate an image that is read and written by windows.
 
         `make` is called once, with the shape (H, W, C) and the dtype of the translation. A source that is no array but
         a file which is open is never in memory as a whole.
@@ -145,9 +145,9 @@ class LoadedTranslator:
         codec = self.codec_for(source[0:1, 0:1])
         canvas = ArrayCanvas(source, codec, make)
         if request.needs_whole_content and not canvas.is_in_memory:
-            asked = "masks" if request.masks is not None else "keep_colors coral"
-            raise UserError(f"{asked}: the content is too large to be in memory as a whole; make it smaller")
-        self._paint(canvas, request, name, sample)
+            argument = "masks" if request.masks is not None else "keep_colors coral"
+            raise UserError(f"{argument}: the content does not fit in memory; use a smaller one")
+        self._translate_canvas(canvas, request, name, sample)
 
     def _translate_array(self, array: Array, request: StyleRequest, name: str, sample: int) -> Array:
         made: list[Array] = []
@@ -162,10 +162,10 @@ class LoadedTranslator:
     def _translate_tensor(self, batch: Tensor, request: StyleRequest, name: str, sample: int) -> Tensor:
         canvas = TensorCanvas(batch.to(self._device), self.codec.target.nc)
         with torch.inference_mode():
-            self._paint(canvas, request, name, sample)
+            self._translate_canvas(canvas, request, name, sample)
         return canvas.output
 
-    def _paint(self, canvas: Canvas, request: StyleRequest, name: str, sample: int) -> None:
+    def _translate_canvas(self, canvas: Canvas, request: StyleRequest, name: str, sample: int) -> None:
         """Let the method translate a canvas in this manner."""
         rows, columns = (slice(0, side) for side in canvas.size)
         styles = resolve_styles(
@@ -174,7 +174,7 @@ class LoadedTranslator:
         kept = ColorPreservingCanvas(canvas) if request.keep_colors == "luminance" else canvas
         translate_canvas(self.method, kept, styles=styles, name=name, sample=sample)
 
-    def _checked_array(self, array: Array) -> Array:
+    def _check_array(self, array: Array) -> Array:
         if self.is_style_method and array.ndim in (2, 3) and array.size > 0:
             return to_rgb_array(array if array.ndim == 3 else array[..., np.newaxis])
         source = self.codec.source
@@ -184,8 +184,8 @@ class LoadedTranslator:
             )
         return array
 
-    def _checked_tensor(self, image: Tensor) -> Tensor:
-        """Return a tensor (N, C, H, W) of the sources' channels."""
+    def _check_tensor(self, image: Tensor) -> Tensor:
+        """Return a tensor (N, C, H, W) with the channels of the sources."""
         channels = self.codec.source.nc
         allowed = (1, 3, 4) if self.is_style_method else (channels,)
         well_shaped = image.ndim in (3, 4) and image.shape[-3] in allowed and image.numel() > 0
@@ -211,24 +211,23 @@ def load(
     seed: int | None = None,
     tile: Literal["auto", "off"] | int = "auto",
 ) -> LoadedTranslator:
-    """Load a run's folder, such as "checkpoints/facades"; nothing else need be known about it.
+    """Load a translator from a run folder, such as "checkpoints/facades".
 
-    `epoch` is "latest", "best" or a step. `norm_stats`, `dropout` and `seed` are those recorded in training unless
-    given; `precision`, `fast` and `compile` are the options of these names. Averaged weights (EMA) are used where the
-    run kept them. `tile` is the side of the tiles that large images are translated in; "auto" chooses by the memory
-    that there is, and "off" keeps images whole.
+    `epoch` is "latest", "best" or a step. `norm_stats`, `dropout` and `seed` default to those of training; `precision`,
+    `fast` and `compile` are the options of these names. EMA weights are used if the run has them. `tile` is the tile
+    size for large images; "auto" chooses it by free memory, "off" uses no tiles.
 
     Raises:
         CheckpointError: there is no such run or checkpoint, or it is damaged.
-        OptionError: one of the other arguments is not allowed, or the method has no use for it.
+        OptionError: an argument is not allowed, or the method does not use it.
     """
     content = checkpoint.load_file(checkpoint.resolve(Path(run), str(epoch)))
     options = load_stored_options(content["options"])
     of_run = {"device": device, "precision": precision, "fast": fast, "compile": compile, "seed": seed}
-    asked = of_run | {"norm_stats": norm_stats, "dropout": dropout, "tile": tile}
+    requested = of_run | {"norm_stats": norm_stats, "dropout": dropout, "tile": tile}
     given = {
         name: list_options(Pix2PixOptions)[name].check(value, f"load: {name}")
-        for name, value in asked.items()
+        for name, value in requested.items()
         if value is not None
     }
     check_applicable(options.model, [name for name in ("norm_stats", "dropout", "seed") if name in given])

@@ -1,1 +1,1 @@
-"""Losses: pure functions from tensors to a scalar in float32 or wider, whatever the autocast."""
+"""Losses: pure functions from tensors to a scalar, in float32 or wider even under autocast."""

@@ -1,4 +1,4 @@
-"""Pictures of many images: rows with captions, a contact sheet of pairs, a grid of contents and styles."""
+"""Draw grids of images with captions, contact sheets of pairs, and grids of contents and styles."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 _GAP = 8  # pixels around tiles
 _LARGEST_LETTERS, _SMALLEST_LETTERS = 24, 8
-_LETTERS_ACROSS = 16  # of a tile, where captions are short enough
+_LETTERS_ACROSS = 16  # per tile at the largest font size
 
 
 class CaptionedImage(NamedTuple):
-    """A picture (H, W, 3) of uint8 and the name to stand above it."""
+    """An image (H, W, 3) of uint8 and its caption."""
 
     caption: str
     image: Array
 
 
 def draw_captioned_grid(rows: Sequence[Sequence[CaptionedImage]]) -> Array:
-    """Lay pictures out in rows, on white: (H, W, 3) uint8.
+    """Draw rows of images with captions on white: (H, W, 3) uint8.
 
-    All get tiles of the size of the first; others are resized to fit into theirs. Letters are as large as the longest
-    caption lets them be; what is too long for the smallest ones ends with "...".
+    Tiles have the size of the first image, others are resized to fit. The font size fits the longest caption; captions
+    that are too long for the smallest size end with "...".
     """
     height, width = rows[0][0].image.shape[:2]
     font = _font([tile.caption for row in rows for tile in row], width)
@@ -47,7 +47,7 @@ def draw_captioned_grid(rows: Sequence[Sequence[CaptionedImage]]) -> Array:
 
 
 def _font(captions: Sequence[str], width: int) -> ImageFont.FreeTypeFont:
-    """Return the largest letters in which every caption is no wider than a tile."""
+    """Return the largest font in which every caption fits its tile."""
     size = min(_LARGEST_LETTERS, max(_SMALLEST_LETTERS, round(2 * width / _LETTERS_ACROSS)))
     while True:
         font = ImageFont.load_default(size)
@@ -58,7 +58,7 @@ def _font(captions: Sequence[str], width: int) -> ImageFont.FreeTypeFont:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text, or as many of its first letters as fit."""
+    """Return the text, shortened to fit."""
     if font.getlength(text) <= width:
         return text
     fitting = (f"{text[:end]}..." for end in range(len(text) - 1, 0, -1))
@@ -66,7 +66,7 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 
 def _letters(caption: str) -> str:
-    """The text in letters that the font has."""
+    """Return the text with characters that the font lacks replaced."""
     return format_path(caption).encode("ascii", "backslashreplace").decode()
 
 
@@ -75,16 +75,16 @@ def _fitted(image: Array, height: int, width: int) -> Array:
     return resize(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))
 
 
-TILE = 150  # pixels of the longer side of an image
+TILE = 150  # longer side of an image in pixels
 COLUMNS = 4
 _MARGIN, _SHEET_GAP, _CAPTION = 10, 2, 18
-_ENOUGH = 4  # times as many pixels as a tile has, from which it is averaged
-_CLASSES = 64  # distinct values in one channel, at most, that are class numbers rather than brightness
+_ENOUGH = 4  # from this many times the pixels of a tile images are averaged
+_CLASSES = 64  # at most this many distinct values are class numbers
 _DARK = 64  # of 255: images that are darker everywhere are brightened
 
 
 class PairTile(NamedTuple):
-    """A pair on the sheet: its caption, its images, and whether it is to stand out."""
+    """A pair on the sheet: its caption, its images, and whether it is highlighted."""
 
     caption: str
     images: tuple[Array, ...]
@@ -92,7 +92,7 @@ class PairTile(NamedTuple):
 
 
 def draw_contact_sheet(tiles: Sequence[PairTile]) -> Array:
-    """Lay pairs out in rows of COLUMNS, captions above: (H, W, 3) uint8."""
+    """Draw pairs in rows of COLUMNS with captions above: (H, W, 3) uint8."""
     wide, high = 2 * TILE + 2 * _MARGIN, TILE + _CAPTION + _MARGIN
     rows = -(-len(tiles) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * wide + _MARGIN, max(rows, 1) * high + _MARGIN), "white")
@@ -106,12 +106,12 @@ def draw_contact_sheet(tiles: Sequence[PairTile]) -> Array:
             thumbnail = Image.fromarray(_thumbnail(image))
             sheet.paste(thumbnail, corner)
             frame = (corner[0] - 1, corner[1] - 1, corner[0] + thumbnail.width, corner[1] + thumbnail.height)
-            draw.rectangle(frame, outline="#c0c0c0")  # white images would end nowhere
+            draw.rectangle(frame, outline="#c0c0c0")  # a frame for white images
     return np.asarray(sheet)
 
 
 def _caption(text: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text in one line of letters that the font has, its middle left out where it is wider than a pair."""
+    """Return the text in one line, with the middle left out if it is wider than a pair."""
     text = line = format_path(text).encode("ascii", "backslashreplace").decode()
     kept = len(text)
     while draw.textlength(line, font) > 2 * TILE + _SHEET_GAP:
@@ -121,7 +121,7 @@ def _caption(text: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont 
 
 
 def _thumbnail(image: Array) -> Array:
-    """Fit an image of any depth into a tile; values are stretched where they would not be seen."""
+    """Resize an image of any depth to a tile, stretching values that would not be visible."""
     height, width, channels = image.shape
     scale = TILE / max(height, width)
     size = max(round(height * scale), 1), max(round(width * scale), 1)
@@ -131,7 +131,7 @@ def _thumbnail(image: Array) -> Array:
 
 
 def _visible(image: Array) -> Array:
-    """Class numbers evenly from black to white, deep and very dark images from their smallest value to the largest."""
+    """Map class numbers evenly from black to white, and deep or dark images from minimum to maximum."""
     values, places = np.unique(image, return_inverse=True) if image.shape[2] == 1 else (np.empty(0), image)
     if 2 <= len(values) <= _CLASSES:
         return (places.reshape(image.shape) * (255 / (len(values) - 1))).round().astype(np.uint8)
@@ -145,7 +145,7 @@ _TILE = 256  # pixels of the longer side
 
 
 def write_style_grid(folder: Path, names: Mapping[tuple[str, str], str], items: "Sequence[GalleryItem]") -> str:
-    """Write grid.png of items, named by their content and style, and return a sentence on it; gaps stay white."""
+    """Write grid.png of items by content and style, and return its description; gaps are white."""
     import numpy as np
 
     from pix2pix.data.io import write_image

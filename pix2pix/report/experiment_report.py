@@ -1,4 +1,4 @@
-"""The report of an experiment: a table, pictures, color histograms, JSON."""
+"""Write the report of an experiment: a table, images, color histograms, JSON."""
 
 import json
 import math
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """A metric of one row: the mean over its seeds, and how far it is to be trusted.
+    """A metric in a row: the mean over seeds, and its spread.
 
-    `deviation` is that of the seeds (divided by n - 1), None for one seed alone; then `interval` is the bootstrap's,
-    over the images.
+    `deviation` is the standard deviation over seeds (n - 1), None for one seed; then `interval` is the bootstrap
+    interval over images.
     """
 
     mean: float
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The choice of each axis, the seeds that are there, and the metrics that all of them have."""
+    """The labels of a cell, its seeds, and the metrics that all of them have."""
 
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The rows of an experiment, in the order of its cells; `axes` names what their labels choose among."""
+    """The rows of an experiment in the order of its cells, and the names of the axes."""
 
     axes: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -50,9 +50,9 @@ class Table(NamedTuple):
 
 
 def build_table(axes: Sequence[str], results: Sequence[Result]) -> Table:
-    """Bring the seeds of each choice together.
+    """Combine the seeds of each cell to a row.
 
-    Where translations were scored by a segmenter, its scores of the true images are the last row.
+    With a segmenter the last row has its scores of the real images.
     """
     by_choice: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
@@ -87,7 +87,7 @@ def _entry(measured: Sequence[Mapping[str, Any]]) -> Entry:
 
 
 def find_best(table: Table, metric: str) -> float:
-    """Return the best mean of a metric, the ground truth apart; NaN where no row has it."""
+    """Return the best mean of a metric, without the ground truth; NaN if no row has it."""
     means = [row.entries[metric].mean for row in table.rows if row.seeds and metric in row.entries]
     return (min if is_lower_better(metric) else max)(means, default=math.nan)
 
@@ -104,7 +104,7 @@ def format_markdown(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text as it may stand in a cell, which ends with its line and at a bar."""
+    """Escape a text for a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -121,13 +121,13 @@ def _cell(entry: Entry | None, best: float) -> str:
 
 
 def _digits(entry: Entry) -> int:
-    """Three digits that count, as far as that needs decimals: 21.3, 0.342, 0.00215."""
+    """Return the decimals for three significant digits: 21.3, 0.342, 0.00215."""
     size = abs(entry.mean)
     return 3 if size == 0 else max(0, min(6, 2 - math.floor(math.log10(size))))
 
 
 def list_footnotes(results: Sequence[Result]) -> str:
-    """Return what a reader of the table has to know: what ± and [ ] are, and which metrics are missing and why."""
+    """Return the footnotes of the table: what ± and [ ] are, and which metrics are missing and why."""
     lines = ["±: the standard deviation over the seeds. [ ]: of one seed, the 95 % interval over the images."]
     measured = results[0].metrics["metrics"]
     lines += [
@@ -155,17 +155,17 @@ def table_to_dict(table: Table) -> dict[str, Any]:
 
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Okabe and Ito's, which colour-blind people tell apart too; black is the truth's. Source: Color Universal Design."""
+"""Okabe and Ito's, distinguishable for color-blind people; black: ground truth. Source: Color Universal Design."""
 _STYLES = ("-", "--", ":")
 
 
 def plot_color_histograms(file: Path, results: Sequence[Result], title: str) -> None:
-    """Draw the marginals of L, a and b, logarithmic, of the first seed of each choice and of the true images.
+    """Plot the marginals of L, a and b, logarithmic, of the first seed of each cell and of the real images.
 
     Raises:
         OSError: the file cannot be written.
     """
-    from matplotlib.figure import Figure  # takes a second; without pyplot it needs no screen
+    from matplotlib.figure import Figure  # slow import; without pyplot, which needs a display
 
     figure = Figure(figsize=(13, 4.8), layout="constrained")
     figure.suptitle(_plain(title))
@@ -173,7 +173,7 @@ def plot_color_histograms(file: Path, results: Sequence[Result], title: str) -> 
     for channel, panel in zip(("L", "a", "b"), panels, strict=True):
         _draw_channel(panel, channel, results)
     handles, names = panels[0].get_legend_handles_labels()
-    columns = max(1, min(5, int(150 / (max(map(len, names)) + 8))))  # about 150 letters fit into the width
+    columns = max(1, min(5, int(150 / (max(map(len, names)) + 8))))  # about 150 characters fit the width
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
     figure.savefig(file, dpi=120)
 
@@ -192,12 +192,12 @@ def _draw_channel(panel: "Axes", channel: str, results: Sequence[Result]) -> Non
 
 
 def _plain(text: str) -> str:
-    """The text as Matplotlib draws it letter by letter: dollars begin formulas, and legends pass over _names."""
+    """Escape a text for Matplotlib: dollars begin formulas, and legends skip names with a leading underscore."""
     return f"{' ' * text.startswith('_')}{text}".replace("$", r"\$")
 
 
 def _marginal(histograms: Mapping[str, Any], of: str, channel: str) -> tuple[list[float], list[float]]:
-    """Return the middles of the bins, and the share of the pixels in each; NaN, a gap in the line, for none."""
+    """Return the centers of the bins and the share of pixels in each; NaN, a gap in the line, for none."""
     counts = histograms[of][channel]
     low, high = histograms["ranges"][channel]
     width = (high - low) / len(counts)
@@ -206,15 +206,15 @@ def _marginal(histograms: Mapping[str, Any], of: str, channel: str) -> tuple[lis
     return [low + width * (place + 0.5) for place in range(len(counts))], shares
 
 
-_ROWS = 6  # images that are shown
-_LONGEST = 256  # pixels of the longer side of a tile
+_ROWS = 6  # images in the report
+_LONGEST = 256  # longer side of a tile in pixels
 
 
 def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequence[Result]) -> str:
     """Write table.md, experiment.json, pictures.png and colours.png, and return the table as Markdown.
 
-    There are no pictures.png where the choices translate different images, and no colours.png of label maps,
-    nor where Matplotlib is not installed.
+    There is no pictures.png if cells translate different images, and no colours.png for label maps or without
+    Matplotlib.
 
     Raises:
         OSError: a file cannot be written.
@@ -240,7 +240,7 @@ def write_report(folder: Path, title: str, axes: Sequence[str], results: Sequenc
 
 
 def _pictures(results: Sequence[Result]) -> list[list[CaptionedImage]]:
-    """Lay out some of the images that all translate: the source, the translation of each choice, the target."""
+    """Return rows of images: source, the translation of each cell, target."""
     found = [{picture.name: picture for picture in find_cell_images(result.folder)} for result in results]
     names = [name for name in found[0] if all(name in others for others in found)]
     chosen = [names[place * len(names) // min(_ROWS, len(names))] for place in range(min(_ROWS, len(names)))]
@@ -255,10 +255,10 @@ def _pictures(results: Sequence[Result]) -> list[list[CaptionedImage]]:
 
 
 def _tile(folder: Path, picture: TranslationFiles, column: str) -> "Array":
-    """Read a picture, or the preview of it that browsers can show, and bring it to the size of a tile."""
+    """Read an image, or its preview, and resize it to a tile."""
     preview = folder / f"preview_{column}" / f"{picture.name}.png"
     file = {"source": picture.labels, "output": picture.output, "target": picture.truth}[column]
-    assert file is not None  # test.py writes sources too
+    assert file is not None  # test.py writes sources
     array = convert_channels(read_image(preview if preview.is_file() else file), 3)
     return resize(array, fit_size(array.shape[:2], _LONGEST))
 

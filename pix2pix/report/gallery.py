@@ -1,7 +1,7 @@
-"""The results page: one self-contained HTML file beside its images, read offline, safe for any file name.
+"""Write the results page: a self-contained HTML file beside its images, for offline use.
 
-Without JavaScript it is a plain table; the script in page/ adds sorting, a filter, zoom and the before/after
-slider. A content security policy lets only that script and style run, by hash.
+Without JavaScript it is a plain table; the script in page/ adds sorting, a filter, zoom and the comparison slider. File
+names are escaped, and a content security policy allows only that script and style, by hash.
 """
 
 import base64
@@ -23,9 +23,9 @@ from pix2pix.metrics import is_lower_better
 
 
 class GalleryItem(NamedTuple):
-    """One row of the page: images by column label, scores by name (none where there is no target).
+    """A row of the page: images by column label, scores by name (none without target).
 
-    `images` are what a browser can show; `files` are the real ones, by the same labels, where those differ.
+    `images` are for the browser; `files` are the original files by the same labels, if they differ.
     """
 
     name: str
@@ -35,7 +35,7 @@ class GalleryItem(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A table about all images: the heads of its columns and its rows, as text."""
+    """A table about all images: column heads and rows, as text."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -49,17 +49,16 @@ def write_gallery(
     facts: Mapping[str, str],
     summary: Summary | None = None,
 ) -> Path:
-    """Write folder/index.html, whole or not at all, and return its path.
+    """Write folder/index.html atomically, and return its path.
 
-    Columns stand in the order in which the items first name them. Images are linked by paths relative to `folder`.
-    The slider compares the last two image columns unless the reader picks others. Without a summary the means of the
-    scores are shown.
+    Columns are in the order of their first use. Images are linked by paths relative to `folder`. The slider compares
+    the last two image columns by default. Without a summary the means of the scores are shown.
 
     Raises:
-        UserError: the page cannot be written; an older page is then left as it was.
+        UserError: the page cannot be written; an older page is unchanged.
     """
     page = folder / "index.html"
-    # A file name that is not valid UTF-8 reaches us as lone surrogates: browsers show their references as U+FFFD.
+    # Names that are not valid UTF-8 contain lone surrogates, which browsers show as U+FFFD.
     content = render_gallery(folder, items, title, facts, summary).encode("utf-8", errors="xmlcharrefreplace")
     temporary = folder / f".index.html.{os.getpid()}"
     try:
@@ -84,7 +83,7 @@ def render_gallery(
     facts: Mapping[str, str],
     summary: Summary | None = None,
 ) -> str:
-    """Return the page as text; `folder` is where it will lie."""
+    """Return the page as text; `folder` is where it will be written."""
     source = resources.files("pix2pix") / "report" / "page"
     style, script = ((source / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     labels = _in_order(label for item in items for label in item.images)
@@ -115,7 +114,7 @@ def _values(items: Sequence[GalleryItem], name: str) -> list[float]:
 
 
 def _decimals(values: Sequence[float]) -> int:
-    """One number of decimals for a whole column, so that its digits stand under each other."""
+    """Return the number of decimals for a column."""
     return 2 if max((abs(value) for value in values if math.isfinite(value)), default=0) >= 10 else 4
 
 
@@ -144,7 +143,7 @@ def _image_head(label: str) -> str:
 
 
 def _score_head(name: str) -> str:
-    """The direction that brings the worst images up is what a first click on the head sorts by."""
+    """Return the head of a score; the first click sorts the worst images to the top."""
     worst_first = "descending" if is_lower_better(name) else "ascending"
     return f'<th scope="col" class="score" data-sort="{worst_first}">{escape(name)}</th>'
 
@@ -182,11 +181,11 @@ def _score_cell(item: GalleryItem, name: str, decimals: int) -> str:
     if name not in item.scores:
         return '<td class="score">&ndash;</td>'
     value = float(item.scores[name])
-    data = json.dumps(value)  # JavaScript's own spelling of numbers: Infinity, NaN
+    data = json.dumps(value)  # JavaScript's format: Infinity, NaN
     return f'<td class="score" data-label="{escape(name)}" data-value="{data}">{_number(value, decimals)}</td>'
 
 
 def _url(image: Path, folder: Path) -> str:
-    """Return the image's address relative to the page: bytes, so that any name a file system holds survives."""
+    """Return the URL of an image relative to the page, percent-encoded from bytes."""
     relative = Path(os.path.relpath(image, folder)).as_posix()
     return quote(os.fsencode(relative), safe="/")

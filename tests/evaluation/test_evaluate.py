@@ -126,7 +126,7 @@ def test_what_is_not_computed_is_named_with_the_reason(pictures):
 def test_a_single_image_is_no_set(pictures):
     networks = NOTHING._replace(inception=BRIGHTNESS)
     found = evaluate(pictures((random((12, 12, 3), 0),) * 2), scorer(networks=networks)).summary.metrics
-    assert found["FID"] == found["KID"] == {"not_computed": "a distance of sets needs 2 images at least"}
+    assert found["FID"] == found["KID"] == {"not_computed": "distances need at least 2 images"}
 
 
 def test_photos_are_scored_by_the_classes_that_are_seen_in_them_and_so_is_the_truth(pictures):
@@ -194,7 +194,7 @@ def test_label_maps_without_a_known_colour_have_no_scores(pictures):
     codec = PairCodec(PHOTO, ImageCodec("labels", 3, palette=((0, 0, 0), (0, 0, 255))))
     evaluation = evaluate(pictures((white, white)), scorer(codec))
     assert evaluation.summary.metrics["pixel accuracy"] == {
-        "not_computed": "no pixel of the label maps is of a class that is counted"
+        "not_computed": "no pixel of the label maps has a counted class"
     }
 
 
@@ -223,7 +223,7 @@ def test_outputs_that_no_eye_sees_are_compared_by_their_values_alone(pictures):
     evaluation = evaluate(made, scorer(codec, networks, segmenter="judge"))
     assert set(values(evaluation)) == {"L1", "PSNR", "SSIM"}
     reasons = {metric.get("not_computed") for metric in evaluation.summary.metrics.values()}
-    assert reasons == {None, "the outputs are neither grey nor RGB photos"}
+    assert reasons == {None, "the outputs are neither gray nor RGB photos"}
 
 
 def refused(call, *arguments):
