@@ -129,7 +129,7 @@ HEAD = ("case", "variant", "ms", "quartiles", "ratio: medians / rounds / least",
 def measure_cases(asked: argparse.Namespace, place: Place) -> None:
     """Run what was asked, print a table line for each record, and keep the JSON file up to date after every case.
 
-    Peaks are measured anew before every case and the highest counts, since other processes may lower one of them.
+    Peaks are measured again before every case and the highest counts, since other processes may lower one of them.
     """
     variants = asked.variants or (["fp32", "bf16"] if has_bf16(place.device) else ["fp32"])
     dtypes = {arithmetic(variant): dtype_of(variant) for variant in (REFERENCE, *variants)}

@@ -57,7 +57,7 @@ def johnson(task: Task) -> Call:
 
 
 def adain(task: Task) -> Call:
-    """Return the painting by AdaIN, the style picture encoded anew."""
+    """Return the AdaIN output, encoding the style image again."""
     method = _adain(task)
     content, style = method.runtime.to_device(task.content), method.runtime.to_device(task.style)
     return lambda: translate(method, content, styles=Styles([style]))

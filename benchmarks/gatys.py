@@ -53,15 +53,15 @@ class Mark(NamedTuple):
     loss: float
 
 
-Painter = Callable[[], list[Mark]]
+Optimization = Callable[[], list[Mark]]
 
 
-def build(side: str, task: Task) -> Painter:
+def build(side: str, task: Task) -> Optimization:
     """Return one side's painting."""
     return plain(task) if side == PLAIN else ours(task, SIDES[side])
 
 
-def plain(task: Task) -> Painter:
+def plain(task: Task) -> Optimization:
     """Return the painting by the plain loop."""
     loss = plain_loss(task)
 
@@ -74,7 +74,7 @@ def plain(task: Task) -> Painter:
     return painted
 
 
-def ours(task: Task, fast: str) -> Painter:
+def ours(task: Task, fast: str) -> Optimization:
     """Return the painting of test.py --model gatys, of the same losses as the plain loop."""
     objective = _objective(task, fast)
     pictures = ContentAndStyles(task.content, [task.style])
@@ -110,8 +110,8 @@ def _mark(loss: float) -> Mark:
     return Mark(time.perf_counter(), time.process_time(), loss)
 
 
-def _marks(painter: Painter) -> list[Mark]:
-    return painter()
+def _marks(optimization: Optimization) -> list[Mark]:
+    return optimization()
 
 
 def compare(task: Task, rounds: int) -> list[dict[str, Any]]:

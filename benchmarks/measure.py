@@ -84,7 +84,7 @@ def _with_kept(function: Callable[..., T], args: tuple[object, ...]) -> T:
 
 
 def seconds_of(call: Call, device: torch.device) -> float:
-    """Return how long a call takes, until the device has done all that it was told."""
+    """Return how long a call takes, until the device is idle."""
     synchronise = waiting_for(device)
     synchronise()
     began = time.perf_counter()
@@ -132,7 +132,7 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Ratio:
 
 
 def waiting_for(device: torch.device) -> Call:
-    """Return what waits until the device has done all that it was told."""
+    """Return what waits until the device is idle."""
     if device.type == "cuda":
         return lambda: torch.cuda.synchronize(device)
     return torch.mps.synchronize if device.type == "mps" else lambda: None

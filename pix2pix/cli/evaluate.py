@@ -150,11 +150,11 @@ def run_evaluation(options: EvaluateOptions) -> Path:
         UserError: there is no such run or folder, it does not fit the options, or a file cannot be used.
     """
     from pix2pix import distributed
-    from pix2pix.evaluation.metric_networks import open_metric_networks
+    from pix2pix.evaluation.metric_networks import load_metric_networks
     from pix2pix.runtime.device import Runtime
 
     out = _get_output_folder(options)
-    networks = open_metric_networks(options, Runtime(options.device).device)
+    networks = load_metric_networks(options, Runtime(options.device).device)
     if options.name is not None:
         _translate(options, networks, out)
     results = out if options.results is None else Path(options.results)

@@ -37,7 +37,7 @@ def experiment(argv: Sequence[str]) -> int:
         return _list_cells(grid)
     folder = Path(arguments.options.out) / f"{plan.name}_{arguments.options.scale}"
     _check_folder(folder)
-    measuring = _open_metric_networks(grid)
+    measuring = _load_metric_networks(grid)
     results: list[Result] = []
     for number, (cell, by) in enumerate(zip(grid, measuring, strict=True), start=1):
         title = f"{number} of {len(grid)}: {' '.join(cell.labels)}, seed {cell.seed}"
@@ -90,18 +90,18 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _open_metric_networks(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
+def _load_metric_networks(grid: "Sequence[Cell]") -> list[dict[str, Any]]:
     """Open the metric networks of each cell, to report errors now, and return their descriptions."""
     from pix2pix.evaluation.evaluate import build_scorer
     from pix2pix.evaluation.experiment import describe_metric_networks
-    from pix2pix.evaluation.metric_networks import open_metric_networks
+    from pix2pix.evaluation.metric_networks import load_metric_networks
     from pix2pix.runtime.device import Runtime
 
     known: dict[str, dict[str, Any]] = {}
     for cell in grid:
         if (arguments := str(cell.evaluate)) not in known:
             options = _get_evaluation_options(cell, cell.options.run.name, Path())
-            networks = open_metric_networks(options, Runtime(options.device).device)
+            networks = load_metric_networks(options, Runtime(options.device).device)
             if cell.options.data.target_kind != "labels":
                 build_scorer(options.segmentation, None, networks)
             known[arguments] = describe_metric_networks(networks)
@@ -151,11 +151,11 @@ def _find_epoch(run: Path, step: int) -> str | int:
 def _train(cell: "Cell", run: "Run | None", given: Mapping[str, Any]) -> int:
     """Start or resume the run of a cell, with the options given for this machine."""
     from pix2pix.cli.train import train_with_options
-    from pix2pix.evaluation.experiment import FREE, find_free_name
+    from pix2pix.evaluation.experiment import UNLEARNED, find_free_name
 
     where = {"checkpoints_dir": cell.options.run.checkpoints_dir}
     if run is not None:
-        free = {option: value for option, value in given.items() if option in FREE}
+        free = {option: value for option, value in given.items() if option in UNLEARNED}
         chosen = {**free, **where, "name": run.name, "resume": True}
     else:
         name = find_free_name(cell.options.run.name, Path(where["checkpoints_dir"]))

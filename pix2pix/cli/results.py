@@ -177,11 +177,11 @@ def write_preview(file: Path, picture: "Array") -> Path:
 
 
 def _compute_scores(output: "Array", target: "Array", encoding: "ImageCodec") -> dict[str, float]:
-    from pix2pix.evaluation.score import get_comparison_codec, prepare_comparison
+    from pix2pix.evaluation.score import compute_scores, get_comparison_codec
 
     seen = get_comparison_codec(encoding)
     x, y = seen.encode(output)[None], seen.encode(target)[None]
-    scores = prepare_comparison(x, y)
+    scores = compute_scores(x, y)
     if encoding.is_labels:  # compares classes, because targets may be JPEG files
         scores["accuracy"] = float((output == encoding.decode(y[0], y[0])).all(axis=2).mean())
     return scores

@@ -27,21 +27,21 @@ _REC_601 = np.array([0.299, 0.587, 0.114])
 
 
 def storage_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The one of DTYPES in which values of a file's dtype are kept.
+    """Return the type among DTYPES that stores a file's values.
 
     Raises:
-        ImageError: for complex numbers, objects, records, text and the like.
+        ImageError: the type is complex, object, record or text.
     """
     if dtype.newbyteorder("=").name not in _KEPT_AS:
-        raise ImageError(f"holds values of type {dtype}, where {', '.join(DTYPES)} are read: convert it to one of them")
+        raise ImageError(f"has values of type {dtype}: convert it to one of {', '.join(DTYPES)}")
     return np.dtype(_KEPT_AS[dtype.newbyteorder("=").name])
 
 
 def to_storage_dtype(array: NDArray[Any]) -> Array:
-    """Return the values in one of DTYPES; True is 255.
+    """Convert values to one of DTYPES; True becomes 255.
 
     Raises:
-        ImageError: for NaN, infinity and whole numbers that do not fit.
+        ImageError: for NaN, infinity and integers out of range.
     """
     dtype = storage_dtype(array.dtype)
     if array.dtype == np.bool_:
@@ -50,16 +50,14 @@ def to_storage_dtype(array: NDArray[Any]) -> Array:
     if dtype.kind == "f":
         limit = float(np.finfo(dtype).max)
         if not (-limit <= low and high <= limit):
-            raise ImageError(
-                "holds NaN or infinite values, or larger ones than float32 has: put numbers in their place"
-            )
+            raise ImageError("has values that are NaN, infinite, or too large for float32: replace them")
     elif low < np.iinfo(dtype).min or high > np.iinfo(dtype).max:
-        raise ImageError(f"holds values from {low} to {high}, which {dtype} cannot: convert it to float32")
+        raise ImageError(f"has values from {low} to {high}, out of the range of {dtype}: convert it to float32")
     return array.astype(dtype, copy=False)
 
 
 def apply_exif_orientation(array: Array, orientation: int) -> Array:
-    """Turn and mirror the image as EXIF orientation 1 to 8 says; other numbers leave it."""
+    """Rotate and flip the image by EXIF orientation 1 to 8; other numbers change nothing."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -70,21 +68,20 @@ def apply_exif_orientation(array: Array, orientation: int) -> Array:
 
 
 def opaque_alpha(dtype: np.dtype[Any]) -> float:
-    """The alpha of what hides all behind it: the largest whole number, or 1."""
+    """Return the alpha of an opaque pixel: the largest integer, or 1."""
     return 1.0 if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
 def fit_size(size: Sequence[int], longest: int) -> tuple[int, int]:
-    """Return a (height, width) in the proportions of another: the longer side is `longest`, none is below 1."""
+    """Scale (height, width) to a longer side of `longest`; no side is below 1."""
     height, width = (max(1, round(side * longest / max(size))) for side in size)
     return height, width
 
 
 def resize(array: Array, size: tuple[int, int]) -> Array:
-    """Resize to (height, width): what shrinks by area averaging, which is antialiased, then what grows bicubically.
+    """Resize to (height, width): area averaging where it shrinks, bicubic interpolation where it grows.
 
-    Whole numbers are rounded, and clipped where a curve overshoots their type. OpenCV's weights are floats, so that
-    32-bit numbers are exact to one part in 2**24.
+    Integers are rounded and clipped. 32-bit integers are exact to 1 part in 2**24, since OpenCV's weights are floats.
     """
     shrunk = (min(size[0], array.shape[0]), min(size[1], array.shape[1]))
     return _interpolate(_interpolate(array, shrunk, cv2.INTER_AREA), size, cv2.INTER_CUBIC)
@@ -93,7 +90,7 @@ def resize(array: Array, size: tuple[int, int]) -> Array:
 def _interpolate(array: Array, size: tuple[int, int], method: int) -> Array:
     if array.shape[:2] == size:
         return array
-    if array.dtype in (np.int32, np.uint32):  # which OpenCV does not interpolate
+    if array.dtype in (np.int32, np.uint32):  # not supported by OpenCV
         limits = np.iinfo(array.dtype)
         exact = _interpolate(array.astype(np.float64), size, method)
         return exact.round().clip(limits.min, limits.max).astype(array.dtype)
@@ -105,7 +102,7 @@ def _interpolate(array: Array, size: tuple[int, int], method: int) -> Array:
 
 
 def resize_nearest(array: Array, size: tuple[int, int]) -> Array:
-    """Resize to (height, width) by the pixel on which the centre of the new one falls: no value is mixed."""
+    """Resize to (height, width) by nearest neighbor: no values are mixed."""
     if array.shape[:2] == size:
         return array
     rows, columns = (
@@ -116,20 +113,20 @@ def resize_nearest(array: Array, size: tuple[int, int]) -> Array:
 
 
 def convert_channels(array: Array, channels: int) -> Array:
-    """Give the image another number of channels; its dtype stays.
+    """Convert the image to another number of channels; its dtype stays.
 
-    One is repeated; 3 and 4 become 1 as Rec. 601 luminance; 3 become 4, and 1 becomes 4, with an alpha that is opaque;
-    otherwise the first channels are kept.
+    1 is repeated; 3 and 4 become 1 by Rec. 601 luminance; 1 and 3 become 4 with opaque alpha; otherwise the first
+    channels are kept.
 
     Raises:
-        ImageError: for more channels than there are, where these rules make none.
+        ImageError: there are fewer channels than needed, and not 1 or 3.
     """
     present = array.shape[2]
     if present == channels:
         return array
     if channels == 4 and present in (1, 3):
-        colour = np.broadcast_to(array, (*array.shape[:2], 3))
-        return np.dstack([colour, np.full(array.shape[:2], opaque_alpha(array.dtype), array.dtype)])
+        color = np.broadcast_to(array, (*array.shape[:2], 3))
+        return np.dstack([color, np.full(array.shape[:2], opaque_alpha(array.dtype), array.dtype)])
     if present == 1:
         return np.repeat(array, channels, axis=2)
     if channels == 1 and present in (3, 4):
@@ -137,13 +134,15 @@ def convert_channels(array: Array, channels: int) -> Array:
         return (luminance if array.dtype.kind == "f" else luminance.round()).astype(array.dtype)[..., np.newaxis]
     if channels < present:
         return array[..., :channels].copy()
-    raise ImageError(f"has {present} channels, where {channels} are needed: only 1 and 3 channels become more")
+    raise ImageError(
+        f"has {present} channels, but {channels} are needed: only images of 1 and 3 channels can be extended"
+    )
 
 
 def to_tensor(array: Array, low: Sequence[float] = (0.0,), high: Sequence[float] = (255.0,)) -> Tensor:
-    """(H, W, C) of any type to (C, H, W) float32 in [-1, 1], clipped: `low` becomes -1 and `high` 1.
+    """Map (H, W, C) of any type to (C, H, W) float32 in [-1, 1], clipped: `low` becomes -1 and `high` 1.
 
-    low and high hold one value per channel, or one for all. A channel in which they are equal becomes -1.
+    low and high have one value per channel, or one for all. A channel with low = high becomes -1.
     """
     type_ = np.float32 if array.dtype.itemsize == 1 else np.float64
     below = np.array(low, type_).reshape(-1, 1, 1)
@@ -154,11 +153,11 @@ def to_tensor(array: Array, low: Sequence[float] = (0.0,), high: Sequence[float]
 
 
 def encode_by_table(arrays: Sequence[Array], table: Tensor) -> Tensor:
-    """8-bit images (H, W, C) of one size to (N, nc, H, W) by a table (nc, 256): the tensors of `to_tensor`, faster."""
+    """Map 8-bit images (H, W, C) of one size to (N, nc, H, W) by a table (nc, 256): faster than `to_tensor`."""
     height, width = arrays[0].shape[:2]
     made = torch.empty((len(arrays), len(table), height, width))
     for image, array in zip(made.numpy(), arrays, strict=True):
-        # OpenCV takes channels apart fast, if they are few
+        # cv2.split is fast for few channels
         planes = cv2.split(array) if array.shape[2] <= 4 else np.ascontiguousarray(array.transpose(2, 0, 1))
         for channel, (plane, values) in enumerate(zip(planes, table.numpy(), strict=False)):
             cv2.LUT(plane, values, image[channel])
@@ -168,7 +167,7 @@ def encode_by_table(arrays: Sequence[Array], table: Tensor) -> Tensor:
 def to_array(
     image: Tensor, dtype: str = "uint8", low: Sequence[float] = (0.0,), high: Sequence[float] = (255.0,)
 ) -> Array:
-    """(C, H, W) in [-1, 1] to (H, W, C): the way back. It is clipped to low and high, and rounded for whole numbers."""
+    """Map (C, H, W) in [-1, 1] to (H, W, C), the inverse of `to_tensor`: clipped, and rounded for integers."""
     type_ = torch.float32 if dtype == "uint8" else torch.float64
     below = torch.tensor(low, dtype=torch.float64).reshape(-1, 1, 1)
     half = (torch.tensor(high, dtype=torch.float64).reshape(-1, 1, 1) - below) / 2
@@ -178,7 +177,7 @@ def to_array(
 
 
 def cast_values(values: Array, dtype: str) -> Array:
-    """Return the values in another type: for whole numbers rounded, and clipped to what the type holds."""
+    """Convert values to another type: for integers rounded, and clipped to the range of the type."""
     if np.issubdtype(dtype, np.floating):
         return values.astype(dtype)
     limits = np.iinfo(dtype)
@@ -186,16 +185,16 @@ def cast_values(values: Array, dtype: str) -> Array:
 
 
 def resize_to_height(image: Tensor, height: int) -> Tensor:
-    """Resize (N, C, H, W) to a height, in its proportions, for people to look at."""
+    """Resize (N, C, H, W) to a height, keeping the aspect ratio."""
     size = height, max(1, round(image.shape[-1] * height / image.shape[-2]))
     return F.interpolate(image, size, mode="bilinear", antialias=True)
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:
-    """Pad (N, C, H, W) on all sides to the next multiple in height and width by mirroring, again and again if small.
+    """Pad (N, C, H, W) by reflection, repeatedly if needed, to the next multiple in height and width.
 
-    A side of one pixel is repeated. Returns the padded image and the slices (rows, columns) that cut the image out:
-    padded[..., rows, columns] equals image. Nothing to pad gives the same tensor.
+    A side of one pixel is repeated. Returns the padded image and the slices (rows, columns) of the original:
+    padded[..., rows, columns] equals image. The same tensor is returned if no padding is needed.
     """
     image, rows = _reflect(image, -2, multiple)
     image, columns = _reflect(image, -1, multiple)
@@ -210,7 +209,7 @@ def _reflect(image: Tensor, dimension: int, multiple: int) -> tuple[Tensor, slic
 
 
 def reflect_indices(length: int, multiple: int) -> tuple[NDArray[np.intp], slice]:
-    """Return which pixel of a side each pixel of the padded side shows, and where the side itself lies in it."""
+    """Return the source index of each padded pixel along a side, and the slice of the original."""
     missing = -length % multiple
     before = missing // 2
     shown_by = np.pad(np.arange(length), (before, missing - before), mode="reflect")

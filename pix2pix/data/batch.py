@@ -1,4 +1,4 @@
-"""Records that images are passed in: raw pairs, batches of pairs, photographs."""
+"""Raw pairs, and batches of pairs and photographs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from pix2pix.data.arrays import Array
 
 
 class PairBatch(NamedTuple):
-    """A batch of aligned images: the target is what the source is to be translated into; one name each."""
+    """A batch of aligned source and target images and their names."""
 
     source: Tensor
     target: Tensor
@@ -18,14 +18,14 @@ class PairBatch(NamedTuple):
 
 
 class PhotoBatch(NamedTuple):
-    """A batch of photographs to stylise, (N, 3, H, W); one name each."""
+    """A batch of photographs (N, 3, H, W) and their names."""
 
     content: Tensor
     name: list[str]
 
 
 class ContentStyleBatch(NamedTuple):
-    """A batch of photographs and of as many pictures in whose manner to paint, (N, 3, H, W); the photographs' names."""
+    """A batch of content and style images, both (N, 3, H, W), and the names of the content images."""
 
     content: Tensor
     style: Tensor
@@ -33,7 +33,7 @@ class ContentStyleBatch(NamedTuple):
 
 
 class RawPair(NamedTuple):
-    """Two (H, W, C) images of one size as their files hold them, and the name of the pair."""
+    """Two images (H, W, C) of one size with the values of their files, and the name of the pair."""
 
     source: Array
     target: Array
@@ -41,7 +41,7 @@ class RawPair(NamedTuple):
 
 
 class PairSource(Protocol):
-    """Pairs that can be read in any order; layout is a phrase for people saying where they come from."""
+    """Pairs that can be read in any order; `layout` describes their origin."""
 
     @property
     def layout(self) -> str: ...  # noqa: D102

@@ -1,10 +1,9 @@
 """Keep resized pairs in memory, on disk or on the GPU.
 
-All lies in one file that has no name: it goes with the last process that has it open, however that ends. Processes
-share it by fork, or by pickling while one is spawned. Pairs are written by calls, not through the mapping: where a disk
-is full, a call fails with an error, which ends the keeping, and a write through the mapping would kill the process.
-Windows has no such call, nor that sharing, but it allocates the whole file at once: there, one process writes through
-the mapping.
+The cache is one unnamed file, removed with the last process that has it open. Processes share it by fork, or by
+pickling while one is spawned. Pairs are written with os.pwrite, not through the mapping: on a full disk the call fails
+with an error and caching stops, while a write through the mapping would kill the process. Windows has neither pwrite
+nor this sharing, but allocates the whole file at once: there a single process writes through the mapping.
 """
 
 import math
@@ -37,17 +36,17 @@ _ALIGNED = 16  # bytes
 
 
 class ImageFormat(NamedTuple):
-    """What all images of one side have in common."""
+    """Channels and type of all images of a side."""
 
     channels: int
     dtype: str
 
 
 class PairCache:
-    """Up to `capacity` bytes of `count` pairs whose sides have these formats.
+    """A cache of up to `capacity` bytes for `count` pairs of the given formats.
 
-    With a folder they lie on its disk, else in memory. What does not fit is not kept. Writing the same pair twice, or
-    by two processes at once, does no harm.
+    It is in memory, or on disk if a folder is given. Pairs beyond the capacity are not stored. The same pair may be
+    written twice, also by two processes at once.
 
     Raises:
         OSError: the file cannot be made.
@@ -58,7 +57,7 @@ class PairCache:
     ) -> None:
         head = _aligned(8 * (2 + 4 * count))
         self._open(_nameless(folder), multiprocessing.Lock(), count, head + capacity, sides)
-        os.ftruncate(self._file, head + capacity)  # takes no room yet
+        os.ftruncate(self._file, head + capacity)  # a sparse file
         self._map()
         self._write(np.zeros(head, np.uint8), 0)
         self._state[_USED] = head
@@ -77,11 +76,11 @@ class PairCache:
 
     @property
     def failed(self) -> bool:
-        """Whether a write has failed, so that no further pair is kept."""
+        """Whether a write has failed; no further pairs are stored then."""
         return bool(self._state[_FAILED])
 
     def get(self, index: int) -> tuple[Array, Array] | None:
-        """Return source and target of a pair, read-only, if it is kept."""
+        """Return source and target of a pair, read-only, or None."""
         offset, height, width, ready = self._table[index].tolist()
         if not ready:
             return None
@@ -94,7 +93,7 @@ class PairCache:
         return images[0], images[1]
 
     def put(self, index: int, raw: RawPair) -> None:
-        """Keep a pair, if there is room and the disk takes it."""
+        """Store a pair if there is space."""
         images = raw.source, raw.target
         if self.failed or get_formats(raw) != self._sides:
             return
@@ -108,7 +107,7 @@ class PairCache:
         except OSError:
             self._state[_FAILED] = 1
             return
-        self._table[index, _READY] = 1  # last: who sees it sees the images too
+        self._table[index, _READY] = 1  # last: a reader that sees it sees the images too
 
     def _write(self, image: Array, offset: int) -> None:
         rest = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
@@ -120,8 +119,8 @@ class PairCache:
             rest, offset = rest[written:], offset + written
 
     def _reserved(self, index: int, raw: RawPair) -> int | None:
-        """The place of a pair: that of its first writer, so that a second one writes the same there."""
-        if not self._lock.acquire(block=False):  # waiting for a process that died would never end
+        """Return the offset of a pair, the same for every writer, or None if there is no space."""
+        if not self._lock.acquire(block=False):  # the holder may have died
             return None
         try:
             shape, used, needed = raw.source.shape[:2], int(self._state[_USED]), count_pair_bytes(raw)
@@ -135,17 +134,17 @@ class PairCache:
 
 
 def can_share_cache() -> bool:
-    """Tell whether several processes can have the same cache."""
+    """Return whether processes can share a cache."""
     return hasattr(reduction, "DupFd")
 
 
 def count_pair_bytes(raw: RawPair) -> int:
-    """The room that a pair takes."""
+    """Return the size of a pair in the cache."""
     return _aligned(raw.source.nbytes) + _aligned(raw.target.nbytes)
 
 
 def get_formats(raw: RawPair) -> tuple[ImageFormat, ImageFormat]:
-    """Channels and depth of both sides."""
+    """Return channels and type of both sides."""
     return ImageFormat(raw.source.shape[2], raw.source.dtype.name), ImageFormat(
         raw.target.shape[2], raw.target.dtype.name
     )
@@ -159,7 +158,7 @@ def _attached(file: Any, lock: Any, count: int, size: int, sides: tuple[ImageFor
 
 
 def _nameless(folder: Path | None) -> int:
-    """Open an empty file: in memory, or in the system's temporary folder where it has no such files."""
+    """Open an unnamed file: in memory if the system supports it, else in a folder."""
     if folder is None and hasattr(os, "memfd_create"):
         return os.memfd_create("pix2pix")
     with tempfile.TemporaryFile(dir=folder) as file:
@@ -171,7 +170,7 @@ def _aligned(size: int) -> int:
 
 
 class GpuCache:
-    """Pairs of one size, as uint8, of encodings that are tables: of each value, whatever lies beside it."""
+    """A cache on the GPU for uint8 pairs of one size whose codecs are tables."""
 
     def __init__(self, count: int, first: RawPair, codec: PairCodec, device: torch.device) -> None:
         self._first, self._device = first, device
@@ -184,7 +183,7 @@ class GpuCache:
 
     @property
     def is_full(self) -> bool:
-        """Whether every pair is there."""
+        """Whether it has all pairs."""
         return not self._missing
 
     def __contains__(self, index: int) -> bool:
@@ -192,7 +191,7 @@ class GpuCache:
 
     @property
     def first(self) -> RawPair:
-        """A pair of the size of all."""
+        """The first pair."""
         return self._first
 
     def put(self, index: int, raw: RawPair) -> None:
@@ -203,7 +202,7 @@ class GpuCache:
             self._missing.remove(index)
 
     def batch(self, indices: Sequence[int], windows: Sequence[CropWindow]) -> tuple[Tensor, Tensor]:
-        """Sources and targets (N, nc, H, W) of the pairs of these indices, each through its window, of one size."""
+        """Return sources and targets (N, nc, H, W) of these pairs, cropped to their windows, all of one size."""
         plan = torch.tensor(
             [(index, w.rows.start, w.columns.start, w.mirrored) for index, w in zip(indices, windows, strict=True)]
         )
@@ -225,7 +224,7 @@ class _Side:
         self._images[index] = torch.from_numpy(planes).to(self._images.device)
 
     def batch(self, plan: Tensor, size: tuple[int, int]) -> Tensor:
-        """Look up all pixels by index; plan (N, 4) holds index, first row, first column, and 1 if mirrored."""
+        """Gather all pixels; plan (N, 4) has index, first row, first column, and 1 if mirrored."""
         index, top, left, mirrored = (column[:, None] for column in plan.unbind(1))
         height, width = (torch.arange(length, device=plan.device) for length in size)
         columns = left + torch.where(mirrored == 1, width.flip(0), width)  # (N, W)
@@ -236,12 +235,12 @@ class _Side:
 
 
 _GIB = 2**30
-_OF_THE_GPU = 0.25  # of its free memory: networks and activations come after
-_OF_THE_DISK = 0.5  # of its free room: checkpoints are written there too
+_OF_THE_GPU = 0.25  # of the free memory: networks and activations need the rest
+_OF_THE_DISK = 0.5  # of the free space: checkpoints need some too
 
 
 class CacheChoice(NamedTuple):
-    """The cache, if there is one, and a phrase saying which."""
+    """The cache or None, and its description."""
 
     cache: PairCache | GpuCache | None
     said: str
@@ -250,9 +249,9 @@ class CacheChoice(NamedTuple):
 def open_cache(
     data: DataOptions, count: int, first: RawPair, codec: PairCodec, device: torch.device, folder: Path | None
 ) -> CacheChoice:
-    """Choose by the size of the first pair, resized, and make the cache; `folder` is for the disk, None: a temporary.
+    """Create the cache, sized by the first resized pair; `folder` is for the disk cache, None a temporary folder.
 
-    Pairs that may differ in size are kept in memory alone, as many as fit.
+    Pairs of different sizes are cached in memory only, as many as fit.
     """
     if data.cache == "off":
         return CacheChoice(None, "off")

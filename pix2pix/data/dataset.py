@@ -1,4 +1,4 @@
-"""The pairs of a phase: chosen, split, turned round, of one depth."""
+"""The pairs of a phase: found, split, and oriented from source to target."""
 
 import hashlib
 import os
@@ -23,12 +23,12 @@ GENERATED_SEED = 0
 
 
 def open_pairs(data: DataOptions, phase: Phase) -> "PairDataset":
-    """The pairs of one phase in natural order of their names, source first.
+    """Open the pairs of a phase in natural order of their names, source first.
 
-    Without a folder for val, the share val_fraction of train is kept out for it, and none if that is 0.
+    Without a folder for val, a share val_fraction of train is used for it.
 
     Raises:
-        UserError: if no layout is recognised, or files belong to no pair and skip_bad is not set.
+        UserError: no layout is recognized, or files belong to no pair and skip_bad is not set.
     """
     pairs, faults, is_split = _open_phase(data, phase)
     if faults and not data.skip_bad:
@@ -39,13 +39,13 @@ def open_pairs(data: DataOptions, phase: Phase) -> "PairDataset":
         kept_out = select_validation_names(pairs.names, data.val_fraction)
         chosen = [index for index in chosen if (pairs.names[index] in kept_out) == (phase == "val")]
         layout += f" ({len(chosen)} of {len(pairs)}: {phase} by --val_fraction {data.val_fraction:g})"
-    wished = (3, 3) if data.target_kind == "lab" else (data.input_nc, data.output_nc)
+    channels = (3, 3) if data.target_kind == "lab" else (data.input_nc, data.output_nc)
     labels = data.source_kind == "labels" or data.source_onehot is not None, data.target_kind == "labels"
-    return PairDataset(pairs, layout, tuple(chosen), data.direction == "BtoA", wished, labels, faults)
+    return PairDataset(pairs, layout, tuple(chosen), data.direction == "BtoA", channels, labels, faults)
 
 
 def format_faults(faults: Sequence[str], data: DataOptions) -> str:
-    """One sentence for faults of a data set: the first of them, and what to do."""
+    """Return one sentence for the faults of a data set: the first fault, and what to do."""
     others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more fault{'s' * (len(faults) > 2)})"
     command = shlex.join(["python", "-m", "pix2pix", "check", data.dataroot]) + " --photos" * (
         data.target_kind == "lab"
@@ -54,7 +54,7 @@ def format_faults(faults: Sequence[str], data: DataOptions) -> str:
 
 
 def _open_phase(data: DataOptions, phase: Phase) -> tuple[PairSource, tuple[str, ...], bool]:
-    """All pairs from which the phase is taken, as (A, B), its faults, and whether train and val share them."""
+    """Return the pairs (A, B) of the phase's folder, their faults, and whether train and val share it."""
     photos = data.target_kind == "lab"
     if data.dataroot == "generated":
         return _Generated(phase, data.load_size, photos), (), False
@@ -76,7 +76,7 @@ def _open_phase(data: DataOptions, phase: Phase) -> tuple[PairSource, tuple[str,
 
 
 def select_validation_names(names: Sequence[str], fraction: float) -> set[str]:
-    """The names kept for validation: a choice by hash, so that the order of the files and other runs play no part."""
+    """Return the names for validation, chosen by hash: independent of the order of the files."""
     count = round(fraction * len(names))
     if fraction > 0 and len(names) >= 2:
         count = max(count, 1)
@@ -104,7 +104,7 @@ class _Generated:
         return ()
 
     def read(self, index: int) -> RawPair:
-        from pix2pix.data.generated import generate  # those who bring their own images need not load it
+        from pix2pix.data.generated import generate  # slow import
 
         photo, labels = generate(GENERATED_SEED, GENERATED[self.phase][index], size=self.size)
         return RawPair(photo, photo if self.photos else labels, self.names[index])
@@ -112,16 +112,16 @@ class _Generated:
 
 @dataclass(frozen=True)
 class PairDataset:
-    """The pairs of a phase; `faults` are sentences on files that belong to none.
+    """The pairs of a phase; `faults` are sentences about files that belong to no pair.
 
-    `wished` are the channels of source and target, None for those of the files; `labels` says which are label maps.
+    `channels` are --input_nc and --output_nc, None for those of the files; `labels` says which side has label maps.
     """
 
     pairs: PairSource
     layout: str
     indices: tuple[int, ...]
     swapped: bool = False
-    wished: tuple[int | None, int | None] = (None, None)
+    channels: tuple[int | None, int | None] = (None, None)
     labels: tuple[bool, bool] = (False, False)
     faults: tuple[str, ...] = ()
     codec: PairCodec | None = field(default=None)
@@ -135,48 +135,50 @@ class PairDataset:
         return len(self.indices)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The files of a pair, the source's first; none if it is generated."""
+        """Return the files of a pair, source first; empty for generated pairs."""
         files = self.pairs.files(self.indices[index])
         return files[::-1] if self.swapped else files
 
     def read(self, index: int) -> RawPair:
-        """Read a pair; once there is a codec, it says channels and depth.
+        """Read a pair, converted to the channels of the codec if there is one.
 
         Raises:
-            ImageError: an image cannot be read, or not be brought to the codec's channels, or has another depth.
+            ImageError: an image cannot be read, or does not fit the codec.
         """
         a, b, name = self.pairs.read(self.indices[index])
         places = self.files(index) or (Path(name), Path(name))
         source, target = (b, a) if self.swapped else (a, b)
-        return RawPair(self._as_wished(source, 0, places[0]), self._as_wished(target, 1, places[1]), name)
+        return RawPair(self._convert(source, 0, places[0]), self._convert(target, 1, places[1]), name)
 
-    def _as_wished(self, image: Array, side: int, path: Path) -> Array:
+    def _convert(self, image: Array, side: int, path: Path) -> Array:
         try:
-            image = _converted(image, self.wished[side], self.labels[side])
+            image = _converted(image, self.channels[side], self.labels[side])
             return self.codec[side].accept(image) if self.codec else image
         except ImageError as error:
             raise ImageError(f"{format_path(path)}: {error}") from error
 
     def first(self, count: int | None) -> "PairDataset":
-        """Keep the first pairs; None keeps all."""
+        """Return the data set with only the first pairs; None returns all."""
         return replace(self, indices=self.indices[:count])
 
     def without(self, names: Collection[str]) -> "PairDataset":
-        """Leave out the pairs of these names."""
+        """Return the data set without the pairs of these names."""
         left_out = set(names)
         kept = tuple(index for index in self.indices if self.pairs.names[index] not in left_out)
         return replace(self, indices=kept)
 
     def of(self, codec: PairCodec) -> "PairDataset":
-        """Give every pair the channels of the codec, and hold it to its depth."""
+        """Return the data set with pairs converted to the codec."""
         return replace(self, codec=codec)
 
 
 def _converted(image: Array, channels: int | None, is_labels: bool) -> Array:
-    """Give the image the channels that --input_nc or --output_nc wish for."""
+    """Convert the image to the channels of --input_nc or --output_nc."""
     present = image.shape[2]
     if channels is None or present == channels:
         return image
     if is_labels and (present, channels) != (4, 3):
-        raise ImageError(f"labels of {present} channels do not become {channels}, which would mix classes: convert it")
+        raise ImageError(
+            f"labels of {present} channels cannot be converted to {channels} without mixing classes: convert it"
+        )
     return convert_channels(image, channels)

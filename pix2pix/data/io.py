@@ -1,4 +1,4 @@
-"""Read, write and find image files: each at its own depth, written whole or not at all."""
+"""Find, read and write image files of any depth; writes are atomic."""
 
 import io
 import math
@@ -27,21 +27,21 @@ _OF_FILE_MANAGERS = ("thumbs.db", "desktop.ini")
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """All image files below the folder, known by their suffix, in natural order ("2" before "10").
+    """Find all image files below the folder, by suffix, in natural order ("2" before "10").
 
-    Hidden files and folders are passed over, and so are linked folders inside it, which could form a loop.
+    Hidden files and folders and linked folders are skipped.
 
     Raises:
-        ImageError: if the folder or one inside it cannot be listed.
+        ImageError: a folder cannot be listed.
     """
     return _sorted(path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def find_other_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """All files that `find_images` passes over for their suffix, in the same order, but not what file managers leave.
+    """Find all files that `find_images` skips for their suffix, except those of file managers.
 
     Raises:
-        ImageError: if the folder or one inside it cannot be listed.
+        ImageError: a folder cannot be listed.
     """
     return _sorted(
         path
@@ -64,31 +64,31 @@ def _sorted(paths: Iterator[Path]) -> list[Path]:
 
 
 def natural_sort_key(name: str) -> tuple[list[str | int], str]:
-    """A sort key that compares runs of digits as numbers."""
+    """Return a sort key that compares digits as numbers."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
-_FEW_CHANNELS, _MANY_CHANNELS = (1, 2, 3, 4), 64  # lengths that are taken for channels first, and for sides after them
+_FEW_CHANNELS, _MANY_CHANNELS = (1, 2, 3, 4), 64  # axis lengths that suggest (C, H, W)
 _LONGEST_HEADER = 10_000  # bytes: numpy's own limit
-_BLOCK = 2**22  # values that are converted at a time, so that a file of doubles is not in memory beside its floats
+_BLOCK = 2**22  # values converted at a time, to limit memory
 
 
 def read_npy(file: BinaryIO, max_pixels: int) -> Array:
-    """Read (H, W) or (H, W, C) from an NPY file: its header alone until that is found to be true.
+    """Read (H, W) or (H, W, C) from an NPY file, checking its header first.
 
     Raises:
-        ImageError: for other shapes and types, more than max_pixels, and a file that is cut off.
+        ImageError: for other shapes and types, more than max_pixels, and truncated files.
     """
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ImageError(f"NPY version {version} is for records: an array of numbers is needed")
     shape, columns_first, dtype = _header(file, version)
-    storage_dtype(dtype)  # refuses objects, which could run code, before anything of them is read
+    storage_dtype(dtype)  # refuses pickled objects, which could run code
     _check_shape(shape)
     check_size(shape[0], shape[1], math.prod(shape[2:]), dtype, max_pixels)
     count = math.prod(shape)
     if os.fstat(file.fileno()).st_size - file.tell() < count * dtype.itemsize:
-        raise ImageError(f"is cut off: it holds less than {shape} of {dtype}, which its header promises: make it anew")
+        raise ImageError(f"is truncated: its header says {shape} of {dtype}, and the file is shorter: write it again")
     values = np.empty(count, storage_dtype(dtype))
     for start in range(0, count, _BLOCK):
         part = values[start : start + _BLOCK]
@@ -101,33 +101,33 @@ def _header(file: BinaryIO, version: tuple[int, int]) -> tuple[tuple[int, ...], 
     start, width = file.tell(), 2 if version == (1, 0) else 4
     size = int.from_bytes(file.read(width), "little")
     if size > _LONGEST_HEADER:
-        raise ImageError(f"a header of {size} bytes, where a hundred do: make it anew with numpy.save")
+        raise ImageError(f"has a header of {size} bytes, far above the usual hundred: write it again with numpy.save")
     file.seek(start)
     try:
         return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
-    except Exception as error:  # of Python's parser as well, which gives up in many ways
-        raise ImageError("its header is damaged: make it anew with numpy.save") from error
+    except Exception as error:  # Python's parser raises many types
+        raise ImageError("its header is damaged: write it again with numpy.save") from error
 
 
 def write_npy(file: BinaryIO, array: Array) -> None:
-    """Write (H, W, C); `read_npy` takes at most 4 rows before more than 64 columns and channels for channels first."""
+    """Write (H, W, C); `read_npy` refuses at most 4 rows of more than 64 columns and channels as channels first."""
     np.save(file, array, allow_pickle=False)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3):
-        raise ImageError(f"an array of shape {shape}, where (H, W) or (H, W, C) is needed: store one image a file")
+        raise ImageError(f"an array of shape {shape}, but (H, W) or (H, W, C) is needed: store one image per file")
     if len(shape) == 3 and shape[0] in _FEW_CHANNELS and min(shape[1:]) > _MANY_CHANNELS:
-        raise ImageError(f"an array of shape {shape}, where (H, W, C) is needed: put its channels last, or use .tif")
+        raise ImageError(f"an array of shape {shape}, but (H, W, C) is needed: put channels last, or use .tif")
 
 
 _QUALITY_50 = 3688  # the sum of ITU-T T.81, table K.1: luminance at quality 50
 
 
 def estimate_jpeg_quality(path: Path) -> float | None:
-    """The quality (1 to 100) that the usual encoders call what a JPEG file was saved at; None for other files."""
+    """Estimate the quality (1 to 100) of a JPEG file from its quantization tables; None for other files."""
     try:
-        with path.open("rb") as file, JpegImageFile(file) as image:  # not Image.open, which refuses large images
+        with path.open("rb") as file, JpegImageFile(file) as image:  # Image.open refuses large images
             table = image.quantization.get(0)
     except (OSError, ValueError, SyntaxError, struct.error):
         return None
@@ -148,7 +148,7 @@ _READERS: Mapping[bytes, _Reader] = {
     b"MM\0+": read_tiff,
     b"\x93NUMPY": read_npy,
 }
-_WEBP = slice(8, 12)  # where a RIFF file says what it holds
+_WEBP = slice(8, 12)  # the format of a RIFF file
 
 
 class _Format(NamedTuple):
@@ -179,15 +179,15 @@ _FORMATS: Mapping[str, _Format] = {
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
-    """Read a PNG, JPEG, WebP, TIFF or NPY file, known by its content, as (H, W, C) of one of DTYPES, turned upright.
+    """Read a PNG, JPEG, WebP, TIFF or NPY file as (H, W, C) of one of DTYPES, in EXIF orientation.
 
-    Grey and 1-bit images (0 and 255) have 1 channel; PNG, WebP and TIFF images with any transparency (RGBA, grey with
-    alpha, a palette or a colour key) have 4; palettes, CMYK, YCbCr and Lab become RGB. NPY files hold (H, W) or
-    (H, W, C). Doubles and half floats become float32, bool uint8 (0 and 255), int8 int16, 64-bit whole numbers 32-bit
-    ones. Animations give their first frame; colour profiles are ignored.
+    The format is detected by content. Gray and 1-bit images (0 and 255) have 1 channel; PNG, WebP and TIFF images with
+    transparency (RGBA, gray with alpha, a palette or a color key) have 4; palettes, CMYK, YCbCr and Lab become RGB. NPY
+    files have (H, W) or (H, W, C). float64 and float16 become float32, bool uint8 (0 and 255), int8 int16, 64-bit
+    integers 32-bit. Animations give their first frame; color profiles are ignored.
 
     Raises:
-        ImageError: for what cannot be read whole; and, undecoded, more than max_pixels or 8 bytes for each of them.
+        ImageError: the file cannot be read, or has more than max_pixels or 8 bytes for each of them.
     """
     try:
         with _open(Path(path)) as file:
@@ -197,10 +197,10 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Ar
 
 
 def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array | TiffReader:
-    """Read an image; of a TIFF file that is too large for that, give windows when they are asked for.
+    """Read an image, or return a reader of windows for a TIFF file that is too large.
 
     Raises:
-        ImageError: for what can be read neither whole nor by windows.
+        ImageError: it can be read neither whole nor by windows.
     """
     try:
         return read_image(path, max_pixels)
@@ -213,7 +213,7 @@ def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Ar
 
 def _open(path: Path) -> BinaryIO:
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ImageError("a pipe or a device, where a file is needed: take it away")  # opening it would wait for ever
+        raise ImageError("a pipe or device, not a file: remove it")  # opening it would block
     return path.open("rb")
 
 
@@ -222,20 +222,20 @@ def _decode(file: BinaryIO, max_pixels: int) -> Array:
     file.seek(0)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on metadata that is not used, and casts that are checked
+            warnings.simplefilter("ignore")  # about metadata, and casts checked later
             return _reader(start)(file, max_pixels)
     except ImageError:
         raise
     except MemoryError as error:
-        raise ImageError("needs more memory than there is: make it smaller") from error
-    except Exception as error:  # decoders raise some ten unrelated types for damaged files
+        raise ImageError("needs more memory than available: make it smaller") from error
+    except Exception as error:  # decoders raise many types for damaged files
         if isinstance(error, OSError) and error.strerror:
             raise
-        raise ImageError(f"damaged: make it anew{_words(error)}") from error
+        raise ImageError(f"damaged: write it again{_words(error)}") from error
 
 
 def _words(error: Exception) -> str:
-    """The decoder's own, where it has any that are no code."""
+    """Return the decoder's message if it is readable."""
     words = _cause(error)
     return "" if words == type(error).__name__ or "<" in words else f" ({words})"
 
@@ -244,7 +244,7 @@ def _reader(start: bytes) -> _Reader:
     for magic, reader in _READERS.items():
         if start.startswith(magic) and (magic != b"RIFF" or start[_WEBP] == b"WEBP"):
             return reader
-    raise ImageError("not a PNG, JPEG, WebP, TIFF or NPY image: convert it, or take it away")
+    raise ImageError("not a PNG, JPEG, WebP, TIFF or NPY image: convert or remove it")
 
 
 def _cause(error: Exception) -> str:
@@ -254,23 +254,24 @@ def _cause(error: Exception) -> str:
 
 
 def write_image(path: str | os.PathLike[str], array: Array, texts: Mapping[str, str] | None = None) -> None:
-    """Write the image in the format of the path's suffix: the whole file or nothing.
+    """Write the image atomically in the format of the path's suffix.
 
-    PNG (uint8 and uint16 of 1, 3 or 4 channels), TIFF and NPY keep every value; so does WebP (uint8), which turns 1
-    channel into 3; JPEG (uint8 of 1 or 3 channels) is of quality 95. An NPY file of at most 4 rows and more than 64
-    columns and channels is not read back: it looks like (C, H, W). `texts` by keyword go into PNG files alone.
+    PNG (uint8 and uint16 of 1, 3 or 4 channels), TIFF, NPY and WebP (uint8; 1 channel becomes 3) are lossless; JPEG
+    (uint8 of 1 or 3 channels) has quality 95. `texts` by keyword are written to PNG files only.
 
     Raises:
-        ImageError: for another suffix, what the format cannot hold, and whatever hinders writing.
+        ImageError: the suffix is unknown, the format does not support the array, or it cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
-        raise ImageError(f"{format_path(path)}: images are written as {', '.join(IMAGE_SUFFIXES)}: choose one of them")
+        raise ImageError(f"{format_path(path)}: unknown suffix: choose one of {', '.join(IMAGE_SUFFIXES)}")
     if not _FORMATS[suffix].holds(array):
         able = " or ".join(name for name in (".png", ".tif", ".npy") if _FORMATS[name].holds(array))
         what = f"{array.dtype} of shape {array.shape}"
-        raise ImageError(f"{format_path(path)}: a {suffix} file cannot hold {what}: choose {able or ', '.join(DTYPES)}")
+        raise ImageError(
+            f"{format_path(path)}: a {suffix} file cannot store {what}: choose {able or ', '.join(DTYPES)}"
+        )
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         encoded = io.BytesIO()
@@ -281,5 +282,5 @@ def write_image(path: str | os.PathLike[str], array: Array, texts: Mapping[str, 
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    except Exception as error:  # encoders raise several unrelated types
+    except Exception as error:  # encoders raise several types
         raise ImageError(f"cannot write {format_path(path)}: {_cause(error)}") from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import count
 from math import gcd
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +13,29 @@ from numpy.typing import NDArray
 from pix2pix.data.arrays import Array
 from pix2pix.errors import UserError
 
-Colour = tuple[int, ...]
+Color = tuple[int, ...]
 
 _MAX_BYTES = 1_000_000
-_MAX_COLOURS = 256  # as many as one byte can number
+_MAX_COLOURS = 256  # indices of one byte
 _LINE = re.compile(r"(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})[\s,]+(-?[0-9]{1,9})(?:[\s,]+(.*))?")
 
 
 class Palette(NamedTuple):
-    """The names of the classes and their colours, RGB in 0..255; a class's number is its place.
+    """The names of the classes and their colors, RGB in 0..255; a class's index is its position.
 
-    `ignored` names those that nothing is measured on and no segmenter learns.
+    `ignored` are the classes excluded from metrics and from training of segmenters.
     """
 
     names: tuple[str, ...]
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     ignored: tuple[str, ...] = ()
 
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return plain values for a checkpoint."""
+        return {"names": list(self.names), "colours": list(self.colors), "ignored": list(self.ignored)}
 
-_FACADES: dict[str, Colour] = {  # measured on the label maps of pix2pix's facades set
+
+_FACADES: dict[str, Color] = {  # measured on the label maps of pix2pix's facades set
     "background": (0, 0, 222),
     "facade": (0, 48, 255),
     "window": (0, 128, 255),
@@ -45,7 +49,7 @@ _FACADES: dict[str, Colour] = {  # measured on the label maps of pix2pix's facad
     "pillar": (255, 0, 0),
     "shop": (174, 0, 0),
 }
-_CITYSCAPES: dict[str, Colour] = {  # the 19 classes of training, whose place is the trainId, then the other colours
+_CITYSCAPES: dict[str, Color] = {  # the 19 classes of training by trainId, then the other colors
     "road": (128, 64, 128),
     "sidewalk": (244, 35, 232),
     "building": (70, 70, 70),
@@ -76,7 +80,7 @@ _CITYSCAPES: dict[str, Colour] = {  # the 19 classes of training, whose place is
     "caravan": (0, 0, 90),
     "trailer": (0, 0, 110),
 }
-_CAMVID: dict[str, Colour] = {  # label_colors.txt
+_CAMVID: dict[str, Color] = {  # label_colors.txt
     "Animal": (64, 128, 64),
     "Archway": (192, 0, 128),
     "Bicyclist": (0, 128, 192),
@@ -118,37 +122,37 @@ PALETTES = {
 
 
 def load_palette(name_or_path: str) -> Palette:
-    """Return a palette of PALETTES by its name, or read one from a UTF-8 file.
+    """Return a palette of PALETTES by name, or read one from a UTF-8 file.
 
-    Each line of the file is a class: `R G B name`, parted by spaces, tabs or commas. The name may be missing: the
-    class's number then stands for it. Blank lines, and what follows a `#`, are passed over.
+    Each line of the file is a class: `R G B name`, separated by spaces, tabs or commas; without a name, its index is
+    the name. Blank lines and comments after `#` are skipped.
 
     Raises:
-        UserError: there is no such palette, or a line of the file is not as above; the line is named.
+        UserError: there is no such palette, or a line is invalid.
     """
     if name_or_path in PALETTES:
         return PALETTES[name_or_path]
     place = f"palette {name_or_path!r}"
-    classes: dict[Colour, str] = {}
+    classes: dict[Color, str] = {}
     for number, line in enumerate(_text(name_or_path, place).splitlines(), start=1):
         if content := line.partition("#")[0].strip():
-            colour, name = _class(content, f"{place}, line {number}")
-            if colour in classes:
-                raise UserError(f"{place}, line {number}: got {_short(content)} again; give each colour once")
-            classes[colour] = name or str(len(classes))
+            color, name = _class(content, f"{place}, line {number}")
+            if color in classes:
+                raise UserError(f"{place}, line {number}: got {_short(content)} twice; give each color once")
+            classes[color] = name or str(len(classes))
     if not 2 <= len(classes) <= _MAX_COLOURS:
         raise UserError(f"{place}: got {len(classes)} in all; 2 to {_MAX_COLOURS} `R G B name` lines are needed")
     return Palette(tuple(classes.values()), tuple(classes))
 
 
-def infer_palette(colours: Sequence[Colour]) -> Palette:
-    """Return the palette of these colours, with the names of a known palette that has them all, else numbers."""
+def infer_palette(colors: Sequence[Color]) -> Palette:
+    """Return the palette of these colors, named by a known palette with all of them, else by index."""
     for known in PALETTES.values():
-        names = dict(zip(known.colours, known.names, strict=True))
-        if set(colours) <= set(names):
-            named = tuple(names[colour] for colour in colours)
-            return Palette(named, tuple(colours), tuple(name for name in named if name in known.ignored))
-    return Palette(tuple(map(str, range(len(colours)))), tuple(colours))
+        names = dict(zip(known.colors, known.names, strict=True))
+        if set(colors) <= set(names):
+            named = tuple(names[color] for color in colors)
+            return Palette(named, tuple(colors), tuple(name for name in named if name in known.ignored))
+    return Palette(tuple(map(str, range(len(colors)))), tuple(colors))
 
 
 def _text(path: str, place: str) -> str:
@@ -168,7 +172,7 @@ def _text(path: str, place: str) -> str:
         raise UserError(f"{place}: not UTF-8 text; a text file of `R G B name` lines is needed") from error
 
 
-def _class(content: str, place: str) -> tuple[Colour, str]:
+def _class(content: str, place: str) -> tuple[Color, str]:
     match = _LINE.fullmatch(content)
     if match is None:
         raise UserError(f"{place}: got {_short(content)}; write `R G B name`, such as `128 64 128 road`")
@@ -184,84 +188,84 @@ def _short(content: str) -> str:
 
 Classes = NDArray[np.int64]
 
-_CHUNK = 2**12  # pixels at a time, so that their distances stay in the cache
-_FAR = 64  # from every colour of a palette: JPEG moves few pixels that far
+_CHUNK = 2**12  # pixels at a time, for the CPU cache
+_FAR = 64  # distance from every color: JPEG moves few pixels that far
 
 
-def find_nearest_class(image: Array, palette: Sequence[Colour]) -> Classes:
-    """Return the places (H, W) in the palette of the colours nearest to (H, W, C); the first of equals."""
-    colours = np.array(palette, np.float64)
-    origin = colours.min(axis=0)  # so that squares of large values stay exact
-    colours -= origin
-    pixels = image.reshape(-1, colours.shape[1])
-    # |x - p|^2 = |x|^2 - 2 (x.p - |p|^2 / 2): the nearest colour has the largest bracket, exact for whole numbers
-    offset = (colours**2).sum(axis=1) / 2
+def find_nearest_class(image: Array, palette: Sequence[Color]) -> Classes:
+    """Return the index (H, W) of the palette color nearest to each pixel of (H, W, C), the first of equals."""
+    colors = np.array(palette, np.float64)
+    origin = colors.min(axis=0)  # keeps squares of large values exact
+    colors -= origin
+    pixels = image.reshape(-1, colors.shape[1])
+    # |x - p|^2 = |x|^2 - 2 (x.p - |p|^2 / 2): the nearest color has the largest bracket, exact for integers
+    offset = (colors**2).sum(axis=1) / 2
     classes = [
-        ((pixels[start : start + _CHUNK] - origin) @ colours.T - offset).argmax(axis=1)
+        ((pixels[start : start + _CHUNK] - origin) @ colors.T - offset).argmax(axis=1)
         for start in range(0, len(pixels), _CHUNK)
     ]
     return np.concatenate(classes).reshape(image.shape[:2])
 
 
-def is_far_from_palette(image: Array, palette: Sequence[Colour], nearest_classes: Classes) -> NDArray[np.bool_]:
-    """Tell which pixels (H, W) of (H, W, C) are of no colour of the palette, nor near the nearest."""
+def is_far_from_palette(image: Array, palette: Sequence[Color], nearest_classes: Classes) -> NDArray[np.bool_]:
+    """Return a mask (H, W) of the pixels of (H, W, C) that are far from every color of the palette."""
     nearest = np.array(palette, np.float64)[nearest_classes]
     far: NDArray[np.bool_] = ((image - nearest) ** 2).sum(axis=2) > _FAR**2
     return far
 
 
 def mark_unknown_classes(numbers: Array, count: int) -> Classes:
-    """Return the class numbers of (H, W, 1) as (H, W), with `count` for those that are not in 0..count - 1."""
+    """Return class indices (H, W, 1) as (H, W), with `count` for those outside of 0..count - 1."""
     classes = numbers[..., 0].astype(np.int64)
     return np.where((classes >= 0) & (classes < count) & (classes == numbers[..., 0]), classes, count)
 
 
-def color_classes(classes: Classes, palette: Sequence[Colour]) -> Array:
-    """Return the colours (H, W, C) of (H, W) classes; black, zeros, for a class one past the last."""
+def color_classes(classes: Classes, palette: Sequence[Color]) -> Array:
+    """Return the colors (H, W, C) of classes (H, W); black for the index one past the last."""
     return np.array([*palette, np.zeros_like(palette[0])])[classes]
 
 
 _SAMPLES = 4096
-_COMPARED = 8  # every so many samples: their distances to all colours of the palettes would take most of the time
-_LEVELS = 8  # per channel: finer differences are noise, or compression
-_COUNTED = 12  # channels whose levels still fit one exact number
-_NEAR = 16  # of 255: compression moves most colours of a label map by less
-_LIKELY = 0.6  # share of pixels near its colours from which a palette is meant; in photos it is 0.2 at most
+_COMPARED = 8  # every how many samples the palettes are compared with
+_LEVELS = 8  # per channel: finer differences are noise or compression
+_COUNTED = 12  # channels whose levels fit an exact number
+_NEAR = 16  # of 255: compression moves most colors of a label map by less
+_LIKELY = 0.6  # share of pixels near its colors from which a palette is suggested; in photos it is at most 0.2
 
 
 class PixelSample(NamedTuple):
-    """The commonest colour, in levels, and its share; the distinct colours; the palette these are likely from."""
+    """The most common color, in levels, its share, the number of distinct colors, and a likely palette."""
 
-    colour: tuple[int, ...]
+    color: tuple[int, ...]
     share: float
     distinct: int
     palette: str | None
 
 
 def sample_pixels(image: Array) -> PixelSample:
-    """Look at some thousand pixels of an image (H, W, C), evenly spread."""
+    """Sample some thousand pixels of an image (H, W, C), evenly spaced."""
     flat = image.reshape(-1, image.shape[2])
     least = max(len(flat) // _SAMPLES, 1)
-    step = next(step for step in count(least) if gcd(step, image.shape[1]) == 1)  # so that every column has its turn
+    step = next(step for step in count(least) if gcd(step, image.shape[1]) == 1)  # so that every column is sampled
     flat = flat[::step, :_COUNTED].astype(np.float64)
     low, high = (0, 255) if image.dtype == np.uint8 else (flat.min(), flat.max())
     levels = ((flat - low) / max(high - low, 1e-12) * (_LEVELS - 1)).round()
     radix = float(_LEVELS) ** np.arange(flat.shape[1])
     _, first, times = np.unique(levels @ radix, return_counts=True, return_index=True)
     most = times.argmax()
-    colour = tuple(map(int, levels[first[most]]))
+    color = tuple(map(int, levels[first[most]]))
     distinct = len(np.unique(flat @ np.pi ** np.arange(flat.shape[1])))
     is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
     return PixelSample(
-        colour, float(times[most] / len(flat)), distinct, _likely_palette(flat[::_COMPARED]) if is_rgb else None
+        color, float(times[most] / len(flat)), distinct, _likely_palette(flat[::_COMPARED]) if is_rgb else None
     )
 
 
 def _likely_palette(flat: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str | None:
     shares = {}
     for name, palette in PALETTES.items():
-        colours = np.array(palette.colours, np.float64)
-        squares = (flat**2).sum(axis=1)[:, None] + (colours**2).sum(axis=1) - 2 * flat @ colours.T
+        colors = np.array(palette.colors, np.float64)
+        squares = (flat**2).sum(axis=1)[:, None] + (colors**2).sum(axis=1) - 2 * flat @ colors.T
         shares[name] = float((squares.min(axis=1) < _NEAR**2).mean())
     best = max(shares, key=lambda name: shares[name])
     return best if shares[best] >= _LIKELY else None

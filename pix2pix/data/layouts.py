@@ -1,4 +1,4 @@
-"""Find the files that make a pair."""
+"""Find the files of pairs."""
 
 import unicodedata
 from collections import defaultdict
@@ -16,7 +16,7 @@ from pix2pix.errors import ImageError, UserError, format_path
 
 @dataclass(frozen=True)
 class FilePairs:
-    """Pairs in files: A and B in one file side by side, in a file each, or (photos) one image that is both."""
+    """Pairs in files: A|B side by side in one file, A and B in two files, or (photos) one image for both."""
 
     layout: str
     names: tuple[str, ...]
@@ -28,7 +28,7 @@ class FilePairs:
         return len(self.names)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The file of A and that of B, which may be the same."""
+        """Return the files of A and B, which may be the same."""
         paths = self.paths[index]
         return paths * 2 if len(paths) == 1 else paths
 
@@ -36,8 +36,8 @@ class FilePairs:
         """Read A as source and B as target.
 
         Raises:
-            ImageError: a file cannot be read, its width is odd, A and B differ in size, or a photo has other channels
-                than 1, 3 or 4.
+            ImageError: a file cannot be read, its width is odd, A and B differ in size, or a photo has not 1, 3 or 4
+                channels.
         """
         images = _read_all(self.paths[index], self.max_pixels)
         if self.photos:
@@ -51,12 +51,12 @@ class FilePairs:
                 f"{format_path(path)} is {image.shape[0]}x{image.shape[1]}"
                 for path, image in zip(self.paths[index], images, strict=True)
             ]
-            raise ImageError(f"{' but '.join(sizes)}: the images of a pair need one size: resize one of them")
+            raise ImageError(f"{' but '.join(sizes)}: the images of a pair need equal sizes: resize one of them")
         return RawPair(a, b, self.names[index])
 
 
 def _read_all(paths: Iterable[Path], max_pixels: int) -> list[Array]:
-    """The images of a pair; one error for all that cannot be read."""
+    """Read the images of a pair; one error names all that cannot be read."""
     images, faults = [], []
     for path in paths:
         try:
@@ -71,19 +71,19 @@ def _read_all(paths: Iterable[Path], max_pixels: int) -> list[Array]:
 def _refuse_other_channels(photo: Array, path: Path) -> None:
     if photo.shape[2] not in (1, 3, 4):
         raise ImageError(
-            f"{format_path(path)}: {photo.shape[2]} channels, where photos have 1, 3 or 4: keep three of them"
+            f"{format_path(path)}: {photo.shape[2]} channels, but photos need 1, 3 or 4: keep three of them"
         )
 
 
 def _halves(image: Array, path: Path) -> tuple[Array, Array]:
     width = image.shape[1]
     if width % 2:
-        raise ImageError(f"{format_path(path)}: {width} pixels wide, where A|B side by side needs an even width")
+        raise ImageError(f"{format_path(path)}: {width} pixels wide, but A|B side by side needs an even width")
     return image[:, : width // 2], image[:, width // 2 :]
 
 
 class PairListing(NamedTuple):
-    """The pairs that a phase has, its files that belong to none, each with the reason, and the folders of both."""
+    """The pairs of a phase, the faults of files that belong to none, and the folders."""
 
     pairs: FilePairs
     faults: tuple[str, ...]
@@ -91,13 +91,13 @@ class PairListing(NamedTuple):
 
 
 def list_pairs(root: Path, folder: str, *, photos: bool, max_pixels: int = MAX_PIXELS) -> PairListing | None:
-    """List the pairs of a phase in natural order of their names; None where the root has no such phase.
+    """List the pairs of a phase in natural order of their names; None if the root has no such phase.
 
-    With `photos`, every image is a pair of its own, and a root without any phase is a folder for "train".
+    With `photos` every image is a pair, and a root without phases is the folder of "train".
 
     Raises:
-        UserError: a folder holds no images, or two folders of partners where side-by-side images are expected; or one
-            side of the phase is there without the other.
+        UserError: a folder has no images, has two folders of partners instead of side-by-side images, or one side of
+            the phase is missing.
     """
     if photos:
         whole = folder == "train" and not any((root / phase).is_dir() for phase in ("train", "val", "test"))
@@ -114,15 +114,15 @@ def list_pairs(root: Path, folder: str, *, photos: bool, max_pixels: int = MAX_P
 
 
 def list_candidate_folders(root: Path, folder: str) -> tuple[Path, ...]:
-    """Where the images of a phase may lie."""
+    """Return the possible folders of a phase."""
     return (root / folder, *(root / side for both in _two_sides(folder) for side in both))
 
 
 def _lone_folders(root: Path, folder: str) -> list[str]:
-    """A sentence for each folder of one side of a phase that lacks that of the other."""
+    """Return a sentence for each folder of one side of a phase without the other side."""
     both = [(root / a, root / b) for a, b in _two_sides(folder)]
     return [
-        f"{format_path(one)} has no partner folder {format_path(other)}: put the partners of its images there"
+        f"{format_path(one)} has no partner folder {format_path(other)}: put the other side of its images there"
         for a, b in both
         for one, other in ((a, b), (b, a))
         if one.is_dir() and not other.is_dir()
@@ -134,25 +134,30 @@ def _two_sides(folder: str) -> tuple[tuple[str, str], ...]:
 
 
 def index_by_name(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """The images of a folder by their name inside it, without suffix and in composed Unicode (macOS decomposes it).
+    """Return the images of a folder by relative path without suffix, in composed Unicode (macOS decomposes it).
 
-    Files that share a name are left out; a sentence for each such name says so.
+    Files with equal names are excluded, with a sentence for each name.
 
     Raises:
-        UserError: the folder holds no images.
+        UserError: the folder has no images.
     """
     files = _named(folder)
-    return {name: same[0] for name, same in files.items() if len(same) == 1}, _twice(files)
+    return {name: same[0] for name, same in files.items() if len(same) == 1}, _find_equal_names(files)
 
 
 def match_partners(folder_a: Path, folder_b: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
-    """The two files of each name that both folders have, in natural order, and a sentence for each fault of others.
+    """Return the two files of each name in both folders, in natural order, and a sentence for each fault.
 
     Raises:
-        UserError: a folder holds no images.
+        UserError: a folder has no images.
     """
     a, b = _named(folder_a), _named(folder_b)
-    faults = [*_twice(a), *_twice(b), *_alone(a, b, folder_b), *_alone(b, a, folder_a)]
+    faults = [
+        *_find_equal_names(a),
+        *_find_equal_names(b),
+        *_find_unpaired(a, b, folder_b),
+        *_find_unpaired(b, a, folder_a),
+    ]
     names = sorted(a.keys() & b.keys(), key=natural_sort_key)
     return {name: (a[name][0], b[name][0]) for name in names if len(a[name]) == len(b[name]) == 1}, faults
 
@@ -166,17 +171,17 @@ def _named(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _twice(files: Mapping[str, list[Path]]) -> list[str]:
-    """A sentence for each name that several files have."""
+def _find_equal_names(files: Mapping[str, list[Path]]) -> list[str]:
+    """Return a sentence for each name of several files."""
     return [
-        f"{' and '.join(_told_apart(same))} have one name: keep one of them, whatever the suffix"
+        f"{' and '.join(_distinguish(same))} have the same name without suffix: keep one of them"
         for same in files.values()
         if len(same) > 1
     ]
 
 
-def _told_apart(files: list[Path]) -> list[str]:
-    """The files as they go into a message; in escaped form where only the form of their Unicode differs."""
+def _distinguish(files: list[Path]) -> list[str]:
+    """Return the files for a message, escaped if only their Unicode form differs."""
     texts = [format_path(file) for file in files]
     return (
         texts if len({unicodedata.normalize("NFC", text) for text in texts}) == len(texts) else list(map(ascii, texts))
@@ -200,28 +205,28 @@ def _two_folders(folder_a: Path, folder_b: Path, max_pixels: int) -> PairListing
     return PairListing(pairs, tuple(faults), (folder_a, folder_b))
 
 
-def _alone(files: Mapping[str, list[Path]], others: Mapping[str, list[Path]], folder: Path) -> list[str]:
-    """A sentence for each file without a partner, with a likely one where case is all that differs."""
+def _find_unpaired(files: Mapping[str, list[Path]], others: Mapping[str, list[Path]], folder: Path) -> list[str]:
+    """Return a sentence for each file without a partner, and suggest one that differs in case only."""
     alike = {name.casefold(): others[name][0] for name in others if name not in files}
     faults = []
     for name in sorted(files.keys() - others.keys(), key=natural_sort_key):
         if len(files[name]) > 1:
-            continue  # `_twice` says so
+            continue  # see `_find_equal_names`
         near = alike.get(name.casefold())
-        hint = f": {format_path(near.name)} differs in case alone, rename it" if near else ": partners need equal names"
+        hint = f": {format_path(near.name)} differs in case only, rename it" if near else ": partners need equal names"
         faults.append(f"{format_path(files[name][0])} has no partner in {format_path(folder)}{hint}")
     return faults
 
 
 def check_not_partners(folder: Path, names: Iterable[str]) -> None:
-    """Refuse two folders of equal names: they are two sides of pairs, and would be cut in halves."""
+    """Refuse two folders with equal names: they are two sides of pairs, not side-by-side images."""
     inside: dict[str, set[str]] = {}
     for name in names:
         top, slash, rest = name.partition("/")
         inside.setdefault(top + slash, set()).add(rest if slash else name)
     if len(inside) == 2 and all(inside) and len({frozenset(rest) for rest in inside.values()}) == 1:
         raise UserError(
-            f"{format_path(folder)} holds {' and '.join(map(format_path, inside))} "
+            f"{format_path(folder)} has {' and '.join(map(format_path, inside))} "
             "with images of equal names: call them A/ and B/ "
-            "if those are partners, or put A|B images side by side into one folder"
+            "if they are partners, or put A|B images side by side into one folder"
         )

@@ -1,4 +1,4 @@
-"""Limits on the size of images, checked before anything is decoded."""
+"""Limits on the size of images, checked before decoding."""
 
 import math
 
@@ -12,14 +12,14 @@ _BYTES_A_PIXEL = 8  # four channels of 16 bits; images of fewer pixels may have 
 
 
 def check_size(height: int, width: int, channels: int, dtype: DTypeLike, max_pixels: int) -> None:
-    """Refuse what a header promises, before anything is decoded.
+    """Check the size in a header before decoding.
 
     Raises:
-        ImageError: for no pixels at all, more than max_pixels, or more than 8 bytes for each of these.
+        ImageError: for no pixels, more than max_pixels, or more than 8 bytes for each of them.
     """
     size = math.prod((height, width, channels)) * np.dtype(dtype).itemsize
     if size <= 0:
-        raise ImageError(f"{height}x{width} with {channels} channels has no values: take it away")
+        raise ImageError(f"{height}x{width} with {channels} channels has no values: remove it")
     if height * width > max_pixels:
         raise TooLargeError(
             f"{height}x{width} are more than {max_pixels} pixels: make it smaller, or raise --max_pixels"
@@ -28,10 +28,10 @@ def check_size(height: int, width: int, channels: int, dtype: DTypeLike, max_pix
 
 
 def check_bytes(size: int, max_pixels: int) -> None:
-    """Refuse more bytes than fit into the allowance.
+    """Check the size in bytes.
 
     Raises:
-        ImageError: for more than 8 times max_pixels.
+        ImageError: it is more than 8 times max_pixels.
     """
     limit = _BYTES_A_PIXEL * max_pixels
     if size > limit:

@@ -1,4 +1,4 @@
-"""Batches of pairs: the run's n-th is a function of (seed, n), with any number of workers."""
+"""Batches of pairs: the n-th is a function of (seed, n) for any number of workers."""
 
 import itertools
 import multiprocessing
@@ -28,11 +28,11 @@ from pix2pix.errors import UserError, format_path
 
 Item = TypeVar("Item")
 
-_POLL_SECONDS = 1.0  # torch looks whether the workers live when it has waited so long for an item
+_POLL_SECONDS = 1.0  # interval at which torch checks that workers are alive
 
 
 class LoaderError(UserError):
-    """The worker processes that load images died or hang."""
+    """A worker process died or hangs."""
 
     exit_status = 1
 
@@ -40,30 +40,29 @@ class LoaderError(UserError):
 def load_items(
     dataset: Dataset[Item | UserError], order: Iterable[Any], num_workers: int = 0, timeout: float = 60
 ) -> Generator[Item, None, None]:
-    """The items under these keys, one after the other; close() ends the workers. No item may take `timeout` seconds.
+    """Yield the items of these keys in order; close() ends the workers. An item may take up to `timeout` seconds.
 
     Raises:
-        UserError: an item is one: returned, as torch would wrap a raised one in a traceback's text.
-        LoaderError: if a worker dies or hangs.
+        UserError: an item is a UserError; datasets return it, since torch would wrap a raised one in a traceback.
+        LoaderError: a worker died or hangs.
     """
     loader = DataLoader(
         dataset,
-        batch_size=None,  # an item is a batch already
+        batch_size=None,  # an item is a batch
         sampler=order,
         num_workers=num_workers,
         collate_fn=_as_it_is,
         worker_init_fn=_start_worker,
         multiprocessing_context=("fork" if sys.platform == "linux" else "spawn") if num_workers else None,
         timeout=min(timeout, _POLL_SECONDS) if num_workers else 0,
-        generator=torch.Generator(),  # else starting would draw from the global one
+        generator=torch.Generator(),  # or it would draw from the global one
     )
     children = multiprocessing.active_children()
     with _unchanged_signals():
         iterator = iter(loader)
     if hasattr(iterator, "_workers_done_event"):
-        # By this event torch tells workers to end; here they are killed. A worker that is killed while it looks at the
-        # event takes the event's lock with it, and torch, which looks too when it finds the worker dead, would wait for
-        # the lock for ever (once in 367 kills at random moments). No public name leads to it.
+        # Torch ends workers through this event. A worker killed while it holds the event's lock would leave torch
+        # waiting for it forever (once in 367 kills at random moments). The event has no public name.
         iterator._workers_done_event = multiprocessing.Event()
     workers = [child for child in multiprocessing.active_children() if child not in children]
     try:
@@ -85,14 +84,14 @@ def _as_it_is(item: Item) -> Item:
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM):  # they reach all processes: only the main one decides how to end
+    for number in (signal.SIGINT, signal.SIGTERM):  # only the main process handles them
         signal.signal(number, signal.SIG_IGN)
 
 
 def _await(iterator: Iterator[Item | UserError], timeout: float) -> Item | UserError:
-    """The next item; what torch says of dead or hanging workers becomes a LoaderError.
+    """Return the next item, or a LoaderError if a worker died or hangs.
 
-    It is returned, not raised, since a traceback would hold on to the iterator and with that to the workers.
+    The error is returned, not raised, since its traceback would keep the iterator and the workers alive.
     """
     end = time.monotonic() + timeout
     while True:
@@ -104,21 +103,21 @@ def _await(iterator: Iterator[Item | UserError], timeout: float) -> Item | UserE
             )  # while it was sending
             if cut_off or str(error).startswith("DataLoader worker"):
                 return LoaderError(
-                    "a worker process loading images died, likely for want of memory: "
-                    "use fewer --num_workers (0 loads without any), or allow more shared memory"
+                    "a worker process loading images died, probably out of memory: "
+                    "lower --num_workers (0 loads in the main process), or allow more shared memory"
                 )
             if not str(error).startswith("DataLoader timed out"):
                 raise
         if time.monotonic() >= end:
             return LoaderError(
-                f"no batch within --loader_timeout {timeout:g} s: see whether the disk of --dataroot answers, "
-                "give a longer one, or use --num_workers 0"
+                f"no batch within --loader_timeout {timeout:g} s: check the disk of --dataroot, "
+                "raise it, or use --num_workers 0"
             )
 
 
 @contextmanager
 def _unchanged_signals() -> Iterator[None]:
-    """Take back the SIGCHLD handler that torch installs: by that, a worker's death would break off a training step."""
+    """Restore the SIGCHLD handler: torch's own would interrupt a training step when a worker dies."""
     number = getattr(signal, "SIGCHLD", None)
     if number is None or threading.current_thread() is not threading.main_thread():
         yield  # torch installs none here
@@ -129,7 +128,7 @@ def _unchanged_signals() -> Iterator[None]:
 
 
 class Sample(NamedTuple):
-    """Which pair is shown in which epoch: what its augmentation is drawn from."""
+    """The index of a pair and its epoch, which seed its augmentation."""
 
     epoch: int
     pair: int
@@ -137,7 +136,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class ResizedPairs(Dataset[list[RawPair] | UserError]):
-    """The pairs of samples as training resizes them; a user's mistake is returned, not raised: see `loaded`."""
+    """Reads and resizes the pairs of samples; a UserError is returned, not raised: see `load_items`."""
 
     pairs: PairSource
     codec: PairCodec
@@ -153,7 +152,7 @@ class ResizedPairs(Dataset[list[RawPair] | UserError]):
             return error
 
     def read(self, index: int) -> RawPair:
-        """Read a pair, or find it in the cache, whose images are not to be written to."""
+        """Read and resize a pair, or return it from the cache (read-only)."""
         kept = self.cache.get(index) if self.cache else None
         if kept is not None:
             return RawPair(*kept, self.pairs.names[index])
@@ -166,7 +165,7 @@ class ResizedPairs(Dataset[list[RawPair] | UserError]):
 
 @dataclass(frozen=True)
 class BatchBuilder(Dataset[PairBatch | UserError]):
-    """The batches of samples, augmented, and padded to the multiple by reflection."""
+    """Builds batches of samples: augmented, and padded to the multiple by reflection."""
 
     resized: ResizedPairs
     augment: Augment
@@ -199,16 +198,15 @@ class BatchBuilder(Dataset[PairBatch | UserError]):
 
 
 def batch_samples(step: int, batch_size: int, count: int, seed: int, offset: int = 0) -> list[Sample]:
-    """The samples of the batch of a step (from 0) when there are count pairs; `offset` is the number of the first.
+    """Return the samples of the batch of a step (from 0) for `count` pairs; `offset` is the number of the first sample.
 
-    Batches follow each other through the epochs' permutations and over their borders: every batch is full, and every
-    epoch shows each pair once.
+    Batches continue across epochs, each a permutation: every batch is full, and every epoch has each pair once.
     """
     numbers = range(offset + step * batch_size, offset + (step + 1) * batch_size)
     return [Sample(n // count, int(_permutation(count, seed, n // count)[n % count])) for n in numbers]
 
 
-@lru_cache(maxsize=4)  # at the border of two epochs, of photos and of styles
+@lru_cache(maxsize=4)  # two epochs, for photos and styles
 def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))).permutation(count)
 
@@ -234,16 +232,15 @@ def training_batches(
     pinned: bool = False,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Generator[PairBatch, None, None]:
-    """Endless augmented batches from start_step on; close() ends the workers.
+    """Yield endless augmented batches from start_step on; close() ends the workers.
 
-    What is no multiple of `multiple` in height or width is padded by reflection, so that a network fits. Of the samples
-    of a step, process `rank` of `ranks` has its slice. They go on after the `shown` first ones; None: after those that
-    the steps before would have shown, were they all like this one. A cache changes nothing but the time they take, and
-    one of a device the place where they lie. Others lie in pinned memory if `pinned`. `say` is told once when the cache
-    has no room left.
+    Images are padded by reflection to a multiple of `multiple`. Process `rank` of `ranks` gets its slice of each
+    batch. `shown` is the number of samples before start_step; None: start_step batches of this size. A cache changes
+    only the speed, and a GPU cache the device of batches; others are in pinned memory if `pinned`. `say` is called
+    once if the cache is full.
 
     Raises:
-        UserError: on reaching an image that cannot be used, or images of unequal size in one batch.
+        UserError: an image cannot be used, or images of a batch differ in size.
         LoaderError: a worker died, or gave no batch within `loader_timeout` seconds.
     """
     whole, mine = batch_size * ranks, slice(rank * batch_size, (rank + 1) * batch_size)
@@ -270,13 +267,13 @@ def _from_host(
     pinned: bool,
     say: Callable[[str], None],
 ) -> Iterator[PairBatch]:
-    """Batches that the loader makes; say once when the cache takes no more."""
-    told, cache = False, assembly.resized.cache
+    """Yield batches of the loader; say once that the cache is full."""
+    is_reported, cache = False, assembly.resized.cache
     with closing(load_items(assembly, order, num_workers, timeout)) as batches:
         for batch in batches:
-            if cache and cache.failed and not told:
-                told = True
-                say("cache: no room is left for it, so pairs that are not in it yet are read each time")
+            if cache and cache.failed and not is_reported:
+                is_reported = True
+                say("cache: the disk is full, so further pairs are read each time")
             yield PairBatch(batch.source.pin_memory(), batch.target.pin_memory(), batch.name) if pinned else batch
 
 
@@ -290,7 +287,7 @@ def _from_device(
     num_workers: int,
     timeout: float,
 ) -> Iterator[PairBatch]:
-    """Batches made on the device, endless; workers load the pairs that are not there yet."""
+    """Yield batches built on the device; workers load the pairs missing there."""
 
     def made(batch: list[Sample]) -> PairBatch:
         windows = [augment.window(cache.first, epoch, pair) for epoch, pair in batch]
@@ -300,8 +297,8 @@ def _from_device(
 
     if not cache.is_full:
         missing = ([sample for sample in batch if sample.pair not in cache] for batch in order(step))
-        asked, awaited = itertools.tee(missing)  # loaders ask ahead, when more is missing than in the end
-        with closing(load_items(reader, asked, num_workers, timeout)) as read:
+        requested, awaited = itertools.tee(missing)  # loaders prefetch
+        with closing(load_items(reader, requested, num_workers, timeout)) as read:
             for batch, samples_, raws in zip(order(step), awaited, read, strict=False):
                 for sample, raw in zip(samples_, raws, strict=True):
                     cache.put(sample.pair, raw)
@@ -323,9 +320,9 @@ def iterate_pairs(
     rank: int = 0,
     ranks: int = 1,
 ) -> Iterator[PairBatch]:
-    """The first pairs (all, without a limit) in order, as batches of one: resized, neither cropped nor flipped.
+    """Yield the first pairs (all without a limit) in order, as batches of one: resized, not cropped or flipped.
 
-    Of these, process `rank` of `ranks` has the share [rank::ranks].
+    Process `rank` of `ranks` gets [rank::ranks].
     """
     for index in range(len(pairs))[:limit][rank::ranks]:
         yield _to_pair(

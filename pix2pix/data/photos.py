@@ -1,4 +1,4 @@
-"""Photographs and style pictures for the style methods: found, validated, and as batches."""
+"""Photographs and style images for the style methods: found, validated, and as batches."""
 
 import itertools
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -25,14 +25,14 @@ from pix2pix.data.loader import Sample, batch_samples, load_items
 from pix2pix.data.validate import map_ordered
 from pix2pix.errors import UserError, format_path
 
-Progress = Callable[[Iterable[str | None], int, str], Iterable[str | None]]  # hands through so many photos of a phase
+Progress = Callable[[Iterable[str | None], int, str], Iterable[str | None]]  # (items, count, phase) -> items
 
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photographs by their names, paths from `root` with slashes; `layout` is a phrase saying where they come from.
+    """Photographs by relative path from `root`; `layout` describes their origin.
 
-    Those of a `side` are no files, but the built-in facades, drawn as squares of so many pixels.
+    With a `side` they are generated facades, squares of `side` pixels.
     """
 
     root: Path
@@ -45,7 +45,7 @@ class PhotoSet:
         return len(self.names)
 
     def read(self, index: int) -> Array:
-        """Read a photograph as (H, W, 3) of uint8, uint16 or float32, not to be written to.
+        """Read a photograph as (H, W, 3) of uint8, uint16 or float32, read-only.
 
         Raises:
             ImageError: as `read_rgb_array`.
@@ -55,7 +55,7 @@ class PhotoSet:
         return read_rgb_array(self.root / self.names[index], self.max_pixels)
 
     def fault(self, index: int) -> str | None:
-        """Say what is wrong with a photograph."""
+        """Return the fault of a photograph, or None."""
         try:
             self.read(index)
         except UserError as error:
@@ -63,19 +63,19 @@ class PhotoSet:
         return None
 
     def first(self, count: int | None) -> "PhotoSet":
-        """Keep the first photographs; None keeps all."""
+        """Return the set with only the first photographs; None returns all."""
         return replace(self, names=self.names[:count])
 
     def without(self, names: Collection[str]) -> "PhotoSet":
-        """Leave out the photographs of these names."""
+        """Return the set without the photographs of these names."""
         left_out = set(names)
         return replace(self, names=tuple(name for name in self.names if name not in left_out))
 
 
 class PhotoData(NamedTuple):
-    """What a training of a stylising translator learns from; styles are None where it is told its styles otherwise.
+    """The training data of a style method; styles are None if they do not come from --styles.
 
-    `skipped` names those left out by phase ("train", "val", "styles"), `faults` says why.
+    `skipped` has the names left out of each phase ("train", "val", "styles"), `faults` the reasons.
     """
 
     train: PhotoSet
@@ -86,7 +86,7 @@ class PhotoData(NamedTuple):
 
 
 def open_photo_data(data: PhotoOptions, progress: Progress) -> PhotoData:
-    """Find the photographs and the style pictures, and read each of them once, if data.check.
+    """Find photographs and style images and, with data.check, read each of them once.
 
     Raises:
         UserError: there are none; or some are faulty and skip_bad is not set, or all are.
@@ -97,20 +97,20 @@ def open_photo_data(data: PhotoOptions, progress: Progress) -> PhotoData:
     for phase, photos in found.items():
         if not len(photos) or not data.check or photos.side is not None:
             continue
-        told = progress(map_ordered(photos.fault, len(photos)), len(photos), phase)
-        bad = {name: fault for name, fault in zip(photos.names, told, strict=True) if fault is not None}
+        faults_by_photo = progress(map_ordered(photos.fault, len(photos)), len(photos), phase)
+        bad = {name: fault for name, fault in zip(photos.names, faults_by_photo, strict=True) if fault is not None}
         skipped[phase] = list(bad)
         faults += bad.values()
         if len(bad) == len(photos) and phase != "val":
-            raise UserError(f"no picture of {phase} can be used: {next(iter(bad.values()))}")
+            raise UserError(f"no image of {phase} can be used: {next(iter(bad.values()))}")
     if faults and not data.skip_bad:
         others = f" (and {len(faults) - 1} more fault{'s' * (len(faults) > 2)})" * (len(faults) > 1)
-        raise UserError(f"{faults[0]}{others}; --skip_bad leaves them out, and names each")
+        raise UserError(f"{faults[0]}{others}; --skip_bad leaves them out")
     return _without(found, skipped, tuple(faults))
 
 
 def reopen_photo_data(data: PhotoOptions, skipped: Mapping[str, Sequence[str]]) -> PhotoData:
-    """Find the photographs of a run that is resumed: what was left out at its start stays so.
+    """Find the photographs of a resumed run, without those left out at its start.
 
     Raises:
         UserError: there are none.
@@ -126,7 +126,7 @@ def _without(
 
 
 def _listed(data: PhotoOptions) -> dict[str, PhotoSet]:
-    """All photographs by phase, and the style pictures if there are any of their own."""
+    """Return the photographs of each phase, and the style images if there are any."""
     train, val = _generated(data) if data.dataroot == "generated" else _both(data)
     found = {"train": train.first(data.max_dataset_size), "val": val}
     if isinstance(data, ContentStyleOptions):
@@ -135,30 +135,29 @@ def _listed(data: PhotoOptions) -> dict[str, PhotoSet]:
 
 
 def _both(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
-    """The photographs to learn from and to validate on: those of train/ and val/, or shares of one tree."""
+    """Return training and validation photographs: those of train/ and val/, or shares of one folder tree."""
     root = Path(data.dataroot)
     inside = [phase for phase in ("train", "val", "test") if (root / phase).is_dir()]
     if inside and "train" not in inside:
         raise UserError(
-            f"--dataroot {format_path(root)}: holds {inside[0]}/ without train/: "
-            "put the photos to learn from into train/"
+            f"--dataroot {format_path(root)}: has {inside[0]}/ but no train/: put the training photos into train/"
         )
     train = _tree("--dataroot", root / "train" if inside else root, data.max_pixels)
     if "val" in inside:
         return train, _tree("--dataroot", root / "val", data.max_pixels)
     kept_out = select_validation_names(train.names, data.val_fraction)
-    learnt = train.without(kept_out)
-    validated = train.without(learnt.names)
+    learned = train.without(kept_out)
+    validated = train.without(learned.names)
 
-    def told(share: PhotoSet, phase: str) -> PhotoSet:
+    def label(share: PhotoSet, phase: str) -> PhotoSet:
         said = f"({len(share)} of {len(train)}: {phase} by --val_fraction {data.val_fraction:g})"
         return replace(share, layout=f"{share.layout} {said}")
 
-    return told(learnt, "train"), told(validated, "val")
+    return label(learned, "train"), label(validated, "val")
 
 
 def _tree(flag: str, folder: Path, max_pixels: int) -> PhotoSet:
-    """All photographs below a folder, in natural order of their names."""
+    """Find all photographs below a folder, in natural order of their names."""
     if not folder.is_dir():
         raise UserError(f"{flag} {format_path(folder)} is no folder: a folder tree of photos is needed")
     names = tuple(path.relative_to(folder).as_posix() for path in find_images(folder))
@@ -182,17 +181,17 @@ def _generated(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
     return train, val
 
 
-@lru_cache(maxsize=512)  # all there are: drawing one takes longer than reading ten
+@lru_cache(maxsize=512)  # all of them: drawing is slow
 def _facade(name: str, side: int) -> Array:
-    from pix2pix.data.generated import generate  # those who bring their own photos need not load it
+    from pix2pix.data.generated import generate  # slow import
 
     photo, _ = generate(GENERATED_SEED, int(name.removeprefix("facade_")), size=(side, side))
     photo.setflags(write=False)
     return photo
 
 
-_LONGEST = 4  # times the shorter side: of a longer photo, one row of a scan say, validation sees the middle
-_OF_STYLES = 2**32  # beyond all seeds of users: else as many styles as photos would be drawn in the photos' order
+_LONGEST = 4  # aspect ratio above which validation uses the middle of a photo
+_OF_STYLES = 2**32  # added to the seed: styles must not follow the order of photos
 
 _Drawn = tuple[list[Sample], list[Sample]]  # of photographs and of styles
 
@@ -209,15 +208,14 @@ def photo_batches(
     ranks: int = 1,
     pinned: bool = False,
 ) -> Generator[PhotoBatch | ContentStyleBatch, None, None]:
-    """Endless batches from start_step on, with style pictures if there are any; close() ends the workers.
+    """Yield endless batches from start_step on, with style images if there are any; close() ends the workers.
 
-    Photographs and style pictures go through permutations of their own, each shown once in an epoch of its kind. Of the
-    photographs of a step, process `rank` of `ranks` has its slice, and so of the styles. They go on after the `shown`
-    first ones; None: after those that the steps before would have shown, were they all like this one. Batches lie in
-    pinned memory if `pinned`.
+    Photographs and style images follow independent permutations, each shown once per epoch. Process `rank` of `ranks`
+    gets its slice of each batch. `shown` is the number of samples before start_step; None: start_step batches of this
+    size. Batches are in pinned memory if `pinned`.
 
     Raises:
-        UserError: on reaching a photograph that cannot be used.
+        UserError: a photograph cannot be used.
         LoaderError: a worker died, or gave no batch within `loader_timeout` seconds.
     """
     whole, mine = batch_size * ranks, slice(rank * batch_size, (rank + 1) * batch_size)
@@ -229,7 +227,7 @@ def photo_batches(
             return photos, []
         return photos, batch_samples(step, whole, len(found.styles), seed + _OF_STYLES, offset)[mine]
 
-    made = _Made(found.train, found.styles, data.load_size, data.crop_size, data.flip, seed)
+    made = _BatchBuilder(found.train, found.styles, data.load_size, data.crop_size, data.flip, seed)
     batches: Generator[PhotoBatch | ContentStyleBatch, None, None]
     batches = load_items(made, map(drawn, itertools.count(start_step)), data.num_workers, data.loader_timeout)
     with closing(batches):
@@ -244,8 +242,8 @@ def _pinned(batch: PhotoBatch | ContentStyleBatch) -> PhotoBatch | ContentStyleB
 
 
 @dataclass(frozen=True)
-class _Made(Dataset[PhotoBatch | ContentStyleBatch | UserError]):
-    """The batches of samples; a user's mistake is returned, not raised: see `loaded`."""
+class _BatchBuilder(Dataset[PhotoBatch | ContentStyleBatch | UserError]):
+    """Builds batches of samples; a UserError is returned, not raised: see `load_items`."""
 
     train: PhotoSet
     styles: PhotoSet | None
@@ -269,9 +267,9 @@ class _Made(Dataset[PhotoBatch | ContentStyleBatch | UserError]):
         return torch.stack([rgb_to_tensor(self._part(photos.read(one.pair), one, seed)) for one in batch])
 
     def _part(self, photo: Array, sample: Sample, seed: int) -> Array:
-        """Return a random crop of the photo as it is where its shorter side is load_size, mirrored half of the time.
+        """Return a random crop of the photo scaled to a shorter side of load_size, mirrored with probability 1/2.
 
-        The part that becomes the crop is cut out first: of a photo of one row of pixels, the whole would be immense.
+        It is cut out before resizing: a photo of one row of pixels would become immense.
         """
         height, width = photo.shape[:2]
         scale = min(height, width) / self.load_size
@@ -287,13 +285,13 @@ class _Made(Dataset[PhotoBatch | ContentStyleBatch | UserError]):
 def iterate_photos(
     found: PhotoData, data: PhotoOptions, *, rank: int = 0, ranks: int = 1, limit: int | None = None
 ) -> Iterator[PhotoBatch | ContentStyleBatch]:
-    """The first photographs for validation (all, without a limit) in order, as batches of one, never mirrored.
+    """Yield the first photographs (all without a limit) for validation, in order, as batches of one, not mirrored.
 
-    Their shorter side is that of the crop, in their own proportions; so is that of the style picture beside each, the
-    styles in turn. Of these, process `rank` of `ranks` has the share [rank::ranks].
+    They are resized to a shorter side of crop_size, like the style image of each, taken in turn. Process `rank` of
+    `ranks` gets [rank::ranks].
 
     Raises:
-        UserError: on reaching a photograph that cannot be used.
+        UserError: a photograph cannot be used.
     """
     side = min(data.crop_size)
     for index in range(len(found.val))[:limit][rank::ranks]:
@@ -305,7 +303,7 @@ def iterate_photos(
 
 
 def _whole(photo: Array, side: int) -> Tensor:
-    """Return all of a photo, or the middle if it is very long, as (1, 3, H, W) whose shorter side is `side`."""
+    """Return the photo, or its middle if it is very long, as (1, 3, H, W) with a shorter side of `side`."""
     shorter = min(photo.shape[:2])
     length = [min(pixels, _LONGEST * shorter) for pixels in photo.shape[:2]]
     top, left = ((pixels - kept) // 2 for pixels, kept in zip(photo.shape[:2], length, strict=True))

@@ -1,4 +1,4 @@
-"""PNG, JPEG and WebP files by Pillow and OpenCV, and PIL images."""
+"""PNG, JPEG and WebP files with Pillow and OpenCV, and PIL images."""
 
 import os
 import zlib
@@ -16,11 +16,11 @@ from pix2pix.data.arrays import Array, apply_exif_orientation, opaque_alpha, to_
 from pix2pix.data.limits import check_bytes, check_size
 from pix2pix.errors import ImageError
 
-_HEADER_END = 33  # the signature of 8 bytes and the chunk of 25 that comes first
+_HEADER_END = 33  # 8 bytes of signature and 25 of the first chunk
 
 
 def add_png_text(png: bytes, texts: Mapping[str, str]) -> bytes:
-    """Return the file with texts by keyword (1 to 79 Latin letters) after its header, as iTXt chunks of UTF-8."""
+    """Insert texts by keyword (1 to 79 Latin letters) after the header of a PNG, as UTF-8 iTXt chunks."""
     made = [png[:_HEADER_END]]
     for keyword, text in texts.items():
         chunk = b"iTXt" + keyword.encode("latin-1") + b"\0" * 5 + text.encode(errors="backslashreplace")
@@ -28,14 +28,14 @@ def add_png_text(png: bytes, texts: Mapping[str, str]) -> bytes:
     return b"".join([*made, png[_HEADER_END:]])
 
 
-# Not by Image.open, which refuses large images before `max_pixels` is asked.
+# Image.open would refuse large images regardless of `max_pixels`.
 _OPENERS: Mapping[str, Callable[[BinaryIO], Image.Image]] = {
     "JPEG": jpeg_factory,
     "WebP": WebPImageFile,
 }
-_METADATA = 2**20  # what a file may hold beside its pixels
-_ROWS = 256  # that are reordered at a time
-_PIXELS = 2**22  # that are converted at a time
+_METADATA = 2**20  # most bytes beside the pixels
+_ROWS = 256  # reordered at a time
+_PIXELS = 2**22  # converted at a time
 _ORIENTATION = 0x0112
 _MODES = {("uint8", 1): "L", ("uint8", 3): "RGB", ("uint8", 4): "RGBA"} | {
     ("uint16", 1): "I;16",
@@ -48,7 +48,7 @@ def read_jpeg_or_webp(kind: str, file: BinaryIO, max_pixels: int) -> Array:
     """Read a JPEG or WebP file.
 
     Raises:
-        ImageError: for more than max_pixels. Decoders raise whatever they like for damaged files.
+        ImageError: for more than max_pixels. Decoders raise other types for damaged files.
     """
     check_bytes(os.fstat(file.fileno()).st_size - _METADATA, max_pixels)
     with _opened(kind, file) as image:
@@ -62,7 +62,7 @@ def read_jpeg_or_webp(kind: str, file: BinaryIO, max_pixels: int) -> Array:
 def _opened(kind: str, file: BinaryIO) -> Image.Image:
     try:
         return _OPENERS[kind](file)
-    except Image.DecompressionBombError as error:  # Pillow's own limit, which WebP asks for here as well
+    except Image.DecompressionBombError as error:  # Pillow's own limit, in WebP files
         raise ImageError(
             f"more pixels than Pillow opens as {kind}: make it smaller, or a PNG, and raise --max_pixels"
         ) from error
@@ -71,17 +71,17 @@ def _opened(kind: str, file: BinaryIO) -> Image.Image:
 def read_png(file: BinaryIO, max_pixels: int) -> Array:
     """Read a PNG file.
 
-    Pillow reduces 16-bit colours to 8 bits, and gives pixels that end early as black. OpenCV does neither, but does not
-    apply the orientation.
+    Pillow reduces 16-bit colors to 8 bits, and fills truncated pixels with black; OpenCV does neither, but ignores the
+    EXIF orientation.
 
     Raises:
-        ImageError: for more than max_pixels, and pixels that are damaged or end early. Decoders raise whatever they
-            like for damaged files.
+        ImageError: for more than max_pixels, and damaged or truncated pixels. Decoders raise other types for damaged
+            files.
     """
     check_bytes(os.fstat(file.fileno()).st_size - _METADATA, max_pixels)
     with PngImageFile(file) as image:
         check_size(image.height, image.width, 4, "uint16", max_pixels)
-        image.verify()  # the checksums, which load() ignores
+        image.verify()  # checksums, which load() ignores
     file.seek(0)
     with PngImageFile(file) as image:
         is_deep = "16" in str(image.tile[0].args)  # such as RGB;16B
@@ -96,7 +96,7 @@ def read_png(file: BinaryIO, max_pixels: int) -> Array:
 
 
 def _ends_black(image: Image.Image) -> bool:
-    """Tell whether the pixels may end early: interlaced, or zeros in the last row."""
+    """Return whether the pixels may be truncated: interlaced, or zeros in the last row."""
     last = image.crop((0, image.height - 1, image.width, image.height))
     return "interlace" in image.info or not np.asarray(last).any()
 
@@ -105,38 +105,38 @@ def _decode_png(file: BinaryIO) -> Array:
     file.seek(0)
     array = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
-        raise ImageError("the pixels of this PNG are damaged or end early: make it anew")
+        raise ImageError("the pixels of this PNG are damaged or truncated: write it again")
     if array.ndim == 2:
         return array[..., np.newaxis]
     order = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    for top in range(0, len(array), _ROWS):  # so that two whole arrays are never held
+    for top in range(0, len(array), _ROWS):  # to limit memory
         array[top : top + _ROWS] = cv2.cvtColor(array[top : top + _ROWS], order)
     return array
 
 
 def _keyed(array: Array, key: object) -> Array:
-    """Make the one grey that the file calls transparent, if any, an alpha channel."""
+    """Turn the transparent gray level, if any, into an alpha channel."""
     if key is None:
         return array
     visible = (array != np.array(key)).any(axis=2, keepdims=True)
-    colour = np.broadcast_to(array, (*array.shape[:2], 3))
-    return np.dstack([colour, visible * array.dtype.type(opaque_alpha(array.dtype))])
+    color = np.broadcast_to(array, (*array.shape[:2], 3))
+    return np.dstack([color, visible * array.dtype.type(opaque_alpha(array.dtype))])
 
 
 def from_pil(image: Image.Image) -> Array:
-    """Return a PIL image of any mode as `read` would, turned upright by its EXIF orientation.
+    """Convert a PIL image of any mode like `read_image`, in EXIF orientation.
 
     I;16 becomes uint16, I int32 and F float32, of 1 channel.
 
     Raises:
         ImageError: for NaN and infinity.
     """
-    image.load()  # which turns a TIFF file, and then it has no orientation any more
+    image.load()  # rotates TIFF files and removes their orientation
     return apply_exif_orientation(_array(image), image.getexif().get(_ORIENTATION, 1))
 
 
 def _array(image: Image.Image) -> Array:
-    """Return the pixels of an image that is loaded: a few rows at a time, as Pillow copies what it converts twice."""
+    """Return the pixels of a loaded image, a few rows at a time to limit memory."""
     if image.mode[0] in "IF":
         return _keyed(to_storage_dtype(np.asarray(image))[..., np.newaxis], image.info.get("transparency"))
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
@@ -145,7 +145,7 @@ def _array(image: Image.Image) -> Array:
     for top in range(0, image.height, count):
         is_whole = count >= image.height
         rows = image if is_whole else image.crop((0, top, image.width, min(top + count, image.height)))
-        if rows.mode == "La":  # grey multiplied by its alpha, which Pillow turns into nothing else
+        if rows.mode == "La":  # premultiplied gray, which Pillow cannot convert
             rows = rows.convert("LA")
         converted = rows if rows.mode == mode else rows.convert(mode)
         array[top : top + count] = np.asarray(converted).reshape(rows.height, rows.width, len(mode))
@@ -153,13 +153,13 @@ def _array(image: Image.Image) -> Array:
 
 
 def to_pil(array: Array) -> Image.Image:
-    """Return the array as a PIL image: L, RGB or RGBA of uint8; of 1 channel also I;16, I (int32) and F (float32).
+    """Convert an array to a PIL image: L, RGB or RGBA of uint8; 1 channel also to I;16, I (int32) and F (float32).
 
     Raises:
-        ImageError: for arrays of other channels and types.
+        ImageError: PIL has no such mode.
     """
     if (array.dtype.name, array.shape[2]) not in _MODES:
-        raise ImageError(f"PIL has no image of {array.shape[2]} channels of {array.dtype}: use the array instead")
+        raise ImageError(f"PIL has no mode for {array.shape[2]} channels of {array.dtype}: use the array")
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 
 
@@ -180,5 +180,5 @@ def write_jpeg(file: BinaryIO, array: Array) -> None:
 
 
 def write_webp(file: BinaryIO, array: Array) -> None:
-    """Write uint8 of 1, 3 or 4 channels without loss; 1 becomes 3."""
+    """Write uint8 of 1, 3 or 4 channels losslessly; 1 becomes 3."""
     to_pil(array).save(file, "WEBP", lossless=True, exact=True)

@@ -1,6 +1,6 @@
-"""TIFF files by tifffile: of any depth and number of channels, whole or by windows.
+"""TIFF files of any depth and number of channels with tifffile, whole or in windows.
 
-tifffile's own decoders have no limit; imagecodecs, where it is installed, decodes no more than a part should hold.
+tifffile's own decoders have no size limit; imagecodecs, if installed, has.
 """
 
 import itertools
@@ -27,36 +27,36 @@ from pix2pix.data.pillow import from_pil
 from pix2pix.errors import ImageError, format_path
 
 _DEFLATE, _LZMA, _PACKBITS, _ZSTD = (8, 32946, 50013), 34925, 32773, (34926, 50000)
-_PACKBITS_MEMORY = 9  # bytes for each one that tifffile unpacks: it keeps them in a list
-_MORE_BYTES = 2**16  # than twice its pixels': what a strip that hardly compresses may take
+_PACKBITS_MEMORY = 9  # bytes of memory per byte that tifffile unpacks
+_MORE_BYTES = 2**16  # beyond twice its pixels', which a strip may take
 
 
 def check_compression(page: Any, max_pixels: int) -> None:
-    """Refuse parts that are too large for memory, and what Python itself would decode without a limit."""
+    """Refuse parts that are too large, and compressions decoded without a limit."""
     if page.compression in _ZSTD and find_spec("imagecodecs") is None:
         raise ImageError("a compression that needs another package (zstd): pip install imagecodecs")
     check_bytes(_bytes_of_a_part(page) * (_PACKBITS_MEMORY if page.compression == _PACKBITS else 1), max_pixels)
 
 
 def check_part(file: BinaryIO, page: Any, offset: int, count: int) -> None:
-    """Refuse a strip or tile that is left out, lies outside the file, or becomes more bytes than it should hold."""
+    """Refuse a strip or tile that is missing, outside of the file, or larger than its size when decoded."""
     if count == 0 or offset + count > os.fstat(file.fileno()).st_size:
-        raise ImageError("is cut off, or a part of the image is missing: make it anew")
+        raise ImageError("is truncated, or a part of the image is missing: write it again")
     limit = _bytes_of_a_part(page)
     if page.compression != 1 and count > 2 * limit + _MORE_BYTES:
-        raise ImageError("a part of the image takes many more bytes than its pixels: make it anew")
+        raise ImageError("a part of the image has many more bytes than its pixels: write it again")
     file.seek(offset)
     if page.compression in (*_DEFLATE, _LZMA, _PACKBITS) and _decoded_bytes(page, file.read(count), limit) > limit:
-        raise ImageError("a part of the image inflates to more than its size: make it anew")
+        raise ImageError("a part of the image decodes to more than its size: write it again")
 
 
 def _bytes_of_a_part(page: Any) -> int:
-    """How much a strip or a tile holds: a tile may be larger than the image."""
+    """Return the decoded size of a strip or tile; a tile may be larger than the image."""
     return int(math.prod(page.chunks) * page.dtype.itemsize)
 
 
 def _decoded_bytes(page: Any, data: bytes, limit: int) -> int:
-    """How many bytes data become, exact up to a limit."""
+    """Return the decoded size of data, exact up to a limit."""
     if page.compression in _DEFLATE:
         return len(zlib.decompressobj().decompress(data, limit + 1))
     if page.compression == _LZMA:
@@ -65,7 +65,7 @@ def _decoded_bytes(page: Any, data: bytes, limit: int) -> int:
         return limit + 1 if stream.unused_data else length  # another stream may follow
     length = position = 0
     while position < len(data) and length <= limit:
-        head = data[position]  # that many bytes and one more; from 129 on, one byte 257 - head times; 128 is none
+        head = data[position]  # below 128: head + 1 bytes; above: one byte 257 - head times; 128: nothing
         length += head + 1 if head < 128 else 257 - head if head > 128 else 0
         position += head + 2 if head < 128 else 2 if head > 128 else 1
     return length
@@ -73,35 +73,35 @@ def _decoded_bytes(page: Any, data: bytes, limit: int) -> int:
 
 @contextmanager
 def name_missing_codec() -> Iterator[None]:
-    """Name the package that a compression needs, where decoding fails for want of it."""
+    """Name the missing package if decoding fails for a compression."""
     try:
         yield
-    except Exception as error:  # of several types, for what tifffile's own decoders and predictors lack
+    except Exception as error:  # tifffile raises several types
         if "imagecodecs" in str(error):
             raise ImageError(f"a compression that needs another package ({error}): pip install imagecodecs") from error
         raise
 
 
-TiffFile = Any  # tifffile's, which is imported when there is a TIFF file to read
-TiffPage = Any  # or a series of pages that are one image
+TiffFile = Any  # tifffile is imported on use
+TiffPage = Any  # or a series of pages of one image
 
-_MOST_PAGES = 1000  # each takes memory, and tifffile follows a chain that ends in a loop for ever
+_MOST_PAGES = 1000  # tifffile follows a loop of pages forever
 _NO_VENDORS: dict[str, Any] = dict.fromkeys(
     ("is_lsm", "is_scanimage", "is_ndpi", "is_mmstack", "is_ndtiff"), False
 )  # some open others
-_NOT_THE_IMAGE = 0b101  # of NewSubfileType: a reduced version of another image, or a mask
+_NOT_THE_IMAGE = 0b101  # NewSubfileType: a reduced image, or a mask
 _WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _GREY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3}
-_ALPHA = (1, 2)  # of ExtraSamples: premultiplied or not
+_ALPHA = (1, 2)  # ExtraSamples: premultiplied or not
 _ORIENTATION = 274
 
 
 def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
-    """Read the one image of a TIFF file; its overviews and masks are passed over.
+    """Read the single image of a TIFF file, ignoring overviews and masks.
 
     Raises:
-        ImageError: for more than max_pixels, several images, and values, colours and compressions that are not read.
-            Damaged files raise whatever the libraries like.
+        ImageError: for more than max_pixels, several images, and unsupported values, colors and compressions.
+            Damaged files raise other types.
     """
     with open_tiff(file) as (image, page):
         if _is_ordinary(page) and image is page:
@@ -121,11 +121,10 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Array:
 
 @contextmanager
 def open_tiff(file: BinaryIO) -> Iterator[tuple[TiffPage, TiffPage]]:
-    """Parse a file; give its one image, a page or several that are its channels, and the page that describes it."""
+    """Open a file; yield its image, one page or a series of channels, and the page with its tags."""
     import tifffile
 
-    # OME files may name other files, which tifffile would open. Its option against that has no public name; without it,
-    # such files are read as others are, page by page.
+    # tifffile would open other files named in OME files; the option against that has no public name.
     option = "_multifile" if "_multifile" in signature(tifffile.TiffFile).parameters else "is_ome"
     with _silence(), tifffile.TiffFile(file, **{**_NO_VENDORS, option: False}) as tiff:
         yield _one_image(tiff)
@@ -133,7 +132,7 @@ def open_tiff(file: BinaryIO) -> Iterator[tuple[TiffPage, TiffPage]]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep tifffile's log still: what it says there of damaged files is refused, or harmless."""
+    """Silence tifffile's log, whose warnings about damaged files are errors here, or harmless."""
     logger = getLogger("tifffile")
     before, logger.disabled = logger.disabled, True
     try:
@@ -143,7 +142,7 @@ def _silence() -> Iterator[None]:
 
 
 def _one_image(tiff: TiffFile) -> tuple[TiffPage, TiffPage]:
-    """The largest page, or several that are the channels of one image; and the page that describes it."""
+    """Return the largest page, or the pages of one image's channels, and the page with its tags."""
     pages = [page for page in _pages(tiff) if not page.subfiletype & _NOT_THE_IMAGE] or [tiff.pages.first]
     page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
     image = page
@@ -155,7 +154,7 @@ def _one_image(tiff: TiffFile) -> tuple[TiffPage, TiffPage]:
     count *= math.prod(length for axis, length in zip(image.axes, image.shape, strict=True) if axis not in "YXSC")
     if count > 1:
         raise ImageError(
-            f"{count} pages of one size, where one image a file is needed: store channels as samples or as NPY"
+            f"{count} pages of one size, but one image per file is needed: store channels as samples or as NPY"
         )
     return image, page
 
@@ -168,11 +167,11 @@ def _pages(tiff: TiffFile) -> Iterator[TiffPage]:
         except IndexError:
             break
         if page.offset in seen or index == _MOST_PAGES:
-            raise ImageError(f"a loop of pages, or more than {_MOST_PAGES} of them, where one image a file is needed")
+            raise ImageError(f"a loop of pages, or more than {_MOST_PAGES} of them, but one image per file is needed")
         seen.add(page.offset)
         yield page
     if not seen:
-        raise ImageError("a TIFF file without any page: make it anew")
+        raise ImageError("a TIFF file without pages: write it again")
 
 
 def _is_ordinary(page: TiffPage) -> bool:
@@ -180,7 +179,7 @@ def _is_ordinary(page: TiffPage) -> bool:
     kinds = [(kind,) for kind in _ALPHA]
     has_alpha = extra == 1 and (
         (page.photometric in (_GREY, _RGB) and page.extrasamples[:1] in kinds)
-        or (page.photometric == _RGB and not page.extrasamples)  # as OpenCV writes it
+        or (page.photometric == _RGB and not page.extrasamples)  # as written by OpenCV
     )
     return page.bitspersample in (1, 2, 4, 8) and page.sampleformat == 1 and (extra == 0 or has_alpha)
 
@@ -194,25 +193,25 @@ def _read_ordinary(file: BinaryIO, index: int, max_pixels: int) -> Array:
 
 
 def check_photometric(page: TiffPage) -> None:
-    """Refuse colours that do not become grey or RGB here."""
+    """Refuse color spaces that are not converted to gray or RGB."""
     is_plain = page.photometric in (_GREY, _RGB) or (page.photometric == _WHITE_IS_ZERO and page.dtype.kind in "bui")
     if not is_plain and not (page.photometric == _CMYK and page.samplesperpixel == 4 and page.dtype.kind == "u"):
         name = getattr(page.photometric, "name", page.photometric)
-        raise ImageError(f"colours kept as {name} of {page.dtype}: convert it to RGB")
+        raise ImageError(f"colors stored as {name} of {page.dtype}: convert it to RGB")
 
 
 def _check_data(file: BinaryIO, image: TiffPage, page: TiffPage) -> None:
-    """Refuse strips and tiles that are left out, which become zeros, or become more bytes than they should hold."""
+    """Refuse strips and tiles that are missing, or larger than their size when decoded."""
     for part in [page] if image is page else image.pages:
         segments = [] if part is None else list(zip(part.dataoffsets, part.databytecounts, strict=True))
         if len(segments) < (1 if page.is_contiguous else math.prod(page.chunked)):
-            raise ImageError("a part of the image is missing: make it anew")
+            raise ImageError("a part of the image is missing: write it again")
         for offset, count in segments:
             check_part(file, page, offset, count)
 
 
 def _decoded(image: TiffPage) -> Array:
-    """The values as (H, W, C)."""
+    """Decode the values as (H, W, C)."""
     with name_missing_codec():
         array: Array = image.asarray(maxworkers=1).reshape(image.shape)
     rest = [place for place, axis in enumerate(image.axes) if axis not in "YX"]
@@ -221,7 +220,7 @@ def _decoded(image: TiffPage) -> Array:
 
 
 def convert_photometric(array: Array, page: TiffPage) -> Array:
-    """Bring what the samples mean to grey or RGB, with the other channels after it."""
+    """Convert samples to gray or RGB, followed by the other channels."""
     if page.photometric == _WHITE_IS_ZERO:
         array = array.copy()
         array[..., 0] = (~array[..., 0]) if page.dtype.kind == "i" else _largest_value(page) - array[..., 0]
@@ -238,7 +237,7 @@ def _largest_value(page: TiffPage) -> int:
 
 
 def write_tiff(file: BinaryIO, array: Array) -> None:
-    """Write what `read_tiff` reads: 3 and 4 channels of uint8 and uint16 as RGB, all else as grey and more samples."""
+    """Write 3 and 4 channels of uint8 and uint16 as RGB, others as gray with extra samples."""
     import tifffile
 
     channels = array.shape[2]
@@ -247,40 +246,40 @@ def write_tiff(file: BinaryIO, array: Array) -> None:
 
 
 def choose_tiff_layout(channels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """How tifffile is to store the channels."""
-    is_colour = channels in (3, 4) and dtype in (np.uint8, np.uint16)
-    extra = ["unassalpha"] * (channels - 3) if is_colour else ["unspecified"] * (channels - 1)
+    """Return tifffile's arguments for storing the channels."""
+    is_color = channels in (3, 4) and dtype in (np.uint8, np.uint16)
+    extra = ["unassalpha"] * (channels - 3) if is_color else ["unspecified"] * (channels - 1)
     return {
-        "photometric": "rgb" if is_colour else "minisblack",
+        "photometric": "rgb" if is_color else "minisblack",
         "planarconfig": None if channels == 1 else "contig",
         "extrasamples": extra or None,
         "metadata": None,
     }
 
 
-_CACHE = 2**27  # bytes of decoded strips and tiles: a band of windows across an image reads the same ones again
-_PREMULTIPLIED = 1  # of ExtraSamples
+_CACHE = 2**27  # bytes of decoded strips and tiles, which windows in a row share
+_PREMULTIPLIED = 1  # in ExtraSamples
 
 
 class TiffReader:
-    """The image of a TIFF file, of which `large[rows, columns]`, slices from start to stop, decodes what it needs.
+    """A reader of windows of a TIFF file: `reader[rows, columns]`, both slices, decodes only the parts it needs.
 
     Raises:
-        ImageError: for what `read` refuses; and for images that lie on their side, channels stored apart, and strips or
+        ImageError: for what `read_tiff` refuses; and for rotated images, channels in separate planes, and strips or
             tiles of more than 8 bytes for each of max_pixels.
     """
 
     def __init__(self, path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS):
         self.path = Path(path)
-        with _told(self.path), self.path.open("rb") as file, open_tiff(file) as (image, page):
+        with _name_file_in_errors(self.path), self.path.open("rb") as file, open_tiff(file) as (image, page):
             self._page, self._contiguous = page, page.is_contiguous and page.fillorder == 1
             is_apart = page.planarconfig != 1 and page.samplesperpixel > 1
             if image is not page or page.dtype is None or page.bitspersample not in (8, 16, 32, 64) or is_apart:
                 raise ImageError(
-                    "is too large to be read whole: make it one page of 8, 16 or 32 bits, channels side by side"
+                    "is too large to be read whole: make it one page of 8, 16 or 32 bits with interleaved channels"
                 )
             if page.tags.valueof(_ORIENTATION, 1) != 1 or _PREMULTIPLIED in page.extrasamples[:1]:
-                raise ImageError("is too large to be turned or freed of its alpha: store it as it is seen")
+                raise ImageError("is too large to be rotated or to remove its alpha: store it upright without alpha")
             check_photometric(page)
             if not self._contiguous:
                 check_compression(page, max_pixels)
@@ -290,24 +289,24 @@ class TiffReader:
         self.shape: tuple[int, int, int] = (page.imagelength, page.imagewidth, self[0:1, 0:1].shape[2])
 
     def __getitem__(self, window: tuple[slice, slice]) -> Array:
-        """Read a window (h, w, C), as `read` would give it.
+        """Read a window (h, w, C), equal to that of `read_tiff`.
 
         Raises:
-            ImageError: that cannot be done.
+            ImageError: it cannot be read.
         """
-        with _told(self.path), self.path.open("rb") as file:
+        with _name_file_in_errors(self.path), self.path.open("rb") as file:
             array = self._mapped(window) if self._contiguous else self._joined(file, *window)
             return convert_photometric(to_storage_dtype(array), self._page)
 
     def _mapped(self, window: tuple[slice, slice]) -> Array:
-        """Read from pixels that lie in the file one after the other."""
+        """Read from contiguous uncompressed pixels."""
         page = self._page
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
         shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
         return np.array(np.memmap(self.path, dtype, "r", page.dataoffsets[0], shape)[window])
 
     def _joined(self, file: BinaryIO, rows: slice, columns: slice) -> Array:
-        """Put a window together from strips or tiles."""
+        """Assemble a window from strips or tiles."""
         page = self._page
         height, width = page.chunks[:2]
         across = -(-page.imagewidth // width)
@@ -325,7 +324,7 @@ class TiffReader:
         return array
 
     def _part(self, file: BinaryIO, number: int) -> Array:
-        """Decode a strip or tile (h, w, C), or find it among those decoded last."""
+        """Decode a strip or tile (h, w, C), or return it from the cache."""
         if number not in self._parts:
             page = self._page
             offset, count = page.dataoffsets[number], page.databytecounts[number]
@@ -341,22 +340,22 @@ class TiffReader:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Name the file in errors of reading it, but for want of memory: smaller windows may do."""
+def _name_file_in_errors(path: Path) -> Iterator[None]:
+    """Name the file in read errors other than MemoryError, for which smaller windows may help."""
     try:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # decoders raise several unrelated types for damaged files
-        words = error.strerror if isinstance(error, OSError) else f"damaged: make it anew ({error})"
+    except Exception as error:  # decoders raise several types for damaged files
+        words = error.strerror if isinstance(error, OSError) else f"damaged: write it again ({error})"
         raise ImageError(f"{format_path(path)}: {error if isinstance(error, ImageError) else words}") from error
 
 
 class TiffWriter:
-    """A TIFF file of this shape (H, W, C), uncompressed, that takes `new[rows, columns] = array` in any order.
+    """A writer of an uncompressed TIFF file (H, W, C): `writer[rows, columns] = array` in any order.
 
     Raises:
-        ImageError: for whatever hinders writing.
+        ImageError: it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], shape: tuple[int, int, int], dtype: str):
@@ -373,7 +372,7 @@ class TiffWriter:
             raise ImageError(f"cannot write {format_path(path)}: {error.strerror or error}") from error
 
     def __setitem__(self, window: tuple[slice, slice], array: Array) -> None:
-        """Put a window (h, w, C) in its place."""
+        """Write a window (h, w, C)."""
         rows, columns = window
         pixel = self.shape[2] * self.dtype.itemsize
         try:

@@ -1,4 +1,4 @@
-"""Resize, crop, flip and augment both images of a pair alike."""
+"""Resize, crop, flip and augment both images of a pair identically."""
 
 import os
 import warnings
@@ -23,14 +23,14 @@ from pix2pix.errors import UserError, format_path
 
 
 class CropWindow(NamedTuple):
-    """The rows and columns of a pair that are shown, and whether from right to left."""
+    """The rows and columns of a crop, and whether it is mirrored."""
 
     rows: slice
     columns: slice
     mirrored: bool
 
     def of(self, raw: RawPair) -> RawPair:
-        """Cut it out of both images, as views where nothing is mirrored."""
+        """Crop both images; views if not mirrored."""
         source, target = (image[self.rows, self.columns] for image in (raw.source, raw.target))
         if self.mirrored:
             source, target = _mirrored(source), _mirrored(target)
@@ -41,13 +41,13 @@ def draw_crop(raw: RawPair, size: tuple[int, int], draw: Random) -> tuple[slice,
     """Draw the rows and columns of a crop of (height, width).
 
     Raises:
-        UserError: the pair is smaller.
+        UserError: the pair is smaller than that.
     """
     height, width = raw.source.shape[:2]
     if height < size[0] or width < size[1]:
         raise UserError(
-            f"{format_path(raw.name)}: {height}x{width} is too small for --crop_size {size[0]}x{size[1]}: "
-            "choose a smaller one, or --preprocess resize_and_crop"
+            f"{format_path(raw.name)}: {height}x{width} is smaller than --crop_size {size[0]}x{size[1]}: "
+            "lower it, or use --preprocess resize_and_crop"
         )
     top = int((height - size[0] + 1) * draw.random())
     left = int((width - size[1] + 1) * draw.random())
@@ -57,23 +57,23 @@ def draw_crop(raw: RawPair, size: tuple[int, int], draw: Random) -> tuple[slice,
 def _mirrored(array: Array) -> Array:
     if array.shape[2] > 4:
         return array.take(np.arange(array.shape[1])[::-1], axis=1)
-    # OpenCV is far faster at few channels; as bytes, since OpenCV 4 has no uint32
+    # OpenCV is faster for few channels; as bytes, since OpenCV 4 has no uint32
     mirrored: Array = np.asarray(cv2.flip(np.ascontiguousarray(array).view(np.uint8), 1))
     return mirrored.view(array.dtype).reshape(array.shape)
 
 
-MOST_CHANNELS = 128  # of OpenCV's images: a few transforms crash the process at more
+MOST_CHANNELS = 128  # OpenCV's limit: a few transforms crash the process above it
 
 Arrays = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
 class PairTransform:
-    """A transform and the sides that it is for, "source", "target" or both: all of them are changed by one draw.
+    """A transform and its sides ("source", "target" or both), which share its random parameters.
 
-    Photos are given to it as uint8 if all are, else as float32 in [0, 1]. Labels are not given to it, but the places
-    of their pixels, as a mask: so values are kept at any depth, and both sides are moved alike to the last pixel.
-    What comes from nowhere has `fill`, one file value or one per channel.
+    Photos are passed as uint8 if all are, else as float32 in [0, 1]. For labels the indices of their pixels are passed
+    as a mask, so that values of any type are kept and both sides move identically. Pixels from outside of the image
+    become `fill`, one file value or one per channel.
     """
 
     name: str
@@ -81,11 +81,11 @@ class PairTransform:
     encodings: Mapping[str, ImageCodec]
     fill: Any = 0
 
-    def applied(self, raw: RawPair, seed: int, always: bool = False) -> RawPair:
-        """Return the pair as the draw of this seed changes it; always: whatever the transform's p.
+    def apply(self, raw: RawPair, seed: int, always: bool = False) -> RawPair:
+        """Apply the transform with this seed; `always` ignores its p.
 
         Raises:
-            UserError: if it fails on these images, or what it makes is no pair of their channels and depths.
+            UserError: it fails on these images, or changes their channels, types or sizes.
         """
         before = {side: array for side, array in raw._asdict().items() if side in self.encodings}
         try:
@@ -93,7 +93,7 @@ class PairTransform:
             pair = RawPair(after.get("source", raw.source), after.get("target", raw.target), raw.name)
             if pair.source.shape[:2] != pair.target.shape[:2]:
                 raise ValueError("it leaves the two images with different sizes")
-        except Exception as error:  # albumentations and OpenCV raise some ten unrelated types
+        except Exception as error:  # albumentations and OpenCV raise many types
             what = " and ".join(map(self._described, before, before.values()))
             cause = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
             raise UserError(
@@ -104,7 +104,7 @@ class PairTransform:
     def _changed(self, before: Arrays, seed: int, always: bool) -> Arrays:
         photos = self._as_given({side: one for side, one in before.items() if not self.encodings[side].is_labels})
         height, width = next(iter(before.values())).shape[:2]
-        # albumentations insists on an image, from which some transforms draw: the first photo, or else a blank
+        # albumentations needs an image, on which some transforms depend: the first photo, or a blank one
         keys = dict(zip(photos, ("image", "other"), strict=False))
         given: dict[str, Array] = {"image": np.zeros((height, width, 1), np.uint8)}
         given |= {keys[side]: one for side, one in photos.items()}
@@ -116,7 +116,7 @@ class PairTransform:
             warnings.simplefilter("ignore")
             made = self.transform(force_apply=always, **given)
         if all(made[key] is given[key] for key in given):
-            return before  # not drawn: no rounding by [0, 1] either
+            return before  # not applied: avoid rounding by [0, 1]
         return {
             side: self._taken(side, one, photos[side], made[keys[side]])
             if side in photos
@@ -147,7 +147,7 @@ class PairTransform:
 
 
 def _places(height: int, width: int) -> Array:
-    """Number the pixels from 1; 0 is nowhere."""
+    """Number the pixels from 1; 0 means outside."""
     count = height * width
     exact = np.float32 if count < 2**24 else np.float64
     return np.arange(1, count + 1, dtype=exact).reshape(height, width)
@@ -167,10 +167,10 @@ Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_
 Size = tuple[int, int]
 
 _PHOTOS = PairCodec(ImageCodec("photo", 3), ImageCodec("photo", 3))
-_NEAREST = (0, 6)  # OpenCV's INTER_NEAREST and INTER_NEAREST_EXACT
-_BOXES = "it needs boxes or masks beside the images"
-_OTHERS = "it needs other images or texts beside the pair"
-_VALUES = "it changes the range of values, which is no matter of augmentation"
+_NEAREST = (0, 6)  # INTER_NEAREST and INTER_NEAREST_EXACT
+_BOXES = "it needs boxes or masks"
+_OTHERS = "it needs other images or texts"
+_VALUES = "it changes the range of values"
 _FILLS = ("fill_mask", "mask_drop_value")
 _CUTTING = ("CoarseDropout", "Erasing", "GridDropout", "PixelDropout", "XYMasking")  # leave all else where it is
 _UNFIT: Mapping[str, str] = {
@@ -192,10 +192,10 @@ def resize_pair(
     training: bool,
     codec: PairCodec | None = None,
 ) -> RawPair:
-    """Bring both images to the size that preprocess asks for; sizes are (height, width).
+    """Resize both images as preprocess says; sizes are (height, width).
 
-    In training that is load_size (its width, for scale_width*), from which Augment crops. Else nothing is cropped, and
-    what would have been has the scale of a crop: crop_size, or its width. Without a codec both are photos.
+    In training to load_size (its width for scale_width*), which Augment crops. Otherwise images are not cropped but
+    resized to crop_size, or its width. Without a codec both are photos.
     """
     size = _size(raw.source.shape[0], raw.source.shape[1], preprocess, load_size, crop_size, training)
     if codec is None:
@@ -217,13 +217,12 @@ def _size(height: int, width: int, preprocess: Preprocess, load_size: Size, crop
 
 
 class Augment:
-    """The user's transforms, then random crop, where preprocess has one, and flip: a function of (seed, epoch, index).
+    """The user's transforms, random crop and flip, a function of (seed, epoch, index).
 
-    Each of them draws for itself: what another one does, or whether it is there, changes nothing. Without a codec both
-    images are 8-bit photos.
+    Each has its own random stream, independent of the others. Without a codec both images are 8-bit photos.
 
     Raises:
-        UserError: a transform is unknown, has arguments that cannot be meant, or does not fit the kinds of images.
+        UserError: a transform is unknown, has invalid arguments, or does not fit the kinds of images.
     """
 
     def __init__(
@@ -241,23 +240,23 @@ class Augment:
         self.steps = [_step(transform, codec or _PHOTOS) for transform in transforms]
 
     def __call__(self, raw: RawPair, epoch: int, index: int) -> RawPair:
-        """Change both images alike; colours only where the user says so.
+        """Augment both images of a pair.
 
         Raises:
-            UserError: if they are smaller than the crop, or a transform fails on them.
+            UserError: they are smaller than the crop, or a transform fails.
         """
-        if self.steps:  # some of which write into what they are given, where a cache may lie
+        if self.steps:  # some write into their input, which may be cached
             raw = RawPair(raw.source.copy(), raw.target.copy(), raw.name)
         for number, step in enumerate(self.steps):
             draw = np.random.SeedSequence(self.seed, spawn_key=(epoch, index, number))
-            raw = step.applied(raw, int(draw.generate_state(1, np.uint64)[0]))
+            raw = step.apply(raw, int(draw.generate_state(1, np.uint64)[0]))
         return self.window(raw, epoch, index).of(raw)
 
     def window(self, raw: RawPair, epoch: int, index: int) -> CropWindow:
-        """Draw which part of a pair is shown.
+        """Draw the crop and flip of a pair.
 
         Raises:
-            UserError: if the pair is smaller than the crop.
+            UserError: the pair is smaller than the crop.
         """
         seeds = np.random.SeedSequence(self.seed, spawn_key=(epoch, index)).generate_state(2, np.uint64)
         draws = [Random(int(seed)) for seed in seeds]
@@ -268,59 +267,61 @@ class Augment:
         return CropWindow(rows, columns, self.flip and draws[0].random() < 0.5)
 
     def try_on(self, raw: RawPair) -> None:
-        """Apply each transform once, whatever its p, to a resized pair, lest a training breaks off at its first.
+        """Apply each transform once to a resized pair, regardless of p, to find errors before training.
 
         Raises:
-            UserError: if one cannot take these channels or this depth, or leaves less than the crop.
+            UserError: a transform fails on these channels or this type, or leaves less than the crop.
         """
         for number, step in enumerate(self.steps):
-            raw = step.applied(raw, number, always=True)
+            raw = step.apply(raw, number, always=True)
         if self.crop_size:
             draw_crop(raw, self.crop_size, Random(0))
 
 
 def _step(asked: Transform, codec: PairCodec) -> PairTransform:
-    """Return the transform for the sides that it is for: geometry moves both, all else is the source's unless said."""
+    """Build the transform and its sides: both for geometry, otherwise the source unless `to` is given."""
     origin = f"--augment: {asked.name}"
     made, moves = _made(asked, origin)
     sides = {"source": codec.source, "target": codec.target}
     labels = [side for side, encoding in sides.items() if encoding.is_labels]
     if moves:
         if asked.to not in (None, "both"):
-            raise UserError(f"{origin} moves pixels: on the {asked.to} alone it tears pairs apart; leave `to` out")
+            raise UserError(
+                f"{origin} moves pixels, which would misalign pairs on the {asked.to} alone; leave `to` out"
+            )
         blends = getattr(made, "mask_interpolation", 0) not in _NEAREST
         blends |= getattr(made, "area_for_downscale", None) == "image_mask"
         if labels and (blends or asked.name == "Morphological"):
             what = "mask_interpolation and area_for_downscale" if blends else "it"
-            raise UserError(f"{origin} mixes the colours of labels, which the {labels[0]} has; leave {what} out")
+            raise UserError(f"{origin} mixes the colors of the {labels[0]}'s labels; leave {what} out")
         return PairTransform(asked.name, made, sides, _fill_of_labels(made))
     changed = {side: one for side, one in sides.items() if asked.to == "both" or side == (asked.to or "source")}
     if asked.name in _CUTTING:
         if all(one.is_labels for one in changed.values()) and not any(asked.arguments.get(name) for name in _FILLS):
-            raise UserError(f"{origin} leaves labels as they are; give {' or '.join(_FILLS)}, or leave it out")
+            raise UserError(f"{origin} does not change labels; give {' or '.join(_FILLS)}, or leave it out")
         return PairTransform(asked.name, made, changed, _fill_of_labels(made))
     mixed = [side for side in labels if side in changed]
     if mixed:
         photos = [side for side in sides if side not in labels]
         hint = f"add `to: {photos[0]}` or leave it out" if photos else "leave it out"
-        raise UserError(f"{origin} mixes the colours of labels, which the {mixed[0]} has; {hint}")
+        raise UserError(f"{origin} mixes the colors of the {mixed[0]}'s labels; {hint}")
     return PairTransform(asked.name, made, changed)
 
 
 def _fill_of_labels(made: Any) -> Any:
-    """Return what a transform would fill labels with, and have it fill their places with 0, nowhere, instead."""
+    """Return a transform's fill value of labels, and replace it by 0, the index for outside."""
     fill = 0
     for name in _FILLS:
-        if getattr(made, name, None) is not None:  # with None it leaves them as they are
+        if getattr(made, name, None) is not None:  # None keeps labels
             fill = getattr(made, name)
             setattr(made, name, 0)
     return fill
 
 
 def _made(asked: Transform, origin: str) -> tuple[Any, bool]:
-    """Return the transform of albumentations, and whether it moves pixels, which both images then have to follow."""
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network for its newest version when imported
-    import albumentations  # type: ignore[import-untyped]  # takes seconds, and few trainings need it
+    """Build the albumentations transform; return it and whether it moves pixels."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or importing it checks the network for updates
+    import albumentations  # type: ignore[import-untyped]  # slow import
 
     kind = _kind(asked.name, origin, albumentations)
     known = list(signature(kind.__init__).parameters)[1:]
@@ -329,14 +330,14 @@ def _made(asked: Transform, origin: str) -> tuple[Any, bool]:
             hint = did_you_mean(name, known) or f"; it has {', '.join(known)}"
             raise UserError(f"{origin}: unknown argument {shown_value(name)[1:-1]}{hint}")
     p = asked.arguments.get("p", 1)
-    if type(p) not in (int, float) or not 0 <= p <= 1:  # a few classes take any
+    if type(p) not in (int, float) or not 0 <= p <= 1:  # some classes accept anything
         raise UserError(f"{origin}: p: got {shown_value(p)}; a number from 0 to 1 is needed")
-    strict = {"strict": True} if "InitSchema" in vars(kind) else {}  # else it warns and takes the defaults
+    strict = {"strict": True} if "InitSchema" in vars(kind) else {}  # or it warns and uses defaults
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that another transform is more general
+            warnings.simplefilter("ignore")  # about more general transforms
             made = kind(**asked.arguments, **strict)
-    except Exception as error:  # what its own code makes of values that its schema lets pass
+    except Exception as error:  # from values that its schema accepts
         raise UserError(f"{origin}: {_cause(error, asked)}") from error
     return made, issubclass(kind, albumentations.DualTransform) and asked.name not in _CUTTING
 
@@ -350,13 +351,15 @@ def _kind(name: str, origin: str, albumentations: ModuleType) -> Any:
     if name in fit:
         return classes[name]
     if name in classes:
-        raise UserError(f"{origin} does not fit: {_UNFIT.get(name, 'it is no transform of flat images')}; leave it out")
-    hint = did_you_mean(name, sorted(fit)) or "; https://explore.albumentations.ai shows all"
+        raise UserError(
+            f"{origin} does not fit: {_UNFIT.get(name, 'it is not a transform of 2D images')}; leave it out"
+        )
+    hint = did_you_mean(name, sorted(fit)) or "; https://explore.albumentations.ai lists all"
     raise UserError(f"--augment: albumentations {albumentations.__version__} has no transform {name}{hint}")
 
 
 def _cause(error: Exception, asked: Transform) -> str:
-    """Return in one line what is wrong with which argument."""
+    """Describe an error and its argument in one line."""
     if not isinstance(error.__cause__, ValidationError):
         return " ".join(str(error).split())
     problems = error.__cause__.errors()

@@ -1,4 +1,4 @@
-"""Read every pair before training: find faults, and measure what the options leave open."""
+"""Read every pair before training: find faults, and measure ranges and palettes."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ from pix2pix.errors import ImageError, UserError, format_path
 
 Result = TypeVar("Result")
 
-_AHEAD = 16  # results made before they are asked for
+_AHEAD = 16  # results computed ahead
 
 
 def map_ordered(work: Callable[[int], Result], count: int, threads: int = 2) -> Iterator[Result]:
-    """work(0), work(1) and so on to work(count - 1); what one raises is raised in its turn."""
+    """Yield work(0) to work(count - 1) in order, computed by threads; exceptions are raised in order."""
     executor = ThreadPoolExecutor(threads)
     ahead: deque[Future[Result]] = deque()
     try:
@@ -38,26 +38,24 @@ def map_ordered(work: Callable[[int], Result], count: int, threads: int = 2) -> 
         executor.shutdown(cancel_futures=True)
 
 
-MAX_COLOURS = 256  # of labels whose palette is not given
-_TOO_MANY = frozenset(
-    (number,) for number in range(MAX_COLOURS + 1)
-)  # for all images with more, lest each keep its own
-LARGEST = {"uint8": 255.0, "uint16": 65535.0}  # of photos whose range is known without reading all
+MAX_COLOURS = 256  # of labels without a given palette
+_TOO_MANY = frozenset((number,) for number in range(MAX_COLOURS + 1))  # shared by all images with more
+LARGEST = {"uint8": 255.0, "uint16": 65535.0}  # of photos with a known range
 
 
 class ImageSummary(NamedTuple):
-    """One image: its shape (H, W, C), depth, smallest and largest value per channel, and its colours if asked for."""
+    """An image: shape (H, W, C), type, minimum and maximum per channel, and its colors if requested."""
 
     shape: tuple[int, int, int]
     dtype: str
     low: tuple[float, ...]
     high: tuple[float, ...]
-    colours: frozenset[tuple[int, ...]] = frozenset()
+    colors: frozenset[tuple[int, ...]] = frozenset()
     look: PixelSample | None = None
 
 
 class PairCheck(NamedTuple):
-    """What reading a pair told: the fault, or both of its sides; `places` says in words where each lies."""
+    """The fault of a pair, or both of its sides; `places` are their files as text."""
 
     name: str
     files: tuple[Path, ...]
@@ -67,9 +65,9 @@ class PairCheck(NamedTuple):
 
 
 def check_pairs(
-    pairs: PairSource, *, colours: bool = False, closely: bool = False, threads: int = 2
+    pairs: PairSource, *, colors: bool = False, closely: bool = False, threads: int = 2
 ) -> Iterator[PairCheck]:
-    """Read every pair, in order; `colours` collects those of the target, `closely` adds a look at the pixels."""
+    """Read every pair in order; `colors` collects the target's colors, `closely` samples pixels."""
 
     def see(index: int) -> PairCheck:
         name = pairs.names[index]
@@ -79,30 +77,30 @@ def check_pairs(
             raw = pairs.read(index)
         except UserError as error:
             return PairCheck(name, files, places, str(error), ())
-        target = describe_image(raw.target, colours=colours, closely=closely)
+        target = describe_image(raw.target, colors=colors, closely=closely)
         source = target if raw.source is raw.target else describe_image(raw.source, closely=closely)
         return PairCheck(name, files, places, None, (source, target))
 
     return map_ordered(see, len(pairs), threads)
 
 
-def describe_image(image: Array, *, colours: bool = False, closely: bool = False) -> ImageSummary:
-    """Say what an image holds."""
+def describe_image(image: Array, *, colors: bool = False, closely: bool = False) -> ImageSummary:
+    """Summarize an image."""
     channels = image.shape[2]
-    bands = [image[..., channel] for channel in range(channels)]  # far faster than along an axis of the whole
+    bands = [image[..., channel] for channel in range(channels)]  # faster than along an axis
     return ImageSummary(
         image.shape,
         image.dtype.name,
         tuple(float(band.min()) for band in bands),
         tuple(float(band.max()) for band in bands),
-        _colours(image.reshape(-1, channels)) if colours else frozenset(),
+        _colors(image.reshape(-1, channels)) if colors else frozenset(),
         sample_pixels(image) if closely else None,
     )
 
 
-def _colours(flat: Array) -> frozenset[tuple[int, ...]]:
-    """The distinct colours of (pixels, channels), or _TOO_MANY."""
-    if flat.dtype == np.uint8 and flat.shape[1] == 3:  # as one number each: a hundred times as fast
+def _colors(flat: Array) -> frozenset[tuple[int, ...]]:
+    """Return the distinct colors of (pixels, channels), or _TOO_MANY."""
+    if flat.dtype == np.uint8 and flat.shape[1] == 3:  # packed into one integer: 100 times faster
         red, green, blue = flat.T.astype(np.uint32)
         numbers = np.unique(red << 16 | green << 8 | blue)
         distinct = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1)
@@ -114,9 +112,9 @@ def _colours(flat: Array) -> frozenset[tuple[int, ...]]:
 def find_inconsistent(
     seen: Sequence[PairCheck], sides: Sequence[str] = ("source", "target"), *, photos: bool = False
 ) -> dict[int, str]:
-    """The faults by place in `seen`: those met in reading, and other channels or another depth than most have.
+    """Return faults by index in `seen`: those of reading, and channels or types that differ from most.
 
-    Photos to be coloured may differ in their channels. What is wrong with both sides of a pair is told in one fault.
+    For colorization, photos may differ in channels. Faults of both sides of a pair are joined.
     """
     faults = {index: [one.fault] for index, one in enumerate(seen) if one.fault is not None}
     sound = {index: one for index, one in enumerate(seen) if one.fault is None}
@@ -127,14 +125,14 @@ def find_inconsistent(
             usual, count = kinds.most_common(1)[0]
             if kind != usual:
                 faults.setdefault(index, []).append(
-                    f"{one.places[place]}: the {side} has {_in_words(*kind)}, where {count} of {len(sound)} have "
-                    f"{_in_words(*usual)}: make them alike"
+                    f"{one.places[place]}: the {side} has {_in_words(*kind)}, but {count} of {len(sound)} have "
+                    f"{_in_words(*usual)}: make them equal"
                 )
     return {index: "; ".join(dict.fromkeys(found)) for index, found in faults.items()}
 
 
 def find_unlike_train(seen: Sequence[PairCheck], usual: Sequence[ImageCodec]) -> dict[int, str]:
-    """The faults by place in `seen`: those met in reading, and images that do not become what train has."""
+    """Return faults by index in `seen`: those of reading, and images that cannot be converted to those of train."""
     faults = {index: [one.fault] for index, one in enumerate(seen) if one.fault is not None}
     for place, encoding in enumerate(usual):
         for index, one in enumerate(seen):
@@ -145,7 +143,7 @@ def find_unlike_train(seen: Sequence[PairCheck], usual: Sequence[ImageCodec]) ->
 
 
 def explain_mismatch(side: ImageSummary, encoding: ImageCodec) -> str | None:
-    """Why an image is not of the encoding and does not become so; None if it does."""
+    """Return why an image cannot be converted to the codec, or None."""
     try:
         encoding.accept(np.zeros((1, 1, side.shape[2]), side.dtype))
     except ImageError as error:
@@ -154,7 +152,7 @@ def explain_mismatch(side: ImageSummary, encoding: ImageCodec) -> str | None:
 
 
 def find_usual_formats(train: Sequence[PairCheck], *, photos: bool = False) -> tuple[ImageCodec, ...]:
-    """The channels and the depth that most images of each side have, photos being one side; none without a pair."""
+    """Return the most common channels and type of each side (one side for photos); empty without pairs."""
     sound = [one for one in train if one.fault is None]
     if not sound:
         return ()
@@ -165,7 +163,7 @@ def find_usual_formats(train: Sequence[PairCheck], *, photos: bool = False) -> t
 
 
 def _kind(side: ImageSummary, photos: bool) -> tuple[int, str]:
-    """Channels, of which photos to be coloured may have any (0), and depth."""
+    """Return channels (0 for photos, any) and type."""
     return (0 if photos else side.shape[2]), side.dtype
 
 
@@ -174,10 +172,10 @@ def _in_words(channels: int, dtype: str) -> str:
 
 
 def measure_codec(data: DataOptions, pairs: PairDataset, seen: Sequence[PairCheck]) -> PairCodec:
-    """How the pairs become tensors: by the options, or else by what was seen of the training pairs.
+    """Build the codec of the pairs from the options and, where they are silent, from the training pairs.
 
     Raises:
-        UserError: the labels to translate to have too many colours to be a palette.
+        UserError: the target labels have too many colors for a palette.
     """
     sources, targets = ([one.sides[place] for one in seen if one.fault is None] for place in (0, 1))
     suffixes = [path.suffix.lower() for path in pairs.files(0)] or [".png", ".png"]
@@ -189,22 +187,24 @@ def measure_codec(data: DataOptions, pairs: PairDataset, seen: Sequence[PairChec
     source = _encoding(data.source_kind, sources, data.source_range, suffixes[0])
     target = _encoding(data.target_kind, targets, data.target_range, suffixes[1])
     if data.source_onehot is not None:
-        colours = load_palette(data.source_onehot).colours
-        source = replace(source, kind="onehot", palette=colours)
+        colors = load_palette(data.source_onehot).colors
+        source = replace(source, kind="onehot", palette=colors)
     if data.target_kind == "labels":
         target = replace(target, palette=_palette(data, targets))
     return PairCodec(source, target)
 
 
-def _encoding(kind: Kind, sides: Sequence[ImageSummary], wished: tuple[float, float] | None, suffix: str) -> ImageCodec:
+def _encoding(
+    kind: Kind, sides: Sequence[ImageSummary], given_range: tuple[float, float] | None, suffix: str
+) -> ImageCodec:
     channels, dtype = sides[0].shape[2], sides[0].dtype
     is_lab = kind in ("lightness", "chroma")
     low: tuple[float, ...]
     high: tuple[float, ...]
     lows = np.min([side.low for side in sides], axis=0)
     highs = np.max([side.high for side in sides], axis=0)
-    if wished is not None:
-        low, high = (wished[0],), (wished[1],)
+    if given_range is not None:
+        low, high = (given_range[0],), (given_range[1],)
     elif (dtype == "uint8" and not (kind == "labels" and channels == 1)) or (is_lab and dtype in LARGEST):
         low, high = (0.0,), (LARGEST[dtype],)
     elif is_lab:
@@ -219,27 +219,27 @@ def _encoding(kind: Kind, sides: Sequence[ImageSummary], wished: tuple[float, fl
 
 def _palette(data: DataOptions, targets: Sequence[ImageSummary]) -> tuple[tuple[int, ...], ...]:
     if data.target_palette is not None:
-        return load_palette(data.target_palette).colours
-    colours = frozenset[tuple[int, ...]]().union(*(side.colours for side in targets))
-    if len(colours) > MAX_COLOURS:
+        return load_palette(data.target_palette).colors
+    colors = frozenset[tuple[int, ...]]().union(*(side.colors for side in targets))
+    if len(colors) > MAX_COLOURS:
         raise UserError(
-            f"--target_kind labels: the targets have more than {MAX_COLOURS} colours, as JPEG files of labels do: "
-            "name the palette that they stand for with --target_palette"
+            f"--target_kind labels: the targets have more than {MAX_COLOURS} colors, as in JPEG files: "
+            "give their palette with --target_palette"
         )
-    return tuple(sorted(colours))
+    return tuple(sorted(colors))
 
 
 _SAMPLED = 20  # pairs
-_IGNORE = 255  # in all channels: what people give pixels that are of no class
-_MOST, _FEW = 0.5, 0.15  # shares of pixels; compression alone gives up to 0.12
+_IGNORE = 255  # in all channels: a common value of pixels without a class
+_MOST, _FEW = 0.5, 0.15  # shares of pixels; compression alone reaches 0.12
 
-Progress = Callable[[Iterable[PairCheck], int, str], Iterable[PairCheck]]  # hands through so many pairs of a phase
+Progress = Callable[[Iterable[PairCheck], int, str], Iterable[PairCheck]]  # (pairs, count, phase) -> pairs
 
 
 class TrainingSet(NamedTuple):
-    """The pairs of both phases; `skipped` names those left out by phase, `faults` says why.
+    """The pairs of train and val; `skipped` has the names left out of each, `faults` the reasons.
 
-    `remarks` are sentences on what a user may not have meant.
+    `remarks` are warnings about probably unintended options.
     """
 
     train: PairDataset
@@ -251,22 +251,20 @@ class TrainingSet(NamedTuple):
 
 
 def open_training_set(data: DataOptions, progress: Progress) -> TrainingSet:
-    """Open the pairs, read each of them once, and measure what the options leave open.
+    """Open the pairs, read each of them once, and build the codec.
 
     Raises:
-        UserError: files or pairs are faulty and skip_bad is not set; or something is unknown without reading them.
+        UserError: files or pairs are faulty and skip_bad is not set; or --check false lacks options.
     """
     train, val = _open_both(data)
-    colours = data.target_kind == "labels" and data.target_palette is None
+    colors = data.target_kind == "labels" and data.target_palette is None
     if not len(train):
-        reason = (
-            f"no pair is left: {train.faults[0]}" if train.faults else "all pairs are kept out: lower --val_fraction"
-        )
-        raise UserError(f"--dataroot {format_path(data.dataroot)}: there is nothing to train on, {reason}")
-    if not data.check or (data.dataroot == "generated" and not colours):
+        reason = f"no pair is left: {train.faults[0]}" if train.faults else "all pairs are in val: lower --val_fraction"
+        raise UserError(f"--dataroot {format_path(data.dataroot)}: there are no training pairs, {reason}")
+    if not data.check or (data.dataroot == "generated" and not colors):
         codec = _from_the_first(data, train)
         return TrainingSet(train.of(codec), val.of(codec), codec, {}, train.faults)
-    seen = list(progress(check_pairs(train, colours=colours), len(train), "train"))
+    seen = list(progress(check_pairs(train, colors=colors), len(train), "train"))
     odd = find_inconsistent(seen)
     sound = [one for index, one in enumerate(seen) if index not in odd]
     if not sound:
@@ -284,7 +282,7 @@ def open_training_set(data: DataOptions, progress: Progress) -> TrainingSet:
 
 
 def reopen_training_set(data: DataOptions, codec: PairCodec, skipped: Mapping[str, Sequence[str]]) -> TrainingSet:
-    """Open the pairs of a run that is resumed: what was measured and left out at its start stays so."""
+    """Open the pairs of a resumed run, with its codec and without the pairs left out at its start."""
     train, val = (
         pairs.without(skipped.get(phase, ())).of(codec)
         for phase, pairs in zip(("train", "val"), _open_both(data), strict=True)
@@ -293,25 +291,25 @@ def reopen_training_set(data: DataOptions, codec: PairCodec, skipped: Mapping[st
 
 
 def _out_of_range(codec: PairCodec, seen: Sequence[PairCheck]) -> list[str]:
-    """Sentences on values that a range, given or known, would clip.
+    """Return warnings about values that a range clips.
 
     Raises:
-        UserError: a range holds none of the values.
+        UserError: all values are outside of a range.
     """
     remarks = []
     for place, (side, encoding) in enumerate(zip(("source", "target"), codec, strict=True)):
         low, high = min(min(one.sides[place].low) for one in seen), max(max(one.sides[place].high) for one in seen)
         first, last = min(encoding.low), max(encoding.high)
-        found = f"the {side}s hold values from {low:g} to {high:g}"
+        found = f"the {side}s have values from {low:g} to {high:g}"
         if low < high and (high <= first or last <= low):
-            raise UserError(f"--{side}_range {first:g},{last:g}: {found}: give a range that has them inside")
+            raise UserError(f"--{side}_range {first:g},{last:g}: {found}: give a range that includes them")
         if encoding.kind != "onehot" and (low < first or high > last):
             remarks.append(f"{found}: those outside {first:g} to {last:g} are clipped")
     return remarks
 
 
 def _of_no_class(train: PairDataset) -> list[str]:
-    """Sentences on label maps with pixels that the palette has no class for, by a sample of the pairs.
+    """Return warnings about label pixels without a class in the palette, from a sample of the pairs.
 
     Raises:
         UserError: they are most of the pixels.
@@ -323,14 +321,14 @@ def _of_no_class(train: PairDataset) -> list[str]:
     remarks = []
     for place, (side, encoding) in enumerate(zip(("source", "target"), train.codec, strict=True)):
         images = [(pair.source, pair.target)[place] for pair in sample]
-        strange = [encoding.strangers(image) for image in images]
+        strange = [encoding.find_unknown_pixels(image) for image in images]
         meant = [mask & (image != _IGNORE).any(axis=2) for mask, image in zip(strange, images, strict=True)]
         share, doubtful = (mean(float(mask.mean()) for mask in masks) for masks in (strange, meant))
-        numbers = f"; its numbers are 0 to {len(encoding.palette) - 1}" if encoding.is_numbered else ""
-        found = f"{share:.2%} of the {side}s' pixels are of no class of the palette{numbers}"
+        numbers = f"; its indices are 0 to {len(encoding.palette) - 1}" if encoding.is_numbered else ""
+        found = f"{share:.2%} of the {side}s' pixels have no class in the palette{numbers}"
         if doubtful > _MOST:
             raise UserError(
-                f"{found}: see whether the direction is right, and whether the images hold its colours, or numbers of "
+                f"{found}: check --direction, and whether the images have the palette's colors, or indices of "
                 "its classes"
             )
         if share > (0 if encoding.is_numbered else _FEW):
@@ -343,18 +341,18 @@ def _open_both(data: DataOptions) -> tuple[PairDataset, PairDataset]:
 
 
 def _from_the_first(data: DataOptions, train: PairDataset) -> PairCodec:
-    """How pairs become tensors, where the first one is all that may be read."""
+    """Build the codec from the first pair alone."""
     (seen,) = check_pairs(train.first(1))
     if seen.fault is not None:
         raise UserError(seen.fault)
     needed = _unknown(data, *seen.sides)
     if needed:
-        raise UserError(f"--check false reads the first pair alone: give {' and '.join(needed)}, or leave it out")
+        raise UserError(f"--check false reads only the first pair: give {' and '.join(needed)}, or leave it out")
     return measure_codec(data, train, [seen])
 
 
 def _unknown(data: DataOptions, source: ImageSummary, target: ImageSummary) -> list[str]:
-    """The options that have to say what only reading every pair tells."""
+    """Return the options required without reading every pair."""
     if data.target_kind == "lab":
         return [] if data.source_range or source.dtype in LARGEST else ["--source_range LO,HI"]
     has_classes = data.target_kind == "labels"
@@ -368,7 +366,7 @@ def _unknown(data: DataOptions, source: ImageSummary, target: ImageSummary) -> l
 
 
 def _is_measured(side: ImageSummary, has_classes: bool, has_palette: bool) -> bool:
-    """Whether the range of a side follows from its values: that of deep images, and of class numbers."""
+    """Return whether the range of a side is measured: for types other than uint8 and uint16, and class indices."""
     if side.shape[2] == 1 and has_palette:
         return False
     return side.dtype != "uint8" or (has_classes and side.shape[2] == 1)

@@ -1,4 +1,4 @@
-"""What is suspicious in a data set without being wrong."""
+"""Warnings about data sets: suspicious but valid."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -11,16 +11,16 @@ from pix2pix.data.io import estimate_jpeg_quality, find_images, find_other_files
 from pix2pix.data.validate import PairCheck, explain_mismatch, find_usual_formats
 from pix2pix.errors import format_path
 
-PLAIN = 0.95  # share of one colour from which a picture shows nothing
-LEADING = 0.5  # share of one colour that is odd where that colour hardly ever leads
+PLAIN = 0.95  # share of one color in an empty image
+LEADING = 0.5  # share of one color that is suspicious if it rarely dominates
 SELDOM = 0.01  # of the images
 USUAL = 0.1  # of the images
-FEW = 64  # distinct colours of a label map, at most
-_NAMED = 3  # files of equal content that are named; the others are counted
-_JPEGS = 100  # files of a phase whose compression is looked at, at least
+FEW = 64  # most distinct colors of a label map
+_NAMED = 3  # equal files that are named; others are counted
+_JPEGS = 100  # least files of a phase whose compression is compared
 _FEWER_BYTES = 0.85
 _QUALITIES_APART = 5
-_LOW, _MANY = 4, 16  # rows at most, and more channels: an image whose axes are in another order
+_LOW, _MANY = 4, 16  # most rows and least channels of an image with channels first
 _MEANT = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"} | {
     "test": "test",
     "testing": "test",
@@ -30,7 +30,7 @@ Phases = Mapping[str, Sequence[PairCheck]]
 
 
 class DatasetWarning(NamedTuple):
-    """A sentence, and the pairs that it is about if these are single ones."""
+    """A warning, and its pairs if it is about single ones."""
 
     sentence: str
     pairs: tuple[PairCheck, ...] = ()
@@ -48,12 +48,12 @@ class _File(NamedTuple):
 
 
 def find_warnings(phases: Phases, *, photos: bool = False) -> list[DatasetWarning]:
-    """What a user may want to know of sound pairs; of photos, which are both sides of their pairs, once."""
+    """Return warnings about valid pairs; for photos, which are both sides, once."""
     sides = {1: "the photo"} if photos else {0: "A", 1: "B"}
     sound = {phase: [one for one in seen if one.fault is None] for phase, seen in phases.items()}
     all_pairs = [one for seen in sound.values() for one in seen]
-    found = [oddity for place, side in sides.items() for oddity in _plain(all_pairs, place, side)]
-    found += [oddity for place in sides for oddity in _channels_first(all_pairs, place)]
+    found = [warning for place, side in sides.items() for warning in _plain(all_pairs, place, side)]
+    found += [warning for place in sides for warning in _channels_first(all_pairs, place)]
     found += _twice(sound)
     found += [] if photos else _other_channels(sound)
     for place, side in {} if photos else sides.items():
@@ -64,9 +64,9 @@ def find_warnings(phases: Phases, *, photos: bool = False) -> list[DatasetWarnin
 
 
 def find_unread_files(root: Path, folders: Collection[Path], layouts: Mapping[str, str]) -> list[DatasetWarning]:
-    """What lies in a data set outside the `folders` of its phases, and files of other kinds.
+    """Return warnings about images outside of the `folders` of the phases, and other files.
 
-    `layouts` are phrases saying where the phases are read from.
+    `layouts` describe the folders of the phases.
 
     Raises:
         ImageError: a folder cannot be listed.
@@ -96,7 +96,7 @@ def find_unread_files(root: Path, folders: Collection[Path], layouts: Mapping[st
 
 
 def _outermost(folder: Path, root: Path, read: Collection[Path]) -> Path | None:
-    """The outermost folder on the way to this one with nothing in it that is read; itself beside such; None in it."""
+    """Return the outermost parent of a folder without any that is read; None if the folder is read itself."""
     place = root
     for part in (*folder.relative_to(root).parts, ""):
         if place in read:
@@ -108,7 +108,7 @@ def _outermost(folder: Path, root: Path, read: Collection[Path]) -> Path | None:
 
 
 def _meant(place: Path, layouts: Mapping[str, str]) -> str:
-    """What may have been meant by a folder that is not read."""
+    """Suggest what a folder that is not read was meant for."""
     name = place.name.casefold()
     side = name[-1:].upper() if name.endswith(("a", "b")) else ""
     phase = _MEANT.get(name.removesuffix(side.lower()))
@@ -122,31 +122,31 @@ def _count(things: Sequence[object], word: str) -> str:
 
 
 def _plain(pairs: Sequence[PairCheck], place: int, side: str) -> list[DatasetWarning]:
-    """Images of one colour, or mostly of one that leads in hardly any other."""
+    """Return warnings about images of one color, or dominated by a color that is rare elsewhere."""
     looks = [(one, look) for one in pairs if (look := one.sides[place].look)]
-    leads = Counter(look.colour for _, look in looks)
-    is_usual = sum(look.share >= PLAIN for _, look in looks) > max(1, USUAL * len(looks))  # as of drawn edges
+    leads = Counter(look.color for _, look in looks)
+    is_usual = sum(look.share >= PLAIN for _, look in looks) > max(1, USUAL * len(looks))  # as in edge maps
     found = []
     for one, look in looks:
-        stands_out = look.share >= LEADING and leads[look.colour] <= SELDOM * len(looks)
+        stands_out = look.share >= LEADING and leads[look.color] <= SELDOM * len(looks)
         if stands_out or (look.share >= PLAIN and not is_usual):
-            found.append(DatasetWarning(f"{one.places[place]}: {look.share:.0%} of {side} is one colour", (one,)))
+            found.append(DatasetWarning(f"{one.places[place]}: {look.share:.0%} of {side} is one color", (one,)))
     return found
 
 
 def _channels_first(pairs: Sequence[PairCheck], place: int) -> list[DatasetWarning]:
-    """Images that are hardly anything but channels."""
+    """Return warnings about images that seem to have channels first."""
     deep = [one for one in pairs if one.sides[place].shape[0] <= _LOW and one.sides[place].shape[2] > _MANY]
     if not deep:
         return []
     height, width, channels = deep[0].sides[place].shape
     more = f" (and {len(deep) - 1} more)" if len(deep) > 1 else ""
     what = f"{channels} channels of a {height}x{width} image"
-    return [DatasetWarning(f"{deep[0].places[place]}{more}: {what}: are channels first? put them last", tuple(deep))]
+    return [DatasetWarning(f"{deep[0].places[place]}{more}: {what}: channels first? put them last", tuple(deep))]
 
 
 def _other_channels(phases: Phases) -> list[DatasetWarning]:
-    """Images of val and test that are converted to the channels of train."""
+    """Return warnings about images of val and test converted to the channels of train."""
     usual = find_usual_formats(phases.get("train", ()))
     found = []
     for phase, seen in phases.items():
@@ -170,8 +170,8 @@ def _other_channels(phases: Phases) -> list[DatasetWarning]:
 
 
 def _twice(phases: Phases) -> list[DatasetWarning]:
-    """Files of equal content: between phases, scores flatter; inside one, a pair just counts more."""
-    alike: dict[object, list[_File]] = defaultdict(list)  # what equal files have in common, known without reading
+    """Return warnings about equal files; across phases they bias scores."""
+    alike: dict[object, list[_File]] = defaultdict(list)  # by a key known without reading
     for phase, seen in phases.items():
         for one in seen:
             paths = tuple(dict.fromkeys(one.files))
@@ -190,12 +190,12 @@ def _copies(files: Sequence[_File]) -> DatasetWarning:
     named = [format_path(file.path) for file in files[:_NAMED]]
     more = [f"{len(files) - _NAMED} more"] if len(files) > _NAMED else []
     phases = list(dict.fromkeys(file.phase for file in files))
-    leak = f", in {' and '.join(phases)}: scores will flatter" if len(phases) > 1 else ""
+    leak = f", in {' and '.join(phases)}: scores will be too good" if len(phases) > 1 else ""
     return DatasetWarning(f"{' and '.join(named + more)} are the same file{leak}", tuple(file.pair for file in files))
 
 
 def _labels(pairs: Sequence[PairCheck], place: int, side: str) -> list[DatasetWarning]:
-    """A side that looks like label maps, which options treat as such, above all where colours are mixed."""
+    """Return warnings about photos that look like label maps."""
     looks = [look for one in pairs if (look := one.sides[place].look)]
     if not looks:
         return []
@@ -204,22 +204,18 @@ def _labels(pairs: Sequence[PairCheck], place: int, side: str) -> list[DatasetWa
     if palette is not None and count >= len(looks) / 2 and distinct > FEW:
         return [
             DatasetWarning(
-                f"{side} looks like label maps in the colours of `{palette}`, mixed by JPEG or resizing: as the source "
-                f"--source_onehot {palette}, as the target --target_kind labels --target_palette {palette} clean them"
+                f"{side} looks like label maps with the colors of `{palette}`, mixed by JPEG or resizing: as source "
+                f"--source_onehot {palette}, as target --target_kind labels --target_palette {palette} restore them"
             )
         ]
     if distinct <= FEW:
-        what = f"the colours of `{palette}`" if palette else f"few colours (about {distinct:.0f}), as label maps have"
-        return [
-            DatasetWarning(
-                f"{side} has {what}: --source_kind labels or --target_kind labels keep them from being mixed"
-            )
-        ]
+        what = f"the colors of `{palette}`" if palette else f"few colors (about {distinct:.0f}), like label maps"
+        return [DatasetWarning(f"{side} has {what}: --source_kind labels or --target_kind labels prevents mixing them")]
     return []
 
 
 def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> list[DatasetWarning]:
-    """Phases whose JPEG files were saved at another quality, or hold far fewer bytes a pixel: compressed twice?"""
+    """Return warnings about phases whose JPEG files differ in quality or in bytes per pixel."""
     jpegs = {phase: found for phase, found in phases.items() if found}
     if not jpegs:
         return []
@@ -231,8 +227,8 @@ def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> l
     most = max(sizes, key=lambda phase: sizes[phase])
     return [
         DatasetWarning(
-            f"{phase}: the JPEG files of {side} hold {1 - sizes[phase] / sizes[most]:.0%} fewer bytes a pixel than "
-            f"those of {most}, at the same quality: plainer pictures, or compressed twice"
+            f"{phase}: the JPEG files of {side} have {1 - sizes[phase] / sizes[most]:.0%} fewer bytes per pixel than "
+            f"those of {most}, at the same quality: smoother images, or compressed twice"
         )
         for phase in sizes
         if sizes[phase] < _FEWER_BYTES * sizes[most]
@@ -240,7 +236,7 @@ def _compressed_otherwise(phases: Mapping[str, Sequence[_Jpeg]], side: str) -> l
 
 
 def _jpegs(seen: Sequence[PairCheck], places: tuple[int, ...]) -> list[_Jpeg]:
-    """Some of the JPEG files that hold just these sides of their pairs."""
+    """Return some of the JPEG files with exactly these sides of their pairs."""
     of_them = [one for one in seen if one.files and len(set(one.files)) == 3 - len(places)]
     found = []
     for one in of_them[:: max(len(of_them) // _JPEGS, 1)]:

@@ -175,11 +175,11 @@ def _draw_panel(panel: "Axes", statistic: str, profiles: Sequence[Profile]) -> N
     """Plot a statistic over the stages, with the backbones slightly offset."""
     for number, (_, _, _, stages) in enumerate(profiles):
         x = [place + _WIDTH * ((number + 0.5) / len(profiles) - 0.5) for place in range(1, 1 + len(stages))]
-        colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number]
+        color, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number]
         smoothed = [getattr(stage.smoothed, statistic) for stage in stages]
         plain = [getattr(stage.plain, statistic) for stage in stages]
-        panel.plot(x, smoothed, "--", color=colour, lw=1, marker=marker, mfc="white")
-        panel.plot(x, plain, "-", color=colour, lw=2, marker=marker)
+        panel.plot(x, smoothed, "--", color=color, lw=1, marker=marker, mfc="white")
+        panel.plot(x, plain, "-", color=color, lw=2, marker=marker)
     of = "Gram matrix" if statistic.startswith("gram") else "activations"
     panel.set_xticks(range(1, 1 + max(len(profile.stages) for profile in profiles)))
     panel.set_xlabel("stage, from input to output")

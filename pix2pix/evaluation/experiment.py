@@ -70,7 +70,7 @@ def expand_grid(experiment: Experiment, scale: Mapping[str, Any], arguments: Exp
     points = [list(point) for point in product(*(choices.items() for choices in experiment.axes.values()))]
     found = [_cell(experiment, begun, point, seed, arguments) for seed in seeds for point in points]
     _check_names(found, experiment)
-    _check_read(found, arguments.training)
+    _check_used(found, arguments.training)
     return found
 
 
@@ -130,34 +130,34 @@ def _check_varied(experiment: Experiment, arguments: ExperimentArguments) -> Non
         }
         if both := [option for option in (*arguments.training, *arguments.evaluation) if option in varied]:
             raise OptionError(
-                f"--{both[0]}: it is what choices of {escape_line(axis)} differ in, and cannot be given for all; "
-                "leave it out, or write an experiment of your own"
+                f"--{both[0]}: it varies over {escape_line(axis)}, and cannot be given for all cells; "
+                "leave it out, or write another experiment"
             )
 
 
 def _check_names(found: Sequence[Cell], experiment: Experiment) -> None:
-    """See that no two cells would share a folder, on file systems that know no capitals either."""
+    """Check that cells have different folders, also on case-insensitive file systems."""
     names: dict[str, Cell] = {}
     for cell in found:
         other = names.setdefault(cell.options.run.name.casefold(), cell)
         if other is not cell:
             raise OptionError(
                 f"{escape_line(experiment.file)}: grid: {' + '.join(other.labels)} and {' + '.join(cell.labels)} "
-                f"would have one folder, {cell.name}; choose other labels"
+                f"would have the same folder, {cell.name}; choose other labels"
             )
 
 
-def _check_read(found: Sequence[Cell], given: Mapping[str, Any]) -> None:
+def _check_used(found: Sequence[Cell], given: Mapping[str, Any]) -> None:
     for option in given:
-        if option in FeatureOptions.model_fields and not any(_compares(cell.options, option) for cell in found):
-            raise OptionError(f"--{option}: no run of this experiment has a loss that reads it; leave it out")
+        if option in FeatureOptions.model_fields and not any(_uses(cell.options, option) for cell in found):
+            raise OptionError(f"--{option}: no run of this experiment has a loss that uses it; leave it out")
 
 
-def _compares(options: Pix2PixOptions, option: str) -> bool:
+def _uses(options: Pix2PixOptions, option: str) -> bool:
     return any(getattr(options.loss, weight) for weight in find_losses_using(option))
 
 
-FREE = frozenset(
+UNLEARNED = frozenset(
     {
         *("name", "checkpoints_dir", "device", "fast", "compile", "num_workers", "loader_timeout"),
         *("cache", "cache_gb", "max_pixels"),
@@ -175,11 +175,11 @@ FREE = frozenset(
         *("check", "tile"),
     }
 )
-"""Options that change nothing of what is learnt."""
+"""Options that do not affect the learned weights."""
 
 
 class Run(NamedTuple):
-    """A run that was begun: `step` was made last; `networks_only`: no further one can follow."""
+    """An existing run: `step` is its last step; `networks_only` means that it cannot be resumed."""
 
     name: str
     options: Pix2PixOptions
@@ -189,38 +189,38 @@ class Run(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """Whether all steps are made."""
+        """Whether all steps are done."""
         return self.step >= (self.options.train.steps or math.inf)
 
     def is_named(self, name: str) -> bool:
-        """Whether it has the name that an experiment gives, or that with the number of `free_name`."""
+        """Return whether its name is this one, or this one with a number of `find_free_name`."""
         return re.fullmatch(re.escape(name) + r"(_\d+)?", self.name) is not None
 
 
 def get_learned_options(options: Pix2PixOptions) -> dict[str, Any]:
-    """Return the options that say what is learnt, by name, but for the number of steps."""
-    return {name: value for name, value in get_values(options).items() if name not in FREE and name != "steps"}
+    """Return the options that affect the learned weights, except the number of steps."""
+    return {name: value for name, value in get_values(options).items() if name not in UNLEARNED and name != "steps"}
 
 
-def find_run(wanted: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
-    """Return the run in a folder of runs that learns, or learnt, exactly what is wanted.
+def find_run(requested: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
+    """Return a run in a folder of runs with the same options of learning.
 
-    A finished one comes before one to resume, and one of the wanted name before others.
+    Finished runs are preferred to unfinished ones, then those of the same name.
     """
     alike = [
         (name, options)
         for name, options in _stored(checkpoints_dir)
-        if get_learned_options(options) == get_learned_options(wanted)
-        and wanted.train.steps in (None, options.train.steps)
+        if get_learned_options(options) == get_learned_options(requested)
+        and requested.train.steps in (None, options.train.steps)
     ]
     opened = [run for name, options in alike if (run := _opened(checkpoints_dir / name, options))]
-    usable = [run for run in opened if _is_as_long(wanted, run) and (run.is_finished or not run.networks_only)]
-    order = sorted(usable, key=lambda run: (not run.is_finished, run.name != wanted.run.name, -run.step, run.name))
+    usable = [run for run in opened if _is_as_long(requested, run) and (run.is_finished or not run.networks_only)]
+    order = sorted(usable, key=lambda run: (not run.is_finished, run.name != requested.run.name, -run.step, run.name))
     return order[0] if order else None
 
 
 def find_free_name(name: str, checkpoints_dir: Path) -> str:
-    """Return the name for a new run: this one, or it and a number where its folder has the steps of another run."""
+    """Return a free name for a new run: this one, or with a number appended."""
     number = 1
     while _has_steps(checkpoints_dir / (tried := name if number == 1 else f"{name}_{number}")):
         number += 1
@@ -232,7 +232,7 @@ def _has_steps(folder: Path) -> bool:
 
 
 def _stored(checkpoints_dir: Path) -> Sequence[tuple[str, Pix2PixOptions]]:
-    """Return the options of all runs of pix2pix; what cannot be read is no run that could be used."""
+    """Return the options of all pix2pix runs; unreadable ones are skipped."""
     found = []
     for file in sorted(checkpoints_dir.glob("*/options.yaml")):
         try:
@@ -245,7 +245,7 @@ def _stored(checkpoints_dir: Path) -> Sequence[tuple[str, Pix2PixOptions]]:
 
 
 def _opened(folder: Path, options: Pix2PixOptions) -> Run | None:
-    """Return a run as far as it came; None where no step is kept."""
+    """Return a run at its newest valid checkpoint, or None."""
     content, _ = checkpoint.load_newest_valid(folder)
     if content is None:
         return None
@@ -253,15 +253,15 @@ def _opened(folder: Path, options: Pix2PixOptions) -> Run | None:
     return Run(folder.name, options, content["step"], pairs, not content["optimizers"])
 
 
-def _is_as_long(wanted: Pix2PixOptions, run: Run) -> bool:
-    """Tell whether the numbers of steps agree; where none is given it follows from the pairs that the run has."""
-    train = wanted.train
+def _is_as_long(requested: Pix2PixOptions, run: Run) -> bool:
+    """Return whether the numbers of steps agree; without --steps they follow from the run's pairs."""
+    train = requested.train
     epochs = train.n_epochs + train.n_epochs_decay
     return run.options.train.steps == (train.steps or math.ceil(epochs * run.pairs / train.batch_size))
 
 
 def describe_metric_networks(networks: MetricNetworks) -> dict[str, Any]:
-    """Return what tells the networks that measure from others, as plain values."""
+    """Return the identities of metric networks as plain values."""
     segmenter = networks.segmenter
     return {
         "segmenter": None if isinstance(segmenter, Unavailable) else segmenter.sha256,
@@ -272,9 +272,9 @@ def describe_metric_networks(networks: MetricNetworks) -> dict[str, Any]:
 def load_finished_evaluation(
     folder: Path, options: EvaluateOptions, run: Path, by: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """Return the content of the folder's metrics.json if it answers these options for the run as it is now.
+    """Return the folder's metrics.json if it has these options, this run's checkpoint and these networks, else None.
 
-    The pictures that were measured have to be there, and the `networks` that measured them are those at hand now.
+    The evaluated images have to exist.
     """
     try:
         content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -289,10 +289,10 @@ def load_finished_evaluation(
 
 
 def find_cell_images(folder: Path) -> list[TranslationFiles]:
-    """Bring the images of a cell's folder together; their labels are the sources.
+    """Match the images of a cell's folder; their labels are the sources.
 
     Raises:
-        UserError: some are not there.
+        UserError: some are missing.
     """
     return find_translations(find_folders(folder, None, None))
 

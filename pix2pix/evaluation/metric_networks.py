@@ -1,6 +1,6 @@
-"""The networks that metrics use: Inception, a backbone, LPIPS, a segmenter.
+"""The networks of metrics: Inception, a backbone, LPIPS, a segmenter.
 
-Each says what it is and gives the SHA-256 of its weights, without which nobody can compare its numbers with others.
+Each records its name and the SHA-256 of its weights, since metrics of different weights are not comparable.
 """
 
 import re
@@ -24,29 +24,29 @@ from pix2pix.networks.feature_extractor import FeatureExtractor
 if TYPE_CHECKING:
     from pix2pix.evaluation.segmentation import Segmenter
 
-PUBLISHED = {  # how the SHA-256 of the files begin by which everybody measures
-    "inception_2015": "6726825d",  # torch-fidelity's and pytorch-fid's
-    "vgg16": "397923af",  # torchvision's
+PUBLISHED = {  # first digits of the SHA-256 of the published files
+    "inception_2015": "6726825d",  # of torch-fidelity and pytorch-fid
+    "vgg16": "397923af",  # of torchvision
     "squeezenet1_1": "b8a52dc0",
 }
 _SIDE, _NOISE = 299, 128  # pixels
-_LPIPS = {  # torchmetrics' file of heads, and the layers that they weight
+_LPIPS = {  # torchmetrics' file of heads, and their layers
     "vgg16": ("vgg.pth", ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")),
     "squeezenet1_1": ("squeeze.pth", ("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")),
 }
 
 
 class FeatureNetwork(NamedTuple):
-    """A network that has D features of an image: `features` maps (N, 3, H, W) in [-1, 1] to (N, D) float32."""
+    """A network for D features per image: `features` maps (N, 3, H, W) in [-1, 1] to (N, D) float32."""
 
     name: str
-    sha256: str  # of the file of its weights
-    resize: str  # what is done to the images' size, in words
+    sha256: str  # of the weights file
+    resize: str  # description of the resizing
     features: Callable[[Tensor], Tensor]
 
 
 class Lpips(NamedTuple):
-    """LPIPS with the features of a backbone and the heads, (C) for each layer, that Zhang et al. trained for it."""
+    """LPIPS with a backbone and the heads of Zhang et al., (C) for each layer."""
 
     name: str
     sha256: str  # of the backbone's weights
@@ -56,19 +56,19 @@ class Lpips(NamedTuple):
 
     @torch.no_grad()
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the distance of each pair of images (N, 3, H, W) in [-1, 1], (N,): 0 is perfect."""
+        """Return the distance of each pair of images (N, 3, H, W) in [-1, 1]: (N,), 0 for equal ones."""
         of_x, of_y = (tuple(self.extractor(images.to(self.extractor.scale)).values()) for images in (x, y))
         return lpips(of_x, of_y, self.heads)
 
 
 def load_inception(path: Path | str, device: torch.device | str) -> FeatureNetwork:
-    """Open the Inception network of FID and KID, with weights of a .pth or .safetensors file: 2,048 features.
+    """Load the Inception network of FID and KID from a .pth or .safetensors file: 2,048 features.
 
-    Images are taken as of 8 bits and resized as clean-fid does it: Parmar, Zhang, Zhu: On aliased resizing and
-    surprising subtleties in GAN evaluation, 2022.
+    Images are rounded to 8 bits and resized as in clean-fid: Parmar, Zhang, Zhu: On aliased resizing and surprising
+    subtleties in GAN evaluation, 2022.
 
     Raises:
-        UserError: torch-fidelity is not installed, or the file is not of this network.
+        UserError: torch-fidelity is not installed, or the file is of another network.
     """
     network = _inception().to_empty(device="cpu")
     file = read_weights(Path(path), option="--inception")
@@ -78,7 +78,7 @@ def load_inception(path: Path | str, device: torch.device | str) -> FeatureNetwo
 
     @torch.no_grad()
     def features(images: Tensor) -> Tensor:
-        levels = ((images.cpu().double() + 1) * 127.5).round().clamp(0, 255)  # double: as exact as Pillow's weights are
+        levels = ((images.cpu().double() + 1) * 127.5).round().clamp(0, 255)  # float64, like Pillow's weights
         sized = F.interpolate(levels, (_SIDE, _SIDE), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255)
         found: Tensor = network(((sized - 128) / 128).float().to(device))
         return found.flatten(1)
@@ -93,15 +93,15 @@ def load_inception(path: Path | str, device: torch.device | str) -> FeatureNetwo
 def load_backbone_features(
     backbone: str, layer: str, weights: str, weights_format: str | None, device: torch.device | str, seed: int = 0
 ) -> FeatureNetwork:
-    """Open a backbone whose features are the means over all positions of a layer, for distances other than FID.
+    """Load a backbone whose features are a layer's means over positions, for distances other than FID.
 
-    They are divided by their root mean square on an image of noise, since the kernel of the kernel distance is made for
-    features near 1, and those of a VGG may be near 1,000.
+    They are divided by their root mean square on a noise image, since the kernel distance expects features near 1, and
+    those of a VGG reach 1,000.
 
     `weights` is "imagenet", "random" (drawn from `seed`) or the path of a file.
 
     Raises:
-        UserError: there is no such backbone or layer, or the weights are not to be had or do not fit.
+        UserError: there is no such backbone or layer, or the weights cannot be loaded.
     """
     with _named_by("distance"):
         extractor = FeatureExtractor(backbone, [layer], weights, weights_format=weights_format, seed=seed).to(device)
@@ -121,13 +121,13 @@ def load_backbone_features(
 def load_lpips(
     backbone: Literal["vgg16", "squeezenet1_1"], weights: str, weights_format: str | None, device: torch.device | str
 ) -> Lpips:
-    """Open LPIPS by a backbone, whose `weights` are "imagenet", "random" or the path of a file.
+    """Load LPIPS with a backbone, whose `weights` are "imagenet", "random" or the path of a file.
 
-    The heads are those of torchmetrics, version 0.1 of the authors'. They were trained for torchvision's weights: with
-    others the distance is not LPIPS as it was published, and its name says so.
+    The heads are those of torchmetrics, the authors' version 0.1, trained for torchvision's weights. With other weights
+    the name says so, since the distance is not the published LPIPS.
 
     Raises:
-        UserError: torchmetrics is not installed, or the weights are not to be had or do not fit.
+        UserError: torchmetrics is not installed, or the weights cannot be loaded.
     """
     name, layers = _LPIPS[backbone]
     file = _heads(name)
@@ -151,7 +151,7 @@ def _heads(name: str) -> WeightsFile:
 
 @contextmanager
 def _named_by(prefix: str) -> Iterator[None]:
-    """Let the messages about a backbone name the options that this one was given by."""
+    """Prefix errors about a backbone with its options."""
     try:
         yield
     except UserError as error:
@@ -160,7 +160,7 @@ def _named_by(prefix: str) -> Iterator[None]:
 
 
 def _inception() -> nn.Sequential:
-    """The network of torch-fidelity by its own names, which are those in files: without numbers, on "meta"."""
+    """Return torch-fidelity's network on the "meta" device, with the names of files."""
     try:
         from torch_fidelity import feature_extractor_inceptionv3 as fidelity
     except ImportError as error:
@@ -185,16 +185,16 @@ def _inception() -> nn.Sequential:
             "Mixed_7b": fidelity.InceptionE_1(1280),
             "Mixed_7c": fidelity.InceptionE_2(2048),
             "AvgPool": nn.AdaptiveAvgPool2d(1),
-            "fc": nn.Linear(2048, 1008),  # by which torchvision's network, of 1,000 classes, is told apart
+            "fc": nn.Linear(2048, 1008),  # torchvision's network has 1,000 classes
         }
     return nn.Sequential(OrderedDict(layers))
 
 
 def _check_tensors(file: WeightsFile, network: nn.Module) -> None:
-    """See that a file has the tensors of the Inception network, and no others.
+    """Check that a file has exactly the tensors of the Inception network.
 
     Raises:
-        UserError: it has not.
+        UserError: it has others.
     """
     needed = network.state_dict()
     wrong = [
@@ -208,25 +208,23 @@ def _check_tensors(file: WeightsFile, network: nn.Module) -> None:
     ]
     if wrong:
         raise UserError(
-            f"--inception {file.path}: it is not the Inception network of 2015 that FID is defined by ({wrong[0]}); "
+            f"--inception {file.path}: it is not the 2015 Inception network of FID ({wrong[0]}); "
             f"give pt_inception-2015-12-05-{PUBLISHED['inception_2015']}.pth"
         )
 
 
 _SEED = 0  # of --distance_weights random
-_NO_SEGMENTER = (
-    "nothing sees classes in photos: give --segmenter RUN or FILE.onnx; evaluate train-segmenter trains such a run"
-)
+_NO_SEGMENTER = "no segmenter for photos: give --segmenter RUN or FILE.onnx; evaluate train-segmenter trains such a run"
 
 
 class Unavailable(NamedTuple):
-    """Why there is no such network."""
+    """The reason for a missing network."""
 
     why: str
 
 
 class MetricNetworks(NamedTuple):
-    """What measures beside pure functions."""
+    """The networks of metrics; missing ones are `Unavailable`."""
 
     segmenter: "Segmenter | Unavailable"
     inception: "FeatureNetwork | Unavailable"
@@ -235,15 +233,15 @@ class MetricNetworks(NamedTuple):
 
     @property
     def feature_networks(self) -> "list[FeatureNetwork]":
-        """The networks at hand whose features are compared as sets."""
+        """The available networks for distances of sets."""
         return [network for network in (self.inception, self.distance) if not isinstance(network, Unavailable)]
 
 
-def open_metric_networks(options: EvaluateOptions, device: torch.device) -> MetricNetworks:
-    """Open what there is of the networks that the options name.
+def load_metric_networks(options: EvaluateOptions, device: torch.device) -> MetricNetworks:
+    """Load the networks of the options.
 
     Raises:
-        UserError: a file that was named cannot be used.
+        UserError: a given file cannot be used.
     """
     return MetricNetworks(
         _segmenter(options), _open_inception(options, device), _distance(options, device), _lpips(options, device)
@@ -292,7 +290,7 @@ def _distance(options: EvaluateOptions, device: torch.device) -> "FeatureNetwork
 
 def _lpips(options: EvaluateOptions, device: torch.device) -> "Lpips | Unavailable":
     given = options.measures
-    if lacking := _not_installed("torchmetrics"):  # which has the weights of its layers
+    if lacking := _not_installed("torchmetrics"):  # which has the heads
         return lacking
     weights = _at_hand(given.lpips_backbone, given.lpips_weights, "lpips_weights")
     if isinstance(weights, Unavailable):
@@ -311,18 +309,18 @@ def _not_installed(package: str) -> Unavailable | None:
 
 
 def _at_hand(backbone: str, weights: str | None, option: str) -> str | Unavailable:
-    """Return the weights that were given; without any, torchvision's where they were downloaded before."""
+    """Return the given weights, or "imagenet" if torchvision's are already downloaded."""
     if weights is not None:
         return weights
-    why = f"no weights of {backbone} at hand: give --{option} imagenet (torchvision's download), random or FILE"
+    why = f"no weights of {backbone}: give --{option} imagenet (torchvision's download), random or FILE"
     try:
         return "imagenet" if get_imagenet_path(backbone).is_file() else Unavailable(why)
-    except UserError:  # nobody publishes any
+    except UserError:  # none are published
         return Unavailable(why)
 
 
 def _unless_named(error: UserError, weights: str | None) -> Unavailable:
-    """Tell why there is no network, unless the user named the file that cannot be used."""
+    """Return the error as the reason, or raise it if the user gave the file."""
     if weights not in (None, "imagenet"):
         raise error
     return Unavailable(str(error))

@@ -1,4 +1,4 @@
-"""metrics.json: the metrics and how they were measured; the files that are compared."""
+"""metrics.json: the metrics, and how they were computed."""
 
 import json
 import os
@@ -24,15 +24,15 @@ TRANSLATION_FILE = "translation.json"
 
 
 class Translation(NamedTuple):
-    """Who made the results, as plain values, and how their files become tensors."""
+    """The origin of the results as plain values, and the codec of their files."""
 
     translator: dict[str, Any]
     codec: PairCodec
 
 
 def describe_translation(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> Translation:
-    """Describe the translations, by the checkpoint of a run's folder, of a phase's pairs that are sized so."""
-    options: Any = translator.options  # of runs on pairs
+    """Describe the translations of a phase by a run."""
+    options: Any = translator.options  # of a run on pairs
     switches: dict[str, str | None] = {"statistics": None, "dropout": None}
     if isinstance(options, Pix2PixOptions):
         switches = {"statistics": options.test.norm_stats, "dropout": options.test.dropout}
@@ -58,10 +58,10 @@ def write_translation(folder: Path, translation: Translation) -> None:
 
 
 def read_translation(folder: Path) -> Translation | None:
-    """Read folder/translation.json; None where there is none, for the images come from elsewhere.
+    """Read folder/translation.json; None if there is none.
 
     Raises:
-        UserError: it cannot be read as what `write_translation` wrote.
+        UserError: it is invalid.
     """
     path = folder / TRANSLATION_FILE
     try:
@@ -71,7 +71,7 @@ def read_translation(folder: Path) -> Translation | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{format_path(path)} is not as test.py wrote it: make the results anew by test.py") from error
+        raise UserError(f"{format_path(path)} is not a file of test.py: translate again with test.py") from error
 
 
 METRICS_FILE, FORMAT = "metrics.json", 1
@@ -83,19 +83,19 @@ _ABSENT_RULE = (
 
 
 def describe_protocol(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, Any]:
-    """Say how it was measured, as plain values."""
+    """Describe how metrics were computed, as plain values."""
     sizes = Counter(f"{height}x{width}" for height, width in (one.size for one in measured))
     return {
         "images": len(measured),
         "sizes": dict(sorted(sizes.items())),
         "L1": "mean absolute difference on [-1, 1]",
-        "PSNR": "decibels, of the mean squared difference of each image, at most 100",
+        "PSNR": "decibels, by the mean squared difference of each image, at most 100",
         "SSIM": "Gaussian window of 11 pixels and sigma 1.5, means over positions and channels",
         "means": "L1, PSNR, SSIM and LPIPS are means over images",
         "histograms": {
             "bins": BINS,
             "ranges": {name: list(ends) for name, ends in RANGES.items()},
-            "of": "CIE Lab under D65, sRGB decoded; the pixels of all images together; the smaller shares added up",
+            "of": "CIE Lab under D65, sRGB decoded; pixels of all images pooled; sum of the smaller shares",
         },
         "networks": describe_networks(scorer.networks),
         "segmentation": _segmentation(measured, scorer),
@@ -104,14 +104,14 @@ def describe_protocol(measured: Sequence[ImageScores], scorer: Scorer) -> dict[s
             "level": LEVEL,
             "seed": 0,
             "of": "images, drawn with replacement; percentiles",
-            "without": "FID and Frechet distances grow by repeated images; KID and kernel distances tell a deviation",
+            "without": "FID and Frechet distances grow with repeated images; KID and kernel distances have a deviation",
         },
         "versions": {"pix2pix": __version__} | {name: get_version(name) for name in _PACKAGES},
     }
 
 
 def describe_networks(networks: MetricNetworks) -> dict[str, Any]:
-    """Return, as plain values, the networks whose features are compared, by what is computed with them."""
+    """Describe the feature networks by metric, as plain values."""
     found: dict[str, Any] = {}
     for use, network in (("FID, KID", networks.inception), ("distances", networks.distance)):
         if not isinstance(network, Unavailable):
@@ -128,10 +128,10 @@ def _segmentation(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, 
     rows = [one.confusions.output.sum(dim=1).tolist() for one in measured if one.confusions is not None]
     pixels = [sum(column) for column in zip(*rows, strict=True)] or [0] * len(names)
     return {
-        "seen_by": "nearest colour of the palette"
+        "seen_by": "nearest color of the palette"
         if isinstance(segmenter, Unavailable)
         else {"name": segmenter.name, "sha256": segmenter.sha256, **segmenter.described},
-        "truth": "label maps, by the nearest colour of the palette; pixels far from every colour are left out",
+        "truth": "label maps, by the nearest color of the palette; pixels far from every color are ignored",
         "classes": names,
         "present": [name for name, count in zip(names, pixels, strict=True) if count],
         "ignored": list(scorer.classes.ignored),
@@ -140,17 +140,17 @@ def _segmentation(measured: Sequence[ImageScores], scorer: Scorer) -> dict[str, 
 
 
 def write_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
-    """Write folder/metrics.json, whole or not at all, and return its path.
+    """Write folder/metrics.json atomically and return its path.
 
     Raises:
-        UserError: it cannot be written; an older one is then left as it was.
+        UserError: it cannot be written; an older one is kept.
     """
     path, temporary = folder / METRICS_FILE, folder / f".{METRICS_FILE}.{os.getpid()}"
     text = json.dumps({"format": FORMAT, **content}, indent=1, sort_keys=True, allow_nan=False) + "\n"
     with _writing(path):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            # a name that is no valid UTF-8 is there as lone surrogates, which JSON escapes
+            # names that are not UTF-8 have lone surrogates, which JSON escapes
             temporary.write_text(text, encoding="ascii")
             temporary.replace(path)
         finally:
@@ -159,10 +159,10 @@ def write_metrics(folder: Path, content: Mapping[str, Any]) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and see that metrics.json can be written there, before all is measured.
+    """Create the folder and check that metrics.json can be written, before computing it.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot be written.
     """
     with _writing(folder / METRICS_FILE):
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Tell of a file that cannot be written."""
+    """Turn errors of writing a file into a UserError."""
     try:
         yield
     except OSError as error:

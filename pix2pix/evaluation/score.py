@@ -1,6 +1,6 @@
-"""Find the files of each translation, and measure each image by itself.
+"""Find the files of each translation, and compute the scores of each image.
 
-Efron: Bootstrap methods: another look at the jackknife, 1979; the interval is that of the percentiles.
+Intervals: percentile bootstrap, Efron: Bootstrap methods: another look at the jackknife, 1979.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +22,16 @@ from pix2pix.evaluation.metric_networks import MetricNetworks, Unavailable
 from pix2pix.evaluation.segmentation import ClassSet, count_confusion, score_confusion
 
 SAMPLES, LEVEL = 1000, 0.95
-_AT_ONCE = 100  # samples, so that those of large sets need little memory
+_AT_ONCE = 100  # samples at a time, to limit memory
 
 
 def bootstrap_interval(
     statistic: Callable[[Tensor], Tensor], count: int, *, samples: int = SAMPLES, level: float = LEVEL, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the ends of the interval that holds the share `level` of what a statistic is on resampled items.
+    """Return the percentile bootstrap interval of a statistic of `count` items, with confidence `level`.
 
-    `count` items are drawn from themselves, with replacement. `statistic` maps how often each item was drawn, float64
-    (S, count), to its values (S,): sums over items are products of that with a matrix of one row for each item. A
-    single item has an interval without width.
+    `statistic` maps how often each item was drawn, float64 (S, count), to its values (S,): a sum over items is a
+    product with a matrix of one row per item. The interval of a single item has no width.
     """
     generator = torch.Generator().manual_seed(seed)
     values = []
@@ -48,7 +47,7 @@ def bootstrap_interval(
 def bootstrap_mean_interval(
     values: Tensor, *, samples: int = SAMPLES, level: float = LEVEL, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the interval of the mean of values (N,), one for each image."""
+    """Return the bootstrap interval of the mean of values (N,)."""
     column = values.cpu().double()
     return bootstrap_interval(
         lambda drawn: drawn @ column / len(column), len(column), samples=samples, level=level, seed=seed
@@ -56,7 +55,7 @@ def bootstrap_mean_interval(
 
 
 class Folders(NamedTuple):
-    """Where outputs, their truths and, if there are any, their label maps lie."""
+    """The folders of outputs, targets and, if there are any, label maps."""
 
     output: Path
     truth: Path
@@ -64,7 +63,7 @@ class Folders(NamedTuple):
 
 
 class TranslationFiles(NamedTuple):
-    """The files of one translation; its name is the path in the folder without the suffix."""
+    """The files of a translation; its name is the path in the folder without suffix."""
 
     name: str
     output: Path
@@ -73,46 +72,48 @@ class TranslationFiles(NamedTuple):
 
 
 def is_test_folder(folder: Path) -> bool:
-    """Tell whether test.py made the folder, with one output for each image."""
+    """Return whether the folder has results of test.py with one output per image."""
     return (folder / "output").is_dir()
 
 
 def find_folders(results: Path, truth: Path | None, labels: Path | None) -> Folders:
-    """Say where what is compared lies, for results by test.py and for any others.
+    """Find the folders to compare, of test.py's results or any others.
 
     Raises:
-        UserError: there are none, or it has to be told where the truth is.
+        UserError: there are none, or --truth is needed.
     """
     if not results.is_dir():
-        raise UserError(f"--results {format_path(results)} is no folder; a folder of translations is needed")
+        raise UserError(f"--results {format_path(results)} is not a folder; a folder of translations is needed")
     if is_test_folder(results):
         sources = results / "source"
         found = Folders(
             results / "output", truth or results / "target", labels or (sources if sources.is_dir() else None)
         )
         if not found.truth.is_dir() and truth is None:
-            raise UserError(f"--results {format_path(results)} has no targets: give the true images by --truth FOLDER")
+            raise UserError(
+                f"--results {format_path(results)} has no targets: give the target images with --truth FOLDER"
+            )
     elif truth is None:
         several = sorted(path.name for path in results.glob("output_*") if path.is_dir())
         way = f"one of its folders, such as --results {format_path(results / several[0])}, with " if several else ""
-        raise UserError(f"--results {format_path(results)} has no folder `output` by test.py: give {way}--truth FOLDER")
+        raise UserError(f"--results {format_path(results)} has no folder `output` of test.py: give {way}--truth FOLDER")
     else:
         found = Folders(results, truth, labels)
     for option, folder in (("truth", found.truth), ("labels", found.labels)):
         if folder is not None and not folder.is_dir():
-            raise UserError(f"--{option} {format_path(folder)} is no folder; a folder of images is needed")
+            raise UserError(f"--{option} {format_path(folder)} is not a folder; a folder of images is needed")
     return found
 
 
 def find_translations(where: Folders) -> list[TranslationFiles]:
-    """Bring the files of the folders together, in natural order of their names.
+    """Match the files of the folders by name, in natural order.
 
     Raises:
-        UserError: there are no images, two have one name, or one has no partner.
+        UserError: there are no images, two have the same name, or one has no partner.
     """
     outputs, truths = _by_name(where.output), _by_name(where.truth)
     if not outputs:
-        raise UserError(f"{format_path(where.output)} holds no images; a folder of translations is needed")
+        raise UserError(f"{format_path(where.output)} has no images; a folder of translations is needed")
     _check_partners(outputs, truths, where.output, where.truth)
     _check_partners(truths, outputs, where.truth, where.output)
     if where.labels is None:
@@ -123,15 +124,15 @@ def find_translations(where: Folders) -> list[TranslationFiles]:
 
 
 def check_sizes(picture: TranslationFiles, sizes: Sequence[tuple[int, int]]) -> None:
-    """See that the images of a picture have one size (height, width).
+    """Check that the images of a translation have equal sizes (height, width).
 
     Raises:
-        UserError: they have not.
+        UserError: they differ.
     """
     if len(set(sizes)) > 1:
         said = " and ".join(f"{height}x{width}" for height, width in sizes)
         raise UserError(
-            f"{format_path(picture.output)} and its partners are {said} (height x width); one size is needed"
+            f"{format_path(picture.output)} and its partners are {said} (height x width); equal sizes are needed"
         )
 
 
@@ -140,7 +141,9 @@ def _by_name(folder: Path) -> dict[str, Path]:
     for path in find_images(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
-            raise UserError(f"{format_path(found[name])} and {format_path(path)} have one name; take one of them away")
+            raise UserError(
+                f"{format_path(found[name])} and {format_path(path)} have the same name; remove one of them"
+            )
         found[name] = path
     return found
 
@@ -160,31 +163,31 @@ HISTOGRAMS = tuple(f"histogram {channel}" for channel in RANGES)
 
 
 class ConfusionCounts(NamedTuple):
-    """Counts (K, K + 1) of true classes by those seen in the output, and in the true photo where photos are seen."""
+    """Confusion counts (K, K + 1) of the output and, for photos, of the target photo."""
 
     output: Tensor
     truth: Tensor | None
 
 
 class ImageScores(NamedTuple):
-    """One image: scores by the metric's name, and what is pooled over images."""
+    """The scores of an image by metric, and values to pool over images."""
 
     name: str
     size: tuple[int, int]
     scores: Mapping[str, float]
     histograms: Tensor | None
-    """(2, 3, bins): of the output and the truth, for L, a and b."""
+    """(2, 3, bins): of output and target, for L, a and b."""
     confusions: ConfusionCounts | None
     features: Mapping[str, Tensor]
-    """(2, D) by the network's name: of the output and the truth."""
+    """(2, D) by network: of output and target."""
 
 
 def get_comparison_codec(encoding: ImageCodec) -> ImageCodec:
-    """Return how outputs and targets are compared: colours of photos in RGB."""
+    """Return the codec for comparison: chroma is compared in RGB."""
     return replace(encoding, kind="photo") if encoding.kind == "chroma" else encoding
 
 
-def prepare_comparison(output: Tensor, target: Tensor) -> dict[str, float]:
+def compute_scores(output: Tensor, target: Tensor) -> dict[str, float]:
     """Compare an output (1, C, H, W) in [-1, 1] with its target."""
     return {
         "L1": metrics.l1(output, target).item(),
@@ -195,7 +198,7 @@ def prepare_comparison(output: Tensor, target: Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Scorer:
-    """How images are measured. Without a codec they are pictures of any depth, compared in RGB."""
+    """Computes the scores of images; without a codec they are images of any type, compared in RGB."""
 
     codec: PairCodec | None
     networks: MetricNetworks
@@ -204,17 +207,17 @@ class Scorer:
 
     @property
     def are_labels(self) -> bool:
-        """Whether outputs and truths are label maps, whose colours are names and no more."""
+        """Whether outputs and targets are label maps."""
         is_decoded = self.classes is not None and isinstance(self.networks.segmenter, Unavailable)
         return is_decoded or (self.codec is not None and self.codec.target.is_labels)
 
     @property
     def are_visible(self) -> bool:
-        """Whether outputs are grey or RGB photos."""
+        """Whether outputs are gray or RGB photos."""
         return not self.are_labels and (self.codec is None or get_comparison_codec(self.codec.target).nc in (1, 3, 4))
 
     def measure(self, picture: TranslationFiles) -> ImageScores:
-        """Read and measure one image; no other plays a part.
+        """Read the files of an image and compute its scores.
 
         Raises:
             UserError: a file cannot be used, or sizes differ.
@@ -225,7 +228,7 @@ class Scorer:
         labels = read_image(picture.labels, self.max_pixels) if picture.labels and is_seen else None
         present = [array for array in (output, truth, labels) if array is not None]
         check_sizes(picture, [(array.shape[0], array.shape[1]) for array in present])
-        found, histograms, features = prepare_comparison(x, y), None, {}
+        found, histograms, features = compute_scores(x, y), None, {}
         if self.are_visible:
             x, y = _rgb(x), _rgb(y)
             if not isinstance(lpips := self.networks.lpips, Unavailable):
@@ -244,7 +247,7 @@ class Scorer:
     def _confusions(
         self, output: Array, truth: Array, x: Tensor, y: Tensor, labels: Array | None
     ) -> ConfusionCounts | None:
-        """Compare label maps with each other, or the classes that photos show with their label map."""
+        """Count confusions of label maps, or of the classes of photos with their label map."""
         if self.classes is None:
             return None
         count = len(self.classes.names)
@@ -260,7 +263,7 @@ class Scorer:
         return ConfusionCounts(*(count_confusion(places, true, count) for places in seen))
 
     def _read(self, path: Path) -> tuple[Array, Tensor]:
-        """Read an output or a truth: as classes are told by, and (1, C, H, W) in [-1, 1], as test.py compares it."""
+        """Read an output or target: as an array for classes, and as (1, C, H, W) in [-1, 1]."""
         array = read_image(path, self.max_pixels)
         encoding = None if self.codec is None else get_comparison_codec(self.codec.target)
         try:
@@ -268,9 +271,9 @@ class Scorer:
         except ImageError as error:
             raise ImageError(f"{format_path(path)}: {error}") from error
         tensor = (encoding or rgb_codec(accepted.dtype.name)).encode(accepted)[None]
-        return array if encoding is None else accepted, tensor  # not in RGB, in which class numbers would be colours
+        return array if encoding is None else accepted, tensor  # in RGB class indices would be colors
 
 
 def _rgb(photo: Tensor) -> Tensor:
-    """Return a photo of 1, 3 or 4 channels in RGB."""
+    """Convert a photo of 1, 3 or 4 channels to RGB."""
     return photo[:, :3] if photo.shape[1] > 1 else photo.expand(-1, 3, -1, -1)

@@ -1,7 +1,7 @@
 """Segmentation scores: classes of label maps, confusion matrices, segmenters.
 
-Long, Shelhamer, Darrell: Fully convolutional networks for semantic segmentation, 2015, section 5, as pix2pix (2017) has
-it: the means go over all classes, and those that do not occur count as 0.
+Long, Shelhamer, Darrell: Fully convolutional networks for semantic segmentation, 2015, section 5. As in pix2pix (2017),
+means are over all classes, and absent ones count as 0.
 """
 
 from collections.abc import Collection, Sequence
@@ -33,14 +33,14 @@ class SegmentationScores(NamedTuple):
     class_iou: Tensor
     accuracies: Tensor  # of each class
     ious: Tensor  # of each class
-    pixels: Tensor  # which each class truly has
+    pixels: Tensor  # of each class in the target
 
 
 def count_confusion(predicted: Tensor, truth: Tensor, count: int) -> Tensor:
-    """Count the pixels by true class (rows) and predicted class (columns): (count, count + 1) int64.
+    """Count pixels by true class (rows) and predicted class (columns): (count, count + 1) int64.
 
-    Both are integers of one shape. Pixels whose truth is not in 0..count - 1 are left out; predictions outside are
-    wrong ones, in the last column.
+    Both are integers of equal shape. Pixels with a true class outside of 0..count - 1 are ignored; predictions outside
+    are errors, in the last column.
     """
     counted = (truth >= 0) & (truth < count)
     true, said = truth[counted].long(), predicted[counted].long()
@@ -49,15 +49,15 @@ def count_confusion(predicted: Tensor, truth: Tensor, count: int) -> Tensor:
 
 
 def score_confusion(confusion: Tensor) -> SegmentationScores:
-    """Return the scores of matrices (..., K, K + 1) as `confusion` counts them; sums of such are scored as one image.
+    """Compute scores of matrices (..., K, K + 1) of `count_confusion`, or of their sums.
 
-    A class without true pixels has an accuracy of 0, and without predicted ones too an intersection over union of 0: a
-    perfect prediction in which k of K classes occur has a pixel accuracy of 1 and class scores of k / K.
+    A class without true pixels has accuracy 0, and without predicted ones too IoU 0: a perfect prediction with k of K
+    classes has pixel accuracy 1 and class scores k / K.
     """
     matrix = confusion.double()
     right = matrix.diagonal(dim1=-2, dim2=-1)
     true, said = matrix.sum(dim=-1), matrix[..., :-1].sum(dim=-2)
-    # counts are whole, so the least denominator of 1 is what an epsilon is: it only makes 0 of 0 / 0
+    # counts are integers: a least denominator of 1 only turns 0 / 0 into 0
     accuracies = right / true.clamp(min=1)
     ious = right / (true + said - right).clamp(min=1)
     pixel_accuracy = right.sum(dim=-1) / true.sum(dim=-1).clamp(min=1)
@@ -66,48 +66,48 @@ def score_confusion(confusion: Tensor) -> SegmentationScores:
     )
 
 
-_NONE = -1  # a pixel of the truth that is not counted
+_NONE = -1  # a true pixel that is not counted
 
 
 @dataclass(frozen=True)
 class ClassSet:
-    """The classes that are counted, numbered from 0 in the order of the palette without those that are ignored."""
+    """The counted classes, numbered from 0 in palette order without ignored ones."""
 
     palette: Palette
     ignored: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        """The counted classes; those of a name that others have too are told apart by their colours."""
-        names, colours = self.palette.names, self.palette.colours
+        """The names of counted classes; equal names get their color appended."""
+        names, colors = self.palette.names, self.palette.colors
         return [
-            names[place] if names.count(names[place]) == 1 else f"{names[place]} {colours[place]}"
+            names[place] if names.count(names[place]) == 1 else f"{names[place]} {colors[place]}"
             for place in self._places
         ]
 
     def truth(self, labels: Array) -> Tensor:
-        """Return the classes (H, W) of a label map (H, W, C), -1 where it is of none that is counted.
+        """Return the classes (H, W) of a label map (H, W, C), -1 for classes not counted.
 
-        Files of fewer channels than its colours hold places in the palette; others its colours, more or less: the
-        nearest counts, unless it is far.
+        Files of fewer channels than the palette's colors have class indices; others the nearest color, unless it is
+        far.
         """
-        count, depth = len(self.palette.names), len(self.palette.colours[0])
+        count, depth = len(self.palette.names), len(self.palette.colors[0])
         if labels.shape[2] < depth:
             return self._numbered(_NONE)[torch.from_numpy(mark_unknown_classes(labels, count))]
-        colours = labels[..., :depth]
-        places = find_nearest_class(colours, self.palette.colours)
-        far = torch.from_numpy(is_far_from_palette(colours, self.palette.colours, places))
+        colors = labels[..., :depth]
+        places = find_nearest_class(colors, self.palette.colors)
+        far = torch.from_numpy(is_far_from_palette(colors, self.palette.colors, places))
         return self._numbered(_NONE)[torch.from_numpy(places).masked_fill(far, count)]
 
     def decoded(self, image: Array) -> Tensor:
-        """Return the classes (H, W) of the colours nearest to an image's (H, W, C), as of a translation."""
-        depth = len(self.palette.colours[0])
+        """Return the classes (H, W) of the nearest colors of a translation (H, W, C)."""
+        depth = len(self.palette.colors[0])
         if image.shape[2] < depth:
             return self.seen(torch.from_numpy(mark_unknown_classes(image, len(self.palette.names))))
-        return self.seen(torch.from_numpy(find_nearest_class(image[..., :depth], self.palette.colours)))
+        return self.seen(torch.from_numpy(find_nearest_class(image[..., :depth], self.palette.colors)))
 
     def seen(self, places: Tensor) -> Tensor:
-        """Return predicted places in the palette (H, W) as classes, one past the last for what is not counted."""
+        """Map predicted palette indices (H, W) to classes, one past the last for classes not counted."""
         count = len(self.palette.names)
         known = (places >= 0) & (places < count)
         return self._numbered(len(self._places))[torch.where(known, places, count)]
@@ -117,14 +117,14 @@ class ClassSet:
         return tuple(place for place, name in enumerate(self.palette.names) if name not in self.ignored)
 
     def _numbered(self, uncounted: int) -> Tensor:
-        """A table: the class of each place of the palette, and last of what is no place."""
+        """Return the class of each palette index, and at the end that of invalid indices."""
         table = torch.full((len(self.palette.names) + 1,), uncounted)
         table[list(self._places)] = torch.arange(len(self._places))
         return table
 
 
 def exclude_classes(palette: Palette, ignore: Collection[str]) -> ClassSet:
-    """Leave out the classes of these names, beside those that the palette itself ignores.
+    """Exclude the classes of these names and those ignored by the palette.
 
     Raises:
         UserError: the palette has no such class, or none is left.
@@ -142,14 +142,14 @@ def exclude_classes(palette: Palette, ignore: Collection[str]) -> ClassSet:
 Inputs = Literal["imagenet", "unit", "signed"]
 
 _DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's networks have them
-_TRIED = 256  # pixels a side of the photo that a network of free size is tried on
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+_TRIED = 256  # side of the test photo for networks without a fixed size
 
 
 class Segmenter(Protocol):
-    """What tells the classes of photos: `described` is what a protocol should say of it, in plain values.
+    """A network that segments photos; `described` are plain values for the protocol.
 
-    Classes that it does not know are among those that its palette ignores.
+    Its palette ignores the classes that it cannot predict.
     """
 
     name: str
@@ -158,19 +158,18 @@ class Segmenter(Protocol):
     described: dict[str, Any]
 
     def classes(self, photos: Tensor) -> Tensor:
-        """Map photos (N, 3, H, W) in [-1, 1] to places in the palette, int64 (N, H, W); no photo affects another."""
+        """Map photos (N, 3, H, W) in [-1, 1] to palette indices, int64 (N, H, W), each photo independently."""
         ...
 
 
 def open_segmenter(
     given: str, *, checkpoints_dir: str | Path, device: str | torch.device, palette: str | None, inputs: Inputs
 ) -> Segmenter:
-    """Open a run, by its name in `checkpoints_dir` or its folder, or an ONNX file, whose name ends in .onnx.
+    """Open a run, by its name in `checkpoints_dir` or its folder, or an ONNX file (.onnx).
 
-    A run knows its classes: `palette` may be left out, or has to have the same colours. It runs on `device`, its best
-    checkpoint where there is one. ONNX files run on the CPU and need the palette whose places their classes are;
-    `inputs` says what they expect: RGB in [0, 1] ("unit"), in [-1, 1] ("signed"), or "imagenet", that is [0, 1]
-    normalised by ImageNet's mean and deviation.
+    A run has a palette; `palette` must have the same colors if given. Its best checkpoint, if any, runs on `device`.
+    ONNX files run on the CPU and need the palette of their class indices; `inputs` is the expected range: RGB in [0, 1]
+    ("unit"), in [-1, 1] ("signed"), or in [0, 1] normalized by ImageNet's mean and deviation ("imagenet").
 
     Raises:
         UserError: there is no such segmenter, it cannot be used, or the palette does not fit.
@@ -196,13 +195,13 @@ class RunSegmenter:
         self._translator = translator = load(folder, epoch=epoch, device=device)
         options, method = translator.options, translator.method
         if not isinstance(options, SegmenterOptions) or not isinstance(method, Trained):
-            raise UserError(f"{called} is a run of {options.model}; one of segmenter, or an ONNX file, is needed")
+            raise UserError(f"{called} is a run of {options.model}; a run of segmenter or an ONNX file is needed")
         if (channels := translator.codec.source.nc) != 3:
             raise UserError(f"{called} was trained on photos of {channels} channels; one of 3 is needed")
         self.palette = method.palette
-        if palette is not None and load_palette(palette).colours != self.palette.colours:
+        if palette is not None and load_palette(palette).colors != self.palette.colors:
             raise UserError(
-                f"--palette {format_path(palette)} has other colours than the classes of {called}: leave it out"
+                f"--palette {format_path(palette)} has other colors than the classes of {called}: leave it out"
             )
         self.name, self.sha256 = folder.resolve().name, hash_file(file)
         self.described: dict[str, Any] = {
@@ -213,23 +212,23 @@ class RunSegmenter:
         }
 
     def classes(self, photos: Tensor) -> Tensor:
-        """Map photos (N, 3, H, W) in [-1, 1] to places in the palette."""
+        """Map photos (N, 3, H, W) in [-1, 1] to palette indices."""
         return torch.cat([self._translator.translate(photo).argmax(dim=1) for photo in torch.split(photos, 1)])
 
 
 class OnnxSegmenter:
-    """A network from photos (N, 3, h, w) to logits (N, K, h', w') or classes (N, h', w'), its first output."""
+    """An ONNX network from photos (N, 3, h, w) to logits (N, K, h', w') or classes (N, h', w'), its first output."""
 
     def __init__(self, file: Path, palette: str | None, inputs: Inputs):
         self._called, self._inputs = f"--segmenter {format_path(file)}", inputs
         if palette is None:
-            raise UserError(f"{self._called} does not tell what its classes are: add --palette")
+            raise UserError(f"{self._called} has no names of classes: add --palette")
         self._session = _session(file, self._called)
         given = self._session.get_inputs()
         shape = given[0].shape if given else []
         is_fit = len(given) == 1 and len(shape) == 4 and all(map(_may_be, shape[:2], (1, 3)))
         if not is_fit or given[0].type not in _DTYPES:
-            found = ", ".join(f"{one.type} {_in_words(one.shape)}" for one in given)
+            found = ", ".join(f"{one.type} {_format_shape(one.shape)}" for one in given)
             raise UserError(f"{self._called} takes {found or 'nothing'}; one tensor (1, 3, h, w) of floats is needed")
         self._input, self._dtype = given[0].name, _DTYPES[given[0].type]
         self._sides = [side if isinstance(side, int) else None for side in shape[2:]]
@@ -249,7 +248,7 @@ class OnnxSegmenter:
         }
 
     def classes(self, photos: Tensor) -> Tensor:
-        """Map photos (N, 3, H, W) in [-1, 1] to places in the palette."""
+        """Map photos (N, 3, H, W) in [-1, 1] to palette indices."""
         size = photos.shape[-2:]
         maps = torch.stack([self._classes(photo) for photo in torch.split(photos.cpu().float(), 1)])
         if maps.shape[-2:] != size:
@@ -257,20 +256,21 @@ class OnnxSegmenter:
         return maps[:, 0].to(photos.device)
 
     def _classes(self, photo: Tensor) -> Tensor:
-        """Map a photo (1, 3, H, W) to classes (1, h', w'), of what size the network gives them."""
+        """Map a photo (1, 3, H, W) to classes (1, h', w') of the network's output size."""
         output = self._run(photo)
         return output.argmax(dim=1) if output.ndim == 4 else output.long()
 
     def _count(self, most: int) -> int:
-        """Try a grey photo, and return how many classes the network tells apart.
+        """Run the network on a gray photo, and return its number of classes.
 
         Raises:
-            UserError: it gives something else than classes, or more than there are.
+            UserError: its output is not of classes, or of more than `most`.
         """
         output = self._run(torch.zeros(1, 3, _TRIED, _TRIED))
         if output.ndim not in (3, 4) or len(output) != 1:
             raise UserError(
-                f"{self._called} gives {_in_words(output.shape)}; logits (1, K, h, w) or classes (1, h, w) are needed"
+                f"{self._called} gives {_format_shape(output.shape)}; "
+                "logits (1, K, h, w) or classes (1, h, w) are needed"
             )
         count = output.shape[1] if output.ndim == 4 else most
         if not 2 <= count <= most:
@@ -281,10 +281,10 @@ class OnnxSegmenter:
         size = [fixed or side for fixed, side in zip(self._sides, photo.shape[-2:], strict=True)]
         if size != list(photo.shape[-2:]):
             photo = F.interpolate(photo, size, mode="bilinear", antialias=True)
-        x = _normalised(photo, self._inputs).to(self._dtype).numpy()
+        x = _normalize(photo, self._inputs).to(self._dtype).numpy()
         try:
             output = self._session.run(None, {self._input: x})[0]
-        except Exception as error:  # of onnxruntime, whose classes have no other base
+        except Exception as error:  # onnxruntime's errors have no common base
             raise UserError(f"{self._called} fails on a photo of {size[0]}x{size[1]}: {_cause(error)}") from error
         return torch.from_numpy(output)
 
@@ -293,7 +293,7 @@ def _session(file: Path, called: str) -> Any:
     """Open an ONNX file in onnxruntime.
 
     Raises:
-        UserError: there is none, it is none, or onnxruntime is not installed.
+        UserError: there is no such file, it is not ONNX, or onnxruntime is not installed.
     """
     if not file.is_file():
         raise UserError(f"{called}: there is no such file")
@@ -302,16 +302,16 @@ def _session(file: Path, called: str) -> Any:
     except ImportError as error:
         raise UserError(f'{called} needs onnxruntime: pip install -e ".[evaluate]"') from error
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors, which are raised; no warnings
+    options.log_severity_level = 3  # errors only
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # of onnxruntime, whose classes have no other base
+    except Exception as error:  # onnxruntime's errors have no common base
         raise UserError(f"{called} cannot be opened: {_cause(error)}") from error
 
 
-def _normalised(photo: Tensor, inputs: Inputs) -> Tensor:
-    """Map a photo in [-1, 1] to what a network expects."""
+def _normalize(photo: Tensor, inputs: Inputs) -> Tensor:
+    """Map a photo in [-1, 1] to the range of a network."""
     if inputs == "signed":
         return photo
     unit = (photo + 1) / 2
@@ -321,12 +321,12 @@ def _normalised(photo: Tensor, inputs: Inputs) -> Tensor:
     return (unit - mean) / std
 
 
-def _may_be(side: object, wanted: int) -> bool:
-    """Whether a side of a shape, which may be a name or unknown, is as wanted."""
-    return not isinstance(side, int) or side == wanted
+def _may_be(side: object, expected: int) -> bool:
+    """Return whether a side of a shape, which may be symbolic, can have this value."""
+    return not isinstance(side, int) or side == expected
 
 
-def _in_words(shape: Sequence[object]) -> str:
+def _format_shape(shape: Sequence[object]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 

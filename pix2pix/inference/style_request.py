@@ -51,10 +51,10 @@ def load_mask(picture: Picture, size: tuple[int, int]) -> Tensor:
             f"masks: {_describe(picture)} is {height}x{width} and the content {content_height}x{content_width}; "
             "both need one size"
         )
-    grey = (rgb_to_tensor(convert_channels(array, 1))[None] + 1) / 2
-    if not grey.any():
+    gray = (rgb_to_tensor(convert_channels(array, 1))[None] + 1) / 2
+    if not gray.any():
         raise UserError(f"masks: {_describe(picture)} is black everywhere; white is where its style is applied")
-    return grey
+    return gray
 
 
 def _array(picture: Picture, role: str, images_of: tuple[float, float], max_pixels: int = MAX_PIXELS) -> Array:

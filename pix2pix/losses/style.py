@@ -89,8 +89,8 @@ def covariance(features: Tensor, mask: Tensor | None = None) -> Tensor:
 def mean_std(features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return each channel's mean and standard deviation, sqrt(variance + 1e-6), as (N, C, 1)."""
     x, weights = flatten_positions(features, mask)
-    centre = weighted_mean(x, weights)
-    return centre, (weighted_mean((x - centre).square(), weights) + _EPS).sqrt()
+    center = weighted_mean(x, weights)
+    return center, (weighted_mean((x - center).square(), weights) + _EPS).sqrt()
 
 
 def _gram_statistics(features: Tensor, mask: Tensor | None) -> Statistics:
@@ -113,8 +113,8 @@ def _covariance_distance(features: Tensor, style: Statistics, mask: Tensor | Non
 
 def _mean_std_distance(features: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
     """Mean over channels of both squared differences. Source: Huang and Belongie 2017, equation 13, squared."""
-    centre, deviation = mean_std(features, mask)
-    return (centre - style[0]).square().mean() + (deviation - style[1]).square().mean()
+    center, deviation = mean_std(features, mask)
+    return (center - style[0]).square().mean() + (deviation - style[1]).square().mean()
 
 
 GRAM = StyleLoss(_gram_statistics, _gram_distance)
@@ -225,7 +225,7 @@ def _matched(x: Tensor, style: Statistics, mask: Tensor | None) -> Tensor:
 def _sums(order: Tensor, mask: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sums of the weights in that order, and the weights; one row for all channels where there is no mask.
 
-    The weights are those of the mask, not normalised: sums of 0 and 1 are exact.
+    The weights are those of the mask, not normalized: sums of 0 and 1 are exact.
     """
     if mask is None:
         own = x.new_ones(1, 1, x.shape[-1])
@@ -333,7 +333,7 @@ def find_most_similar(x: Tensor, style: Tensor, allowed: Tensor) -> Tensor:
 
 
 def _summed(products: Tensor, of_image: int, of_style: int) -> Tensor:
-    """Add each three neighbours along a dimension of the image's and one of the style's positions, in step."""
+    """Add each three neighbors along a dimension of the image's and one of the style's positions, in step."""
     lengths = (products.shape[of_image] + 1 - _SIDE, products.shape[of_style] + 1 - _SIDE)
     first, second, third = (
         products.narrow(of_image, shift, lengths[0]).narrow(of_style, shift, lengths[1]) for shift in range(_SIDE)

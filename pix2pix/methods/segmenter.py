@@ -94,7 +94,7 @@ class Segmenter:
             "norm": self.norm,
             "multiple": self.multiple,
             "direction": options.data.direction,
-            "palette": {name: list(values) for name, values in self.palette._asdict().items()},
+            "palette": self.palette.to_dict(),
         }
 
     @recordable

@@ -223,10 +223,10 @@ def adain_regions(x: Tensor, means: Tensor, stds: Tensor, masks: Tensor, alpha: 
     joined = (1 - shares.sum(0)) * wide
     for mean, std, mask, share in zip(means.to(wide), stds.to(wide), masks, shares, strict=True):
         total = mask.sum().clamp_min(tiny)
-        centred = wide - (mask * wide).sum((2, 3), keepdim=True) / total
-        variance = (mask * centred.square()).sum((2, 3), keepdim=True) / total
+        centered = wide - (mask * wide).sum((2, 3), keepdim=True) / total
+        variance = (mask * centered.square()).sum((2, 3), keepdim=True) / total
         factor = std[:, None, None] * (variance + _EPS).rsqrt()
-        joined = joined + share * torch.addcmul(mean[:, None, None], centred, factor)
+        joined = joined + share * torch.addcmul(mean[:, None, None], centered, factor)
     return torch.lerp(wide, joined, alpha).to(x.dtype)
 
 

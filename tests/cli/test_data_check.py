@@ -110,18 +110,18 @@ def faulty(data):
     return {
         "trainA/alone_a.png": "has no partner in ROOT/trainB: partners need equal names",
         "trainB/alone_b.png": "has no partner in ROOT/trainA: partners need equal names",
-        "trainA/Case.png": "has no partner in ROOT/trainB: case.png differs in case alone, rename it",
-        "trainB/case.png": "has no partner in ROOT/trainA: Case.png differs in case alone, rename it",
-        "trainB/unequal.png": "is 16x18: the images of a pair need one size",
+        "trainA/Case.png": "has no partner in ROOT/trainB: case.png differs in case only, rename it",
+        "trainB/case.png": "has no partner in ROOT/trainA: Case.png differs in case only, rename it",
+        "trainB/unequal.png": "is 16x18: the images of a pair need equal sizes",
         "trainA/unreadable.png": "not a PNG, JPEG, WebP, TIFF or NPY image",
         "trainB/truncated.png": "",
         "trainA/bomb.png": "101x100 are more than 10000 pixels: make it smaller, or raise --max_pixels",
-        "trainB/deep.png": "the B has 3 channels of uint16, where",
-        "trainA/grey.png": "the A has 1 channel of uint8, where",
+        "trainB/deep.png": "the B has 3 channels of uint16, but",
+        "trainA/grey.png": "the A has 1 channel of uint8, but",
         "trainA/loop.png": "Too many levels of symbolic links",
-        "trainB/nan.npy": "holds NaN or infinite values",
-        "test/odd.png": "31 pixels wide, where A|B side by side needs an even width",
-        "test/twice.webp": "have one name: keep one of them",
+        "trainB/nan.npy": "has values that are NaN, infinite",
+        "test/odd.png": "31 pixels wide, but A|B side by side needs an even width",
+        "test/twice.webp": "have the same name without suffix: keep one of them",
         "val: ": "no images: files ending in .png",
     }
 
@@ -140,7 +140,7 @@ def test_one_of_each_fault_is_listed_in_one_run(check, data):
     assert "train: A in ROOT/trainA, B of the same names in ROOT/trainB: 10 pairs of 16" in lines
     assert "test: side-by-side A|B images in ROOT/test: 4 pairs of 5" in lines
     assert "  A: channels x depth: 3 x uint8 (9), 1 x uint8 (1); values 0 to 255" in lines
-    assert not any(word in line for line in lines for word in ("hidden", "Thumbs", "again"))
+    assert not any(word in line for line in lines for word in ("hidden", "Thumbs", "test/again"))
 
 
 def test_oddities_alone_are_no_fault(check, data):
@@ -155,7 +155,7 @@ def test_oddities_alone_are_no_fault(check, data):
     assert told(lines, "warning") == [
         "1 file of no suffix, such as ROOT/LICENSE: not read",
         "2 files of .txt, such as ROOT/more.txt: not read",
-        "ROOT/trainB/3.png: 100% of B is one colour",
+        "ROOT/trainB/3.png: 100% of B is one color",
         "ROOT/test/100.png and ROOT/test/copy.png are the same file",
     ]
     assert lines[-2] == "no errors, 4 warnings"
@@ -213,8 +213,8 @@ def test_a_side_without_the_other_is_wrong(check, data):
     status, lines = check()
     assert status == 2
     assert told(lines, "error") == [
-        "ROOT/valA has no partner folder ROOT/valB: put the partners of its images there",
-        "for test.py only: ROOT/testA has no partner folder ROOT/testB: put the partners of its images there",
+        "ROOT/valA has no partner folder ROOT/valB: put the other side of its images there",
+        "for test.py only: ROOT/testA has no partner folder ROOT/testB: put the other side of its images there",
     ]
     assert told(lines, "warning") == []
 
@@ -350,7 +350,7 @@ def test_val_and_test_are_held_to_what_train_has(check, data):
     save(data / "testB" / "40.png", noise(32, dtype=np.uint16))
     status, lines = check()
     assert status == 2
-    depth = "is of uint16, where the training has uint8: convert it"
+    depth = "is uint16, but training images are uint8: convert it"
     assert told(lines, "error") == [
         f"ROOT/valB/22.png: {depth}",
         f"for test.py only: ROOT/testA/40.png: {depth}; ROOT/testB/40.png: {depth}",
@@ -368,8 +368,8 @@ def test_both_faults_of_a_pair_are_told(check, data):
     save(data / "trainA" / "2.png", np.zeros((101, 100, 3), np.uint8))
     (data / "trainB" / "2.png").write_text("no image")
     first, second = sorted(told(check("--max_pixels", 10000)[1], "error"))
-    assert "1.png: the A has 3 channels of uint16, where" in first
-    assert "; ROOT/trainB/1.png: the B has 1 channel of uint8, where" in first
+    assert "1.png: the A has 3 channels of uint16, but" in first
+    assert "; ROOT/trainB/1.png: the B has 1 channel of uint8, but" in first
     assert "2.png: 101x100 are more than 10000 pixels" in second
     assert "; ROOT/trainB/2.png: not a PNG" in second
 
@@ -382,9 +382,9 @@ def test_photos_may_differ_in_channels_that_training_converts(check, data):
     save(data / "train" / "two.tif", noise(10, channels=2))
     save(data / "train" / "five.tif", noise(11, channels=5))
     assert sorted(told(check("--photos")[1], "error")) == [
-        "ROOT/train/deep.png: the photo has values of uint16, where 4 of 5 have values of uint8: make them alike",
-        "ROOT/train/five.tif: 5 channels, where photos have 1, 3 or 4: keep three of them",
-        "ROOT/train/two.tif: 2 channels, where photos have 1, 3 or 4: keep three of them",
+        "ROOT/train/deep.png: the photo has values of uint16, but 4 of 5 have values of uint8: make them equal",
+        "ROOT/train/five.tif: 5 channels, but photos need 1, 3 or 4: keep three of them",
+        "ROOT/train/two.tif: 2 channels, but photos need 1, 3 or 4: keep three of them",
     ]
 
 

@@ -241,10 +241,10 @@ def test_torchvisions_weights_are_used_where_they_lie_and_else_are_a_reason(read
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     assert by_name(ready, "--distance_backbone", "pseudo_vgg") == 0
     found = metrics(ready.results())["metrics"]
-    way = "at hand: give --{}_weights imagenet (torchvision's download)"
-    assert found["LPIPS"] == {"not_computed": f"no weights of vgg16 {way.format('lpips')}, random or FILE"}
+    way = ": give --{}_weights imagenet (torchvision's download)"
+    assert found["LPIPS"] == {"not_computed": f"no weights of vgg16{way.format('lpips')}, random or FILE"}
     assert found["kernel distance"] == {
-        "not_computed": f"no weights of pseudo_vgg {way.format('distance')}, random or FILE"
+        "not_computed": f"no weights of pseudo_vgg{way.format('distance')}, random or FILE"
     }
 
 

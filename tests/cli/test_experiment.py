@@ -174,7 +174,7 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
         return capsys.readouterr().err.splitlines()[0].rpartition(", ")[2]
 
     at_hand = dict.fromkeys(MetricNetworks._fields, Unavailable("none in this test"))
-    monkeypatch.setattr(metric_networks, "open_metric_networks", lambda *_: MetricNetworks(**at_hand))
+    monkeypatch.setattr(metric_networks, "load_metric_networks", lambda *_: MetricNetworks(**at_hand))
     assert [state(), state()] == ["evaluating", "evaluated before"]
     assert place.metrics("L1+cGAN_0")["translator"]["step"] == 8
     before = (folder / "metrics.json").read_bytes()

@@ -89,13 +89,13 @@ def test_photos_become_labels_in_the_colours_of_the_palette_alone(make, capsys):
     runs = make(labels, photo, (".png", ".png"))
     outputs = trained(runs, "--direction", "BtoA", "--target_kind", "labels", "--target_palette", "facades")
     assert {tuple(colour) for image in outputs for colour in image.reshape(-1, 3).tolist()} <= set(
-        PALETTES["facades"].colours
+        PALETTES["facades"].colors
     )
     assert "accuracy 0." in capsys.readouterr().out
 
 
 def test_class_numbers_come_out_as_class_numbers(make):
-    palette = np.array(PALETTES["facades"].colours)
+    palette = np.array(PALETTES["facades"].colors)
     runs = make(
         photo,
         lambda n: (labels(n)[..., None, :] == palette).all(-1).argmax(-1).astype(np.uint8)[..., None],

@@ -284,7 +284,7 @@ def test_a_run_goes_on_without_an_image_that_went_bad_whatever_it_began_with(tin
     assert tiny.train("run", "--dataroot", tiny.home / "data", "--skip_bad", "--stop_at_step", 2) == 0
     (tiny.home / "data" / "train" / "1.png").write_text("text")
     line = error(2, tiny.resume)
-    assert line.endswith("or take it away; or skip it with --resume --skip_bad")
+    assert line.endswith("convert or remove it; or skip it with --resume --skip_bad")
     assert tiny.resume("run", "--skip_bad") == 0
     assert tiny.content()["description"]["skipped"]["train"] == ["1"]
     assert "skipped: " in (tiny.folder() / "train.log").read_text()

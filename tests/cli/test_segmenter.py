@@ -68,7 +68,7 @@ def test_a_segmenter_is_trained_and_paints_the_classes_of_photos(train, facades,
     outputs = [read_image(path) for path in sorted((tmp_path / "results/run/test_latest/output").iterdir())]
     assert [output.shape for output in outputs] == [(16, 16, 3)] * 2
     colours = {tuple(pixel) for output in outputs for pixel in output.reshape(-1, 3).tolist()}
-    assert colours <= set(PALETTES["facades"].colours)
+    assert colours <= set(PALETTES["facades"].colors)
     page = (tmp_path / "results/run/test_latest/index.html").read_text()
     assert "running" in page
     assert "drawn from seed" not in page

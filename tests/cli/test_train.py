@@ -199,7 +199,7 @@ def test_a_full_disk_under_the_cache_is_told_once_and_training_goes_on(tiny, mon
 
     monkeypatch.setattr("os.pwrite", refuse)
     assert tiny.train("run", "--cache", "disk") == 0
-    sentence = "cache: no room is left for it, so pairs that are not in it yet are read each time\n"
+    sentence = "cache: the disk is full, so further pairs are read each time\n"
     assert (tiny.folder() / "train.log").read_text().count(sentence) == 1
 
 

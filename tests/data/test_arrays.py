@@ -151,5 +151,7 @@ def test_fewer_channels_are_the_first(present, wanted):
 
 @pytest.mark.parametrize(("present", "wanted"), [(2, 3), (3, 5), (4, 5), (5, 8), (2, 4)])
 def test_channels_are_not_invented(present, wanted):
-    with pytest.raises(ImageError, match=f"has {present} channels, where {wanted} are needed: only 1 and 3 channels"):
+    with pytest.raises(
+        ImageError, match=f"has {present} channels, but {wanted} are needed: only images of 1 and 3 channels"
+    ):
         convert_channels(noise(3, 4, present), wanted)

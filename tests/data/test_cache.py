@@ -188,7 +188,7 @@ def test_a_full_disk_is_told_once_and_training_goes_on(monkeypatch, tmp_path):
 
     monkeypatch.setattr(os, "pwrite", fill)
     assert_equal(take(8, Noise(), cache, say=told.append), plain)
-    assert told == ["cache: no room is left for it, so pairs that are not in it yet are read each time"]
+    assert told == ["cache: the disk is full, so further pairs are read each time"]
     assert len(calls) == 6
 
 

@@ -15,7 +15,7 @@ from pix2pix.data.generated import generate
 from pix2pix.data.labels import PALETTES
 from pix2pix.errors import UserError
 
-FACADES = PALETTES["facades"].colours
+FACADES = PALETTES["facades"].colors
 DTYPES = ["uint8", "uint16", "int16", "int32", "uint32", "float32"]
 KINDS = {
     "photo": ImageCodec("photo", 3),
@@ -361,14 +361,12 @@ def test_files_that_do_not_fit_their_kind_are_refused(arguments, message):
 
 
 def test_an_encoding_of_a_newer_version_is_refused():
-    with pytest.raises(
-        UserError, match=r"^the encoding holds gamma, which this version does not know: use a newer one$"
-    ):
+    with pytest.raises(UserError, match=r"^the codec has gamma, unknown to this version: use a newer one$"):
         ImageCodec.from_dict(ImageCodec("photo", 3).to_dict() | {"gamma": 2.2})
 
 
 def test_large_label_maps_are_decoded_within_a_second():
-    encoding = ImageCodec("labels", 3, palette=PALETTES["camvid"].colours)
+    encoding = ImageCodec("labels", 3, palette=PALETTES["camvid"].colors)
     image = torch.rand(3, 1024, 1024)
     start = process_time()
     encoding.decode(image, image)
@@ -376,13 +374,15 @@ def test_large_label_maps_are_decoded_within_a_second():
 
 
 def test_pixels_of_no_class_are_counted():
-    numbers = ImageCodec("onehot", 1, palette=PALETTES["facades"].colours)
-    assert numbers.strangers(np.array([[[0], [11], [12], [255]]], np.uint8)).tolist() == [[False, False, True, True]]
-    colours = ImageCodec("labels", 3, palette=PALETTES["facades"].colours)
-    clean = np.array(PALETTES["facades"].colours, np.uint8)[None]
-    assert not colours.strangers(clean).any()
-    assert colours.strangers(np.full((4, 4, 3), 128, np.uint8)).all()
-    assert not ImageCodec("photo", 3).strangers(clean).any()
+    numbers = ImageCodec("onehot", 1, palette=PALETTES["facades"].colors)
+    assert numbers.find_unknown_pixels(np.array([[[0], [11], [12], [255]]], np.uint8)).tolist() == [
+        [False, False, True, True]
+    ]
+    colours = ImageCodec("labels", 3, palette=PALETTES["facades"].colors)
+    clean = np.array(PALETTES["facades"].colors, np.uint8)[None]
+    assert not colours.find_unknown_pixels(clean).any()
+    assert colours.find_unknown_pixels(np.full((4, 4, 3), 128, np.uint8)).all()
+    assert not ImageCodec("photo", 3).find_unknown_pixels(clean).any()
 
 
 def test_classes_are_onehot_and_none_for_pixels_that_are_far_from_every_colour():

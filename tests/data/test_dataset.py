@@ -142,7 +142,7 @@ def test_a_codec_gives_every_pair_its_channels_and_holds_it_to_its_depth(tmp_pat
         assert shapes == {(4, 6, codec.source.channels, 4, 6, codec.target.channels)}
     with pytest.raises(ImageError) as caught:
         open_(tmp_path).of(PairCodec(rgb, ImageCodec("photo", 3, "uint16"))).read(0)
-    assert str(caught.value) == (f"{tmp_path}/trainB/1.png: is of uint8, where the training has uint16: convert it")
+    assert str(caught.value) == (f"{tmp_path}/trainB/1.png: is uint8, but training images are uint16: convert it")
     with pytest.raises(ImageError, match=r"trainA/2\.png: .*\b7\b"):
         open_(tmp_path).of(PairCodec(ImageCodec("photo", 7), rgb)).read(1)
 
@@ -153,14 +153,16 @@ def test_label_maps_lose_their_alpha_and_nothing_else(tmp_path):
     labels, rgb = ImageCodec("labels", 3), ImageCodec("photo", 3)
     assert open_(tmp_path, source_kind="labels").of(PairCodec(labels, rgb)).read(0).source.shape == (4, 6, 3)
     assert open_(tmp_path, source_kind="labels", input_nc=3).read(0).source.shape == (4, 6, 3)
-    with pytest.raises(ImageError, match=r"trainA/1\.png: labels of 4 channels do not become 1, which would mix"):
+    with pytest.raises(
+        ImageError, match=r"trainA/1\.png: labels of 4 channels cannot be converted to 1 without mixing"
+    ):
         open_(tmp_path, source_kind="labels", input_nc=1).read(0)
     assert open_(tmp_path, target_kind="labels").of(PairCodec(rgb, ImageCodec("labels", 4))).read(0).target.shape == (
         4,
         6,
         4,
     )
-    with pytest.raises(ImageError, match=r"trainB/1\.png: labels of 3 channels, where the training has 1: make them"):
+    with pytest.raises(ImageError, match=r"trainB/1\.png: labels of 3 channels, but training labels have 1: make them"):
         open_(tmp_path, target_kind="labels").of(PairCodec(rgb, ImageCodec("labels", 1))).read(0)
 
 
@@ -177,14 +179,15 @@ def test_generated_pairs_need_no_files():
 
 def test_an_odd_width_cannot_be_cut_in_two(tmp_path):
     save(tmp_path / "train" / "1.png", flat(0, width=7))
-    assert refusal(tmp_path) == "ROOT/train/1.png: 7 pixels wide, where A|B side by side needs an even width"
+    assert refusal(tmp_path) == "ROOT/train/1.png: 7 pixels wide, but A|B side by side needs an even width"
 
 
 def test_images_of_a_pair_need_one_size(tmp_path):
     save(tmp_path / "trainA" / "1.png", flat(0))
     save(tmp_path / "trainB" / "1.png", flat(0, width=8))
     assert refusal(tmp_path) == (
-        "ROOT/trainA/1.png is 4x6 but ROOT/trainB/1.png is 4x8: the images of a pair need one size: resize one of them"
+        "ROOT/trainA/1.png is 4x6 but ROOT/trainB/1.png is 4x8: the images of a pair need equal sizes: "
+        "resize one of them"
     )
 
 
@@ -206,14 +209,14 @@ def test_an_image_without_a_partner_is_refused_by_name_and_the_others_counted(tm
 def test_a_partner_that_differs_in_case_alone_is_pointed_out(tmp_path):
     save(tmp_path / "trainA" / "Front.png", flat(0))
     save(tmp_path / "trainB" / "front.png", flat(0))
-    assert "has no partner in ROOT/trainB: front.png differs in case alone, rename it" in refusal(tmp_path)
+    assert "has no partner in ROOT/trainB: front.png differs in case only, rename it" in refusal(tmp_path)
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
     save(tmp_path / "train" / "1.png", flat(0))
     save(tmp_path / "train" / "1.webp", flat(0))
     assert refusal(tmp_path) == (
-        "ROOT/train/1.png and ROOT/train/1.webp have one name: keep one of them, whatever the suffix; " + ADVICE
+        "ROOT/train/1.png and ROOT/train/1.webp have the same name without suffix: keep one of them; " + ADVICE
     )
 
 
@@ -260,5 +263,5 @@ def test_two_folders_of_partners_are_not_cut_in_halves(tmp_path):
         for name in ("1", "2"):
             (tmp_path / "train" / side).mkdir(parents=True, exist_ok=True)
             write_image(tmp_path / "train" / side / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(UserError, match=r"holds input/ and target/ with images of equal names: call them A/ and B/"):
+    with pytest.raises(UserError, match=r"has input/ and target/ with images of equal names: call them A/ and B/"):
         open_(tmp_path)

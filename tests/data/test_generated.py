@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pix2pix.data.generated import SMALLEST, generate
-from pix2pix.data.generated.paint import PAINTERS, clouds, masonry
+from pix2pix.data.generated.paint import DRAW_FUNCTIONS, clouds, masonry
 from pix2pix.data.generated.photo import render
 from pix2pix.data.generated.plan import PALETTE, Part, Plan, draw_plan, paint_labels, part_mask
 from pix2pix.errors import UserError
@@ -81,7 +81,7 @@ def test_the_label_map_does_not_determine_the_photo():
 def test_every_part_of_a_plan_has_a_painter_and_a_colour():
     plans = [draw_plan(np.random.default_rng(index), 1.0, 1.0) for index in range(60)]
     parts = {(part.kind, part.detail) for plan in plans for part in plan.parts}
-    assert parts == set(PAINTERS)
+    assert parts == set(DRAW_FUNCTIONS)
     assert {kind for kind, _ in parts} | {"background"} == set(PALETTE)
 
 

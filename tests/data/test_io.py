@@ -87,8 +87,8 @@ def test_an_image_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path, m
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.gif", "images are written as .png, .jpg, .jpeg, .webp, .tif, .tiff, .npy: choose one of them"),
-        ("a.jpg", r"a .jpg file cannot hold uint8 of shape \(4, 4, 4\): choose .png or .tif or .npy"),
+        ("a.gif", "unknown suffix: choose one of .png, .jpg, .jpeg, .webp, .tif, .tiff, .npy"),
+        ("a.jpg", r"a .jpg file cannot store uint8 of shape \(4, 4, 4\): choose .png or .tif or .npy"),
         ("missing/a.png", "No such file or directory"),
         ("file/a.png", "Not a directory"),
     ],
@@ -170,7 +170,7 @@ def test_npy_keeps_shapes_that_might_pass_for_channels_first(tmp_path, shape):
 def test_npy_of_few_rows_and_many_columns_and_channels_is_written_but_not_read(tmp_path, shape):
     write_image(tmp_path / "a.npy", values(*shape, "uint8"))
     assert np.array_equal(np.load(tmp_path / "a.npy"), values(*shape, "uint8"))
-    assert f"an array of shape {shape}, where (H, W, C) is needed: put its channels last" in refusal(tmp_path / "a.npy")
+    assert f"an array of shape {shape}, but (H, W, C) is needed: put channels last" in refusal(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -197,12 +197,12 @@ def test_a_16_bit_ramp_keeps_its_mean_from_file_to_file(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "dtype", "shape", "message"),
     [
-        ("a.png", "uint8", (4, 4, 5), "a .png file cannot hold uint8 of shape (4, 4, 5): choose .tif or .npy"),
-        ("a.png", "float32", (4, 4, 1), "a .png file cannot hold float32 of shape (4, 4, 1): choose .tif or .npy"),
-        ("a.jpeg", "uint16", (4, 4, 3), "a .jpeg file cannot hold uint16 of shape (4, 4, 3): choose .png or .tif or"),
-        ("a.webp", "int32", (4, 4, 3), "a .webp file cannot hold int32 of shape (4, 4, 3): choose .tif or .npy"),
-        ("a.tif", "float64", (4, 4, 3), "cannot hold float64 of shape (4, 4, 3): choose uint8, uint16, int16, int32"),
-        ("a.npy", "uint8", (4, 4), "cannot hold uint8 of shape (4, 4): choose uint8"),
+        ("a.png", "uint8", (4, 4, 5), "a .png file cannot store uint8 of shape (4, 4, 5): choose .tif or .npy"),
+        ("a.png", "float32", (4, 4, 1), "a .png file cannot store float32 of shape (4, 4, 1): choose .tif or .npy"),
+        ("a.jpeg", "uint16", (4, 4, 3), "a .jpeg file cannot store uint16 of shape (4, 4, 3): choose .png or .tif or"),
+        ("a.webp", "int32", (4, 4, 3), "a .webp file cannot store int32 of shape (4, 4, 3): choose .tif or .npy"),
+        ("a.tif", "float64", (4, 4, 3), "cannot store float64 of shape (4, 4, 3): choose uint8, uint16, int16, int32"),
+        ("a.npy", "uint8", (4, 4), "cannot store uint8 of shape (4, 4): choose uint8"),
     ],
 )
 def test_a_format_that_cannot_hold_the_array_names_those_that_can(tmp_path, name, dtype, shape, message):
@@ -251,7 +251,7 @@ def test_what_pil_can_hold_comes_back_from_it(dtype, channels):
 
 @pytest.mark.parametrize(("dtype", "channels"), [("uint8", 2), ("uint16", 3), ("uint32", 1), ("float32", 3)])
 def test_what_pil_cannot_hold_is_refused(dtype, channels):
-    with pytest.raises(ImageError, match=f"PIL has no image of {channels} channels of {dtype}: use the array instead"):
+    with pytest.raises(ImageError, match=f"PIL has no mode for {channels} channels of {dtype}: use the array"):
         to_pil(values(2, 2, channels, dtype))
 
 

@@ -67,9 +67,9 @@ def refusal(path, **choices):
 def test_what_cannot_be_read_by_windows_is_refused(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, noise(20, 20, 3), planarconfig="contig", extratags=[(274, 3, 1, 6, True)], metadata=None)
-    assert "too large to be turned" in refusal(path)
+    assert "too large to be rotated" in refusal(path)
     tifffile.imwrite(path, noise(3, 20, 20), photometric="rgb", planarconfig="separate", metadata=None)
-    assert "channels side by side" in refusal(path)
+    assert "interleaved channels" in refusal(path)
     tifffile.imwrite(path, noise(20, 20) > 99, metadata=None)
     assert "8, 16 or 32 bits" in refusal(path)
     tifffile.imwrite(path, noise(20, 20), colormap=np.zeros((3, 256), np.uint16), metadata=None, photometric="palette")
@@ -91,7 +91,7 @@ def test_a_damaged_part_is_told_when_it_is_read(tmp_path):
     with pytest.raises(ImageError, match=r"a\.tif: damaged"):
         large[40:41, 0:1]
     path.write_bytes(content[:offset])
-    with pytest.raises(ImageError, match=r"a\.tif: is cut off"):
+    with pytest.raises(ImageError, match=r"a\.tif: is truncated"):
         large[40:41, 0:1]
 
 
@@ -106,7 +106,7 @@ def test_a_cut_off_file_of_uncompressed_pixels_is_told_when_it_is_read(tmp_path)
 def test_values_that_are_no_numbers_are_refused(tmp_path):
     image = np.full((20, 20), np.nan, np.float32)
     tifffile.imwrite(tmp_path / "a.tif", image, metadata=None)
-    assert refusal(tmp_path / "a.tif").startswith("holds NaN or infinite values")
+    assert refusal(tmp_path / "a.tif").startswith("has values that are NaN, infinite")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])

@@ -20,7 +20,7 @@ def test_a_side_without_the_other_is_told(tmp_path, one, other):
     with pytest.raises(UserError) as caught:
         list_pairs(tmp_path, "train", photos=False)
     assert str(caught.value) == (
-        f"{tmp_path}/{one} has no partner folder {tmp_path}/{other}: put the partners of its images there"
+        f"{tmp_path}/{one} has no partner folder {tmp_path}/{other}: put the other side of its images there"
     )
     assert list_pairs(tmp_path, "test", photos=False) is None
     save(tmp_path, f"{other}/1.png")
@@ -34,7 +34,7 @@ def test_folders_of_equal_names_are_named_in_one_line(tmp_path):
     with pytest.raises(UserError) as caught:
         list_pairs(tmp_path, "train", photos=False)
     assert str(caught.value) == (
-        f"{tmp_path}/train holds 'in\\nput/' and target/ with images of equal names: call them A/ and B/ if those are "
+        f"{tmp_path}/train has 'in\\nput/' and target/ with images of equal names: call them A/ and B/ if they are "
         "partners, or put A|B images side by side into one folder"
     )
 

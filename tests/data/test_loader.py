@@ -212,7 +212,7 @@ def test_a_worker_that_dies_with_a_lock_is_reported():
 
 def test_a_worker_that_hangs_is_reported_and_killed():
     stream = run(replace(FIVE, broken=3, failure=lambda: time.sleep(1000)), num_workers=1, loader_timeout=0.3)
-    with pytest.raises(LoaderError, match=r"--loader_timeout 0.3 s: .* --dataroot .* --num_workers 0"):
+    with pytest.raises(LoaderError, match=r"--loader_timeout 0.3 s: .* --dataroot, .* --num_workers 0"):
         list(islice(stream, 5))
     assert multiprocessing.active_children() == []
 

@@ -44,19 +44,19 @@ def test_deep_images_are_seen_over_their_own_range(dtype):
     image = np.zeros((20, 20, 1), dtype)
     image[:5] = 3000
     look = sample_pixels(image)
-    assert (look.colour, look.share, look.distinct, look.palette) == ((0,), 0.75, 2, None)
+    assert (look.color, look.share, look.distinct, look.palette) == ((0,), 0.75, 2, None)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 40])
 def test_any_number_of_channels_can_be_looked_at(channels):
     look = sample_pixels(np.full((1, 1, channels), 7, np.uint8))
     assert (look.share, look.distinct, look.palette) == (1.0, 1, None)
-    assert len(look.colour) == min(channels, 12)
+    assert len(look.color) == min(channels, 12)
 
 
 @pytest.mark.parametrize("name", PALETTES)
 def test_labels_in_the_colours_of_a_palette_name_it_even_when_blurred_a_little(name):
-    colours = np.array(PALETTES[name].colours, np.int64)
+    colours = np.array(PALETTES[name].colors, np.int64)
     labels = colours[np.random.default_rng(0).integers(0, len(colours), (8, 8))].repeat(16, 0).repeat(16, 1)
     spoilt = np.clip(labels + np.random.default_rng(1).integers(-5, 6, labels.shape), 0, 255)
     assert sample_pixels(labels.astype(np.uint8)).palette == name

@@ -9,7 +9,7 @@ from pix2pix.errors import UserError
 
 def test_a_palette_is_known_by_its_name():
     palette = load_palette("cityscapes")
-    assert (palette.names[0], palette.colours[0]) == ("road", (128, 64, 128))
+    assert (palette.names[0], palette.colors[0]) == ("road", (128, 64, 128))
 
 
 def test_a_palette_is_read_from_lines_of_a_file(tmp_path):
@@ -41,10 +41,10 @@ def test_the_other_sets_ignore_what_is_of_no_class_alone():
 
 def test_colours_of_a_known_palette_have_its_names_and_others_numbers():
     facades, cityscapes = PALETTES["facades"], PALETTES["cityscapes"]
-    assert infer_palette(facades.colours) == facades
+    assert infer_palette(facades.colors) == facades
     some = infer_palette([(111, 74, 0), (70, 130, 180)])
     assert some == Palette(("dynamic", "sky"), ((111, 74, 0), (70, 130, 180)), ("dynamic",))
-    assert infer_palette([*cityscapes.colours, (1, 2, 3)]).names == tuple(map(str, range(30)))
+    assert infer_palette([*cityscapes.colors, (1, 2, 3)]).names == tuple(map(str, range(30)))
     assert infer_palette([(3,), (7,)]) == Palette(("0", "1"), ((3,), (7,)))
 
 
@@ -54,12 +54,12 @@ def test_camvid_is_in_its_alphabetical_order():
 
 
 def test_generated_facades_are_painted_in_the_colours_of_facades():
-    assert dict(zip(PALETTES["facades"].names, PALETTES["facades"].colours, strict=True)) == PALETTE
+    assert dict(zip(PALETTES["facades"].names, PALETTES["facades"].colors, strict=True)) == PALETTE
 
 
 def test_as_many_colours_as_a_byte_can_number_are_read(tmp_path):
     (tmp_path / "p.txt").write_text("".join(f"{n} {n} {n}\n" for n in range(256)))
-    assert len(load_palette(str(tmp_path / "p.txt")).colours) == 256
+    assert len(load_palette(str(tmp_path / "p.txt")).colors) == 256
 
 
 def refusal(path):

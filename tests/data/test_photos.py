@@ -369,10 +369,10 @@ def test_a_folder_without_photos_to_learn_from_is_refused(tmp_path):
 
 def test_what_is_for_validation_or_test_is_not_learnt_from(tmp_path):
     tree(tmp_path / "val")
-    assert refusal(tmp_path) == ("--dataroot ROOT: holds val/ without train/: put the photos to learn from into train/")
+    assert refusal(tmp_path) == ("--dataroot ROOT: has val/ but no train/: put the training photos into train/")
 
 
-ADVICE = "; --skip_bad leaves them out, and names each"
+ADVICE = "; --skip_bad leaves them out"
 
 
 def test_the_first_fault_is_named_and_the_others_counted(tmp_path):
@@ -403,7 +403,7 @@ def test_skip_bad_leaves_faulty_photos_out_and_says_why_and_so_does_the_resumed_
     }
     assert (found.train.names, len(found.val)) == (("0.png", "2.png", "3.png", "4.png"), 0)
     assert found.styles.names == ("0.png", "1.png")
-    reasons = ["", "holds values up to 255; floats", "uint8 with 5 channels; a picture", "", "", ""]
+    reasons = ["", "has values up to 255; floats", "uint8 with 5 channels; a picture", "", "", ""]
     assert len(found.faults) == 6
     assert all(reason in fault for reason, fault in zip(reasons, found.faults, strict=True))
     monkeypatch.setattr("pix2pix.data.photos.read_rgb_array", None)
@@ -414,10 +414,10 @@ def test_skip_bad_leaves_faulty_photos_out_and_says_why_and_so_does_the_resumed_
 def test_where_no_photo_can_be_used_the_first_fault_says_why(tmp_path):
     tree(tmp_path, 2)
     damage(tmp_path / "0.png", tmp_path / "1.png")
-    assert refusal(tmp_path, skip_bad=True).startswith("no picture of train can be used: ROOT/0.png: ")
+    assert refusal(tmp_path, skip_bad=True).startswith("no image of train can be used: ROOT/0.png: ")
     photos, styles = tree(tmp_path / "photos"), tree(tmp_path / "styles", 1)
     damage(styles / "0.png")
-    assert refusal(photos, styles, skip_bad=True).startswith("no picture of styles can be used: ")
+    assert refusal(photos, styles, skip_bad=True).startswith("no image of styles can be used: ")
 
 
 def test_every_picture_is_read_once_as_the_progress_is_told(tmp_path):

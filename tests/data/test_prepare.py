@@ -49,7 +49,7 @@ def test_grey_beside_colour_becomes_colour_of_the_same_values():
 @pytest.mark.parametrize(
     ("b", "message"),
     [
-        (image(8, 7), "A is 8x6 but B is 8x7: the images of a pair need one size: resize one of them"),
+        (image(8, 7), "A is 8x6 but B is 8x7: the images of a pair need equal sizes: resize one of them"),
         (image(dtype=np.uint16), "A is uint8 but B uint16: "),
         (image(channels=4), "A has 3 channels but B 4: "),
         (image(channels=2), "A has 3 channels but B 2: "),
@@ -58,7 +58,7 @@ def test_grey_beside_colour_becomes_colour_of_the_same_values():
 def test_what_cannot_be_joined_is_told(b, message):
     with pytest.raises(ImageError) as error:
         join_side_by_side(image(), b)
-    alike = "" if "size" in message else "one file holds only what is alike: convert one, or train from two folders"
+    alike = "" if "size" in message else "a file needs equal ones: convert one, or train from two folders"
     assert str(error.value) == message + alike
 
 
@@ -100,7 +100,7 @@ def test_transparency_plays_no_part_in_edges():
 
 @pytest.mark.parametrize("photo", [image(channels=5), image(dtype=np.float32)])
 def test_what_has_no_edges_to_draw_is_told(photo):
-    with pytest.raises(ImageError, match="edges are drawn of 1, 3 or 4 channels of uint8 or uint16: convert it"):
+    with pytest.raises(ImageError, match="edges need 1, 3 or 4 channels of uint8 or uint16: convert it"):
         draw_edges(photo, **CANNY)
 
 
@@ -169,7 +169,7 @@ def test_a_split_that_leaves_nothing_to_train_is_refused(tmp_path):
     touch(tmp_path, "3.png", "4.png")
     with pytest.raises(UserError) as error:
         plan_split(tmp_path, 0.3, 0.3)
-    assert str(error.value) == f"{tmp_path}: none of 2 images falls to train: lower --val and --test"
+    assert str(error.value) == f"{tmp_path}: none of 2 images would be in train: lower --val and --test"
 
 
 def test_what_is_without_a_partner_or_has_a_name_twice_is_told(tmp_path):
@@ -179,7 +179,7 @@ def test_what_is_without_a_partner_or_has_a_name_twice_is_told(tmp_path):
     _, same = plan_pairs(tmp_path / "A", tmp_path / "B", 1)
     assert {copy.file.stem for copy in copies} == {"1"}
     assert faults == same == [
-        f"{tmp_path}/A/3.jpg and {tmp_path}/A/3.png have one name: keep one of them, whatever the suffix",
+        f"{tmp_path}/A/3.jpg and {tmp_path}/A/3.png have the same name without suffix: keep one of them",
         f"{tmp_path}/A/2.png has no partner in {tmp_path}/B: partners need equal names",
         f"{tmp_path}/B/4.png has no partner in {tmp_path}/A: partners need equal names",
     ]  # fmt: skip
@@ -227,13 +227,13 @@ def test_a_problem_is_found_without_writing(tmp_path):
 @pytest.mark.parametrize(
     ("suffix", "shape", "why"),
     [
-        (".npy", (3, 80, 65), "an array of shape (3, 80, 65), where (H, W, C) is needed: "),
-        (".tif", (0, 80, 65), "a .tif file cannot hold float32 of shape (0, 80, 65): "),
+        (".npy", (3, 80, 65), "an array of shape (3, 80, 65), but (H, W, C) is needed: "),
+        (".tif", (0, 80, 65), "a .tif file cannot store float32 of shape (0, 80, 65): "),
     ],
 )
 def test_a_pair_that_its_format_cannot_hold_is_found_without_writing(tmp_path, suffix, shape, why):
     said = find_problem(ImageToWrite(Path(f"x/1{suffix}"), lambda: np.ones(shape, np.float32)), tmp_path)
-    assert said.startswith(f"x/1{suffix} would not be read again, train from two folders: {why}")
+    assert said.startswith(f"x/1{suffix} could not be read again, train from two folders: {why}")
     assert str(tmp_path) not in said
     assert list(tmp_path.iterdir()) == []
 
@@ -254,7 +254,7 @@ def test_one_folder_is_no_pair_of_folders(tmp_path):
     touch(tmp_path / "a", "1.png")
     with pytest.raises(UserError) as error:
         plan_pairs(tmp_path / "a", tmp_path / "b/../a", 1)
-    assert str(error.value) == f"--a and --b are one folder, {tmp_path}/a: pairs need two"
+    assert str(error.value) == f"--a and --b are the same folder, {tmp_path}/a: pairs need two"
 
 
 @pytest.mark.parametrize("name", ["train", "val", "test/A", "trainA", "testB", "A/train", "B/val"])
@@ -264,7 +264,7 @@ def test_what_is_split_already_is_not_split_again(tmp_path, name):
     with pytest.raises(UserError) as error:
         plan_split(tmp_path, 0.1, 0.1)
     assert str(error.value) == (
-        f"{tmp_path} is split already, {tmp_path}/{place} is there: train from it, or split what is inside"
+        f"{tmp_path} is split already, it has {tmp_path}/{place}: train from it, or split what is inside"
     )
 
 
@@ -272,13 +272,13 @@ def test_what_is_split_already_is_not_split_again(tmp_path, name):
 def test_partners_in_folders_of_other_names_are_not_torn_apart(tmp_path, a, b):
     touch(tmp_path / a, "1.png", "2.png")
     touch(tmp_path / b, "1.jpg", "2.jpg")
-    with pytest.raises(UserError, match=r"with images of equal names: call them A/ and B/ if those are partners"):
+    with pytest.raises(UserError, match=r"with images of equal names: call them A/ and B/ if they are partners"):
         plan_split(tmp_path, 0.1, 0.1)
 
 
 def test_images_beside_partners_are_not_left_behind(tmp_path):
     touch(tmp_path, "A/1.png", "B/1.png", "C/2.png")
-    advice = "beside A/ and B/: put partners into both, or take the images away"
+    advice = "beside A/ and B/: put partners into both, or remove the images"
     with pytest.raises(UserError) as error:
         plan_split(tmp_path, 0.1, 0.1)
     assert str(error.value) == f"{tmp_path}/C/2.png {advice}"
@@ -292,9 +292,9 @@ def test_a_name_that_is_double_in_one_folder_is_told_once(tmp_path):
     touch(tmp_path, "a/1.png", "a/1.jpg", "b/1.png", "a/Two.png", "b/two.png")
     _, faults = plan_pairs(tmp_path / "a", tmp_path / "b", 1)
     assert faults == [
-        f"{tmp_path}/a/1.jpg and {tmp_path}/a/1.png have one name: keep one of them, whatever the suffix",
-        f"{tmp_path}/a/Two.png has no partner in {tmp_path}/b: two.png differs in case alone, rename it",
-        f"{tmp_path}/b/two.png has no partner in {tmp_path}/a: Two.png differs in case alone, rename it",
+        f"{tmp_path}/a/1.jpg and {tmp_path}/a/1.png have the same name without suffix: keep one of them",
+        f"{tmp_path}/a/Two.png has no partner in {tmp_path}/b: two.png differs in case only, rename it",
+        f"{tmp_path}/b/two.png has no partner in {tmp_path}/a: Two.png differs in case only, rename it",
     ]
 
 
@@ -350,8 +350,8 @@ def test_what_a_killed_command_left_is_told_from_a_whole_data_set(tmp_path):
     with pytest.raises(UserError) as error, atomic_folder(tmp_path):
         pass
     assert str(error.value) == (
-        f"--out {tmp_path} holds .partial: a command was broken off there, or still writes; delete the folder when "
-        "none does, or choose another"
+        f"--out {tmp_path} has .partial: a command was interrupted, or is still writing; delete the folder if "
+        "none is, or choose another"
     )
     shutil.rmtree(tmp_path / PARTIAL)
     with atomic_folder(tmp_path):

@@ -33,7 +33,7 @@ def test_what_is_no_picture_is_refused(tmp_path):
     np.save(tmp_path / "nan.npy", np.full((2, 2, 3), np.nan, np.float32))
     with pytest.raises(ImageError, match=r"five.npy: float32 with 5 channels; a picture of uint8, uint16 or float32"):
         read_rgb(tmp_path / "five.npy")
-    with pytest.raises(ImageError, match=r"bytes.npy: holds values up to 255; floats from 0 to 1 are"):
+    with pytest.raises(ImageError, match=r"bytes.npy: has values up to 255; floats from 0 to 1 are"):
         read_rgb(tmp_path / "bytes.npy")
-    with pytest.raises(ImageError, match=r"nan.npy: holds NaN or infinite values"):
+    with pytest.raises(ImageError, match=r"nan.npy: has values that are NaN, infinite"):
         read_rgb(tmp_path / "nan.npy")

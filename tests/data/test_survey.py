@@ -17,10 +17,10 @@ def two_folders(root, sources, targets, suffixes=(".tif", ".tif")):
             write_image(root / folder / f"{number}{suffix}", image)
 
 
-def codec(root, colours=False, **given):
+def codec(root, colors=False, **given):
     data = DataOptions(dataroot=str(root), val_fraction=0, **given)
     pairs = open_pairs(data, "train")
-    return measure_codec(data, pairs, list(check_pairs(pairs, colours=colours)))
+    return measure_codec(data, pairs, list(check_pairs(pairs, colors=colors)))
 
 
 def ramp(low, high, dtype, channels=1):
@@ -60,23 +60,23 @@ def test_class_numbers_are_stretched_over_the_classes_there_are(tmp_path):
 
 
 def test_the_palette_of_targets_is_measured_or_named(tmp_path):
-    colours = np.array(PALETTES["facades"].colours, np.uint8)
+    colours = np.array(PALETTES["facades"].colors, np.uint8)
     two_folders(
         tmp_path,
         [BYTES, BYTES],
         [colours[:6].reshape(2, 3, 3)[[0, 0, 1, 1]].repeat(2, axis=1), BYTES * 0],
         (".png",) * 2,
     )
-    target = codec(tmp_path, colours=True, target_kind="labels").target
+    target = codec(tmp_path, colors=True, target_kind="labels").target
     assert set(target.palette) == {*map(tuple, colours[:6].tolist()), (0, 0, 0)}
-    assert codec(tmp_path, target_kind="labels", target_palette="facades").target.palette == PALETTES["facades"].colours
+    assert codec(tmp_path, target_kind="labels", target_palette="facades").target.palette == PALETTES["facades"].colors
 
 
 def test_too_many_colours_are_no_palette(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     two_folders(tmp_path, [noise], [noise], (".png", ".png"))
-    with pytest.raises(UserError, match=r"^--target_kind labels: the targets have more than 256 colours, as JPEG"):
-        codec(tmp_path, colours=True, target_kind="labels")
+    with pytest.raises(UserError, match=r"^--target_kind labels: the targets have more than 256 colors, as in JPEG"):
+        codec(tmp_path, colors=True, target_kind="labels")
 
 
 def test_one_hot_sources_have_a_channel_per_class(tmp_path):
@@ -108,16 +108,16 @@ def test_what_cannot_be_read_and_what_is_unlike_most_is_found_in_one_look(tmp_pa
     assert faults[1].startswith("ROOT/trainA/1.png: not a PNG")
     assert "ROOT/trainA/2.png is 4x6 but ROOT/trainB/2.png is 4x3" in faults[2]
     assert faults[3] == (
-        "ROOT/trainB/3.png: the target has 3 channels of uint16, where 1 of 3 have 3 channels of uint8: make them alike"
+        "ROOT/trainB/3.png: the target has 3 channels of uint16, but 1 of 3 have 3 channels of uint8: make them equal"
     )
-    assert "has 1 channel of uint8, where" in faults[4]
+    assert "has 1 channel of uint8, but" in faults[4]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_colours_are_those_of_the_pixels(dtype):
     image = np.zeros((10, 10, 3), dtype)
     image[:1] = (255, 7, 1)
-    assert describe_image(image, colours=True).colours == {(0, 0, 0), (255, 7, 1)}
-    assert describe_image(image).colours == frozenset()
+    assert describe_image(image, colors=True).colors == {(0, 0, 0), (255, 7, 1)}
+    assert describe_image(image).colors == frozenset()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(dtype)
-    assert len(describe_image(noise, colours=True).colours) == 257
+    assert len(describe_image(noise, colors=True).colors) == 257

@@ -113,8 +113,7 @@ def test_an_image_smaller_than_the_crop_is_refused_by_name(size):
     with pytest.raises(UserError) as caught:
         Augment("crop", (8, 9), True, 0)(coordinates(*size), 0, 0)
     assert str(caught.value) == (
-        f"pair: {size[0]}x{size[1]} is too small for --crop_size 8x9: "
-        "choose a smaller one, or --preprocess resize_and_crop"
+        f"pair: {size[0]}x{size[1]} is smaller than --crop_size 8x9: lower it, or use --preprocess resize_and_crop"
     )
 
 
@@ -342,7 +341,7 @@ def test_holes_are_for_the_source_alone_unless_said(name):
 
 
 def test_holes_in_labels_need_a_value():
-    with pytest.raises(UserError, match=r"CoarseDropout leaves labels as they are; give fill_mask or mask_drop_value"):
+    with pytest.raises(UserError, match=r"CoarseDropout does not change labels; give fill_mask or mask_drop_value"):
         Augment("none", (1, 1), False, 0, TO_LABELS, [Transform("CoarseDropout", {}, "target")])
 
 
@@ -419,25 +418,25 @@ def test_a_colour_for_the_target_leaves_the_source():
         (
             Transform("Xyzzy"),
             PHOTOS,
-            "albumentations 2.0.8 has no transform Xyzzy; https://explore.albumentations.ai shows all",
+            "albumentations 2.0.8 has no transform Xyzzy; https://explore.albumentations.ai lists all",
         ),
         (Transform("Lambda"), PHOTOS, "Lambda does not fit: it needs code; leave it out"),
-        (Transform("Compose"), PHOTOS, "Compose does not fit: it is no transform of flat images; leave it out"),
-        (Transform("Pad3D"), PHOTOS, "Pad3D does not fit: it is no transform of flat images; leave it out"),
+        (Transform("Compose"), PHOTOS, "Compose does not fit: it is not a transform of 2D images; leave it out"),
+        (Transform("Pad3D"), PHOTOS, "Pad3D does not fit: it is not a transform of 2D images; leave it out"),
         (
             Transform("FDA"),
             PHOTOS,
-            "FDA does not fit: it needs other images or texts beside the pair; leave it out",
+            "FDA does not fit: it needs other images or texts; leave it out",
         ),
         (
             Transform("MaskDropout"),
             PHOTOS,
-            "MaskDropout does not fit: it needs boxes or masks beside the images; leave it out",
+            "MaskDropout does not fit: it needs boxes or masks; leave it out",
         ),
         (
             Transform("Normalize"),
             PHOTOS,
-            "Normalize does not fit: it changes the range of values, which is no matter of augmentation; leave it out",
+            "Normalize does not fit: it changes the range of values; leave it out",
         ),
         (Transform("Rotate", {"limt": 1}), PHOTOS, "Rotate: unknown argument limt: did you mean limit?"),
         (Transform("Transpose", {"zzz": 1}), PHOTOS, "Transpose: unknown argument zzz; it has p"),
@@ -457,34 +456,32 @@ def test_a_colour_for_the_target_leaves_the_source():
         (
             Transform("Rotate", {}, "source"),
             PHOTOS,
-            "Rotate moves pixels: on the source alone it tears pairs apart; leave `to` out",
+            "Rotate moves pixels, which would misalign pairs on the source alone; leave `to` out",
         ),
         (
             Transform("Rotate", {"mask_interpolation": 1}),
             TO_LABELS,
-            "Rotate mixes the colours of labels, which the target has; "
-            "leave mask_interpolation and area_for_downscale out",
+            "Rotate mixes the colors of the target's labels; leave mask_interpolation and area_for_downscale out",
         ),
         (
             Transform("Resize", {"height": 9, "width": 9, "area_for_downscale": "image_mask"}),
             TO_LABELS,
-            "Resize mixes the colours of labels, which the target has; "
-            "leave mask_interpolation and area_for_downscale out",
+            "Resize mixes the colors of the target's labels; leave mask_interpolation and area_for_downscale out",
         ),
         (
             Transform("Morphological"),
             TO_LABELS,
-            "Morphological mixes the colours of labels, which the target has; leave it out",
+            "Morphological mixes the colors of the target's labels; leave it out",
         ),
         (
             Transform("InvertImg", {}, "both"),
             TO_LABELS,
-            "InvertImg mixes the colours of labels, which the target has; add `to: source` or leave it out",
+            "InvertImg mixes the colors of the target's labels; add `to: source` or leave it out",
         ),
         (
             Transform("InvertImg"),
             PairCodec(encoding("labels"), encoding("labels")),
-            "InvertImg mixes the colours of labels, which the source has; leave it out",
+            "InvertImg mixes the colors of the source's labels; leave it out",
         ),
     ],
 )
@@ -565,15 +562,15 @@ def test_what_a_transform_breaks_is_refused(change, message):
 
     codec = PairCodec(encoding("photo", "float32"), encoding("photo"))
     with pytest.raises(UserError) as caught:
-        PairTransform("Broken", Broken(change), codec._asdict()).applied(pair_of(codec, 9, 9), 0)
+        PairTransform("Broken", Broken(change), codec._asdict()).apply(pair_of(codec, 9, 9), 0)
     assert message in str(caught.value)
 
 
 def test_less_than_the_crop_after_the_transforms_is_refused():
     augment = Augment("crop", (8, 8), True, 0, PHOTOS, [CROP])
-    with pytest.raises(UserError, match="pair: 4x3 is too small for --crop_size 8x8: choose a smaller one"):
+    with pytest.raises(UserError, match="pair: 4x3 is smaller than --crop_size 8x8: lower it"):
         augment.try_on(pair_of(PHOTOS, 20, 20))
-    with pytest.raises(UserError, match="4x3 is too small"):
+    with pytest.raises(UserError, match="4x3 is smaller"):
         augment(pair_of(PHOTOS, 20, 20), 0, 0)
 
 

@@ -121,7 +121,7 @@ def test_where_no_file_has_a_partner_the_first_of_them_says_why(tmp_path):
     save(tmp_path / "trainA" / "1.png", image(0))
     save(tmp_path / "trainB" / "2.png", image(0))
     assert refusal(tmp_path, skip_bad=True) == (
-        "--dataroot ROOT: there is nothing to train on, no pair is left: ROOT/trainA/1.png has no partner in "
+        "--dataroot ROOT: there are no training pairs, no pair is left: ROOT/trainA/1.png has no partner in "
         "ROOT/trainB: partners need equal names"
     )
 
@@ -130,7 +130,7 @@ def test_where_validation_takes_all_pairs_it_is_said(tmp_path, monkeypatch):
     two_folders(tmp_path, count=2)
     monkeypatch.setattr("pix2pix.data.dataset.select_validation_names", lambda names, fraction: set(names))
     assert refusal(tmp_path, val_fraction=0.5) == (
-        "--dataroot ROOT: there is nothing to train on, all pairs are kept out: lower --val_fraction"
+        "--dataroot ROOT: there are no training pairs, all pairs are in val: lower --val_fraction"
     )
 
 
@@ -168,7 +168,7 @@ def test_without_the_check_the_first_pair_alone_is_read(tmp_path):
 def test_without_the_check_what_it_would_measure_has_to_be_given(tmp_path, a, b, given, needed):
     two_folders(tmp_path, a=a, b=b)
     assert refusal(tmp_path, check=False, **given) == (
-        f"--check false reads the first pair alone: give {needed}, or leave it out"
+        f"--check false reads only the first pair: give {needed}, or leave it out"
     )
 
 
@@ -195,7 +195,7 @@ def test_photos_to_colour_have_a_known_range_up_to_16_bits(tmp_path):
     for number in range(2):
         (tmp_path / "train" / f"{number}.png").unlink()
         save(tmp_path / "train" / f"{number}.tif", image(number, dtype=np.float32))
-    assert refusal(tmp_path, **given).startswith("--check false reads the first pair alone: give --source_range LO,HI,")
+    assert refusal(tmp_path, **given).startswith("--check false reads only the first pair: give --source_range LO,HI,")
     assert open_(tmp_path, **given, source_range="0,255").codec.target.high == (255.0,)
 
 
@@ -222,7 +222,7 @@ class Many:
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("given", [{"colours": True}, {"closely": True}], ids=["for training", "for check"])
+@pytest.mark.parametrize("given", [{"colors": True}, {"closely": True}], ids=["for training", "for check"])
 def test_what_is_kept_of_a_pair_is_a_few_numbers(given, count):
     list(check_pairs(Many(3), **given))
     tracemalloc.start()
@@ -318,7 +318,7 @@ def test_a_test_refuses_faulty_pairs_with_the_old_results_untouched_or_leaves_th
 def test_one_side_of_a_phase_is_not_passed_over(tmp_path, phase, other):
     two_folders(tmp_path, phase=other)
     save(tmp_path / phase / "A" / "1.png", image(1))
-    message = f"ROOT/{phase}/A has no partner folder ROOT/{phase}/B: put the partners of its images there"
+    message = f"ROOT/{phase}/A has no partner folder ROOT/{phase}/B: put the other side of its images there"
     assert refusal(tmp_path) == refusal(tmp_path, skip_bad=True) == message
 
 
@@ -328,7 +328,7 @@ def test_photos_to_colour_have_one_three_or_four_channels(tmp_path, channels):
         save(tmp_path / "train" / f"{number}.tif", image(number))
     save(tmp_path / "train" / "1.tif", image(1, channels=channels))
     message = refusal(tmp_path, target_kind="lab")
-    assert message.startswith(f"ROOT/train/1.tif: {channels} channels, where photos have 1, 3 or 4: keep three of them")
+    assert message.startswith(f"ROOT/train/1.tif: {channels} channels, but photos need 1, 3 or 4: keep three of them")
 
 
 def test_grey_validation_images_are_converted_as_check_says(tmp_path):
@@ -338,7 +338,7 @@ def test_grey_validation_images_are_converted_as_check_says(tmp_path):
 
 
 def facades(number):
-    return np.array(PALETTES["facades"].colours, np.uint8)[image(number, 1, high=12)[..., 0]]
+    return np.array(PALETTES["facades"].colors, np.uint8)[image(number, 1, high=12)[..., 0]]
 
 
 def test_labels_without_a_class_for_most_pixels_are_refused(tmp_path):
@@ -349,19 +349,19 @@ def test_labels_without_a_class_for_most_pixels_are_refused(tmp_path):
     ):
         message = refusal(tmp_path, **given)
         assert message.endswith(
-            f"% of the {side}' pixels are of no class of the palette: see whether the direction is right, and whether "
-            "the images hold its colours, or numbers of its classes"
+            f"% of the {side}' pixels have no class in the palette: check --direction, and whether the images "
+            "have the palette's colors, or indices of its classes"
         )
 
 
 def test_labels_with_some_pixels_of_no_class_are_remarked_on(tmp_path):
     two_folders(tmp_path, a=lambda n: np.where(image(n, 1) < 80, 255, image(n, 1) % 12).astype(np.uint8))
     (remark,) = open_(tmp_path, source_onehot="facades").remarks
-    assert remark.endswith("% of the sources' pixels are of no class of the palette; its numbers are 0 to 11")
+    assert remark.endswith("% of the sources' pixels have no class in the palette; its indices are 0 to 11")
     two_folders(tmp_path / "mostly", a=lambda n: np.where(image(n, 1) < 220, 255, image(n, 1) % 12).astype(np.uint8))
     assert len(open_(tmp_path / "mostly", source_onehot="facades").remarks) == 1
     two_folders(tmp_path / "ids", a=lambda n: image(n, 1, high=34))
-    assert "of the sources' pixels are of no class" in refusal(tmp_path / "ids", source_onehot="facades")
+    assert "of the sources' pixels have no class" in refusal(tmp_path / "ids", source_onehot="facades")
     two_folders(tmp_path / "clean", a=facades)
     assert open_(tmp_path / "clean", source_onehot="facades").remarks == ()
 
@@ -369,9 +369,9 @@ def test_labels_with_some_pixels_of_no_class_are_remarked_on(tmp_path):
 def test_a_range_that_clips_is_remarked_on_and_one_without_values_refused(tmp_path):
     two_folders(tmp_path, a=lambda n: image(n, 1, np.uint16, high=4096) + np.uint16(7))
     (remark,) = open_(tmp_path, source_range="0,1000").remarks
-    assert remark.startswith("the sources hold values from ")
+    assert remark.startswith("the sources have values from ")
     assert remark.endswith(": those outside 0 to 1000 are clipped")
     message = refusal(tmp_path, source_range="70000,80000")
-    assert message.startswith("--source_range 70000,80000: the sources hold values from ")
-    assert message.endswith(": give a range that has them inside")
+    assert message.startswith("--source_range 70000,80000: the sources have values from ")
+    assert message.endswith(": give a range that includes them")
     assert open_(tmp_path).remarks == ()

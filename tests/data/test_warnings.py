@@ -50,7 +50,7 @@ def test_a_plain_picture_is_named_with_its_pair(tmp_path):
     plain = np.full(SIZE, 40, np.uint8)
     two_folders(tmp_path, [(noise(n), plain if n == 3 else noise(100 + n)) for n in range(5)])
     (oddity,) = found(tmp_path)
-    assert oddity.sentence == f"{tmp_path}/trainB/3.png: 100% of B is one colour"
+    assert oddity.sentence == f"{tmp_path}/trainB/3.png: 100% of B is one color"
     assert [one.name for one in oddity.pairs] == ["3"]
 
 
@@ -61,13 +61,13 @@ def test_one_that_differs_from_the_others_is_named(tmp_path):
         return image
 
     two_folders(tmp_path, [(half(n, (0, 0, 90) if n == 42 else 255), noise(1000 + n)) for n in range(120)])
-    assert sentences(tmp_path) == ["ROOT/trainA/42.png: 62% of A is one colour"]
+    assert sentences(tmp_path) == ["ROOT/trainA/42.png: 62% of A is one color"]
 
 
 @pytest.mark.parametrize("count", [2, 5, 150])
 def test_edges_that_are_nearly_white_are_not_odd_one_by_one(tmp_path, count):
     two_folders(tmp_path, [(sketch(0) // 2 * 2 + noise(n) % 2, noise(1000 + n)) for n in range(count)])
-    assert not any("is one colour" in sentence for sentence in sentences(tmp_path))
+    assert not any("is one color" in sentence for sentence in sentences(tmp_path))
 
 
 def test_the_same_file_in_train_and_test_is_a_leak_and_in_one_phase_a_copy(tmp_path):
@@ -77,7 +77,7 @@ def test_the_same_file_in_train_and_test_is_a_leak_and_in_one_phase_a_copy(tmp_p
     shutil.copy(tmp_path / "train" / "2.png", tmp_path / "test" / "leak.png")
     assert sentences(tmp_path) == [
         "ROOT/train/0.png and ROOT/train/copy.png are the same file",
-        "ROOT/train/2.png and ROOT/test/leak.png are the same file, in train and test: scores will flatter",
+        "ROOT/train/2.png and ROOT/test/leak.png are the same file, in train and test: scores will be too good",
     ]
     assert [[one.name for one in oddity.pairs] for oddity in found(tmp_path)] == [["0", "copy"], ["2", "leak"]]
 
@@ -110,15 +110,15 @@ def labelled(root, phase="train", count=4, suffix=".png", **options):
 def test_label_maps_mixed_by_jpeg_are_told_with_their_palette(tmp_path):
     labelled(tmp_path, suffix=".jpg", quality=90)
     assert sentences(tmp_path) == [
-        "B looks like label maps in the colours of `facades`, mixed by JPEG or resizing: as the source "
-        "--source_onehot facades, as the target --target_kind labels --target_palette facades clean them"
+        "B looks like label maps with the colors of `facades`, mixed by JPEG or resizing: as source "
+        "--source_onehot facades, as target --target_kind labels --target_palette facades restore them"
     ]
 
 
 def test_clean_labels_are_told_with_the_options_that_keep_them_so(tmp_path):
     labelled(tmp_path)
     assert sentences(tmp_path) == [
-        "B has the colours of `facades`: --source_kind labels or --target_kind labels keep them from being mixed"
+        "B has the colors of `facades`: --source_kind labels or --target_kind labels prevents mixing them"
     ]
 
 
@@ -126,8 +126,8 @@ def test_few_colours_of_no_known_palette_are_told(tmp_path):
     classes = [np.random.default_rng(n).integers(0, 12, (32, 32), dtype=np.uint8) for n in range(3)]
     two_folders(tmp_path, [(one, noise(n)) for n, one in enumerate(classes)])
     assert sentences(tmp_path) == [
-        "A has few colours (about 12), as label maps have: --source_kind labels or --target_kind labels keep them "
-        "from being mixed"
+        "A has few colors (about 12), like label maps: --source_kind labels or --target_kind labels prevents "
+        "mixing them"
     ]
 
 
@@ -152,8 +152,8 @@ def test_far_fewer_bytes_at_the_same_quality_are_told(tmp_path):
             image = noise(number + coarse, (32 // coarse, 64 // coarse, 3)).repeat(coarse, 0).repeat(coarse, 1)
             save(tmp_path / phase / f"{number}.jpg", image, quality=90)
     (line,) = sentences(tmp_path)
-    assert line.startswith("test: the JPEG files of A|B hold ")
-    assert line.endswith("% fewer bytes a pixel than those of train, at the same quality: plainer pictures, or "
+    assert line.startswith("test: the JPEG files of A|B have ")
+    assert line.endswith("% fewer bytes per pixel than those of train, at the same quality: smoother images, or "
                          "compressed twice")  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def test_photos_are_told_of_once(tmp_path):
     for number in range(3):
         save(tmp_path / "train" / f"{number}.png", noise(number))
     write_image(tmp_path / "train" / "plain.png", np.full(SIZE, 9, np.uint8))
-    assert sentences(tmp_path, photos=True) == ["ROOT/train/plain.png: 100% of the photo is one colour"]
+    assert sentences(tmp_path, photos=True) == ["ROOT/train/plain.png: 100% of the photo is one color"]
 
 
 def test_faulty_pairs_and_no_pairs_have_no_oddities(tmp_path):
@@ -185,5 +185,5 @@ def test_more_channels_than_rows_look_like_axes_in_another_order(tmp_path):
             image = np.random.default_rng(number).random((3, 64, 64 if side == "A" else 16))
             np.save(tmp_path / f"train{side}" / f"{number}.npy", image)
     assert [line for line in sentences(tmp_path) if "channels first" in line] == [
-        "ROOT/trainA/0.npy (and 1 more): 64 channels of a 3x64 image: are channels first? put them last"
+        "ROOT/trainA/0.npy (and 1 more): 64 channels of a 3x64 image: channels first? put them last"
     ]

@@ -61,7 +61,7 @@ def test_an_unknown_class_or_none_left_is_refused():
 
 def test_colours_of_a_known_palette_have_its_names_in_their_own_order():
     known = PALETTES["cityscapes"]
-    colours = [known.colours[place] for place in (19, 3, 0)]
+    colours = [known.colors[place] for place in (19, 3, 0)]
     assert infer_palette(colours) == Palette(("unlabeled", "wall", "road"), tuple(colours), ("unlabeled",))
     assert infer_palette([(1, 2, 3), (0, 0, 0)]) == Palette(("0", "1"), ((1, 2, 3), (0, 0, 0)))
 

@@ -153,7 +153,7 @@ def test_photos_are_scored_by_the_classes_that_are_seen_in_them_and_so_is_the_tr
 
 def test_label_maps_are_decoded_to_the_nearest_colour_and_absent_classes_count_as_0(pictures):
     known = PALETTES["facades"]
-    truth = np.array(known.colours[:3], np.uint8)[random((8, 8), 0) % 3]
+    truth = np.array(known.colors[:3], np.uint8)[random((8, 8), 0) % 3]
     output = np.clip(truth.astype(int) + 5, 0, 255).astype(np.uint8)  # as a network's colours are: not quite right
     evaluation = evaluate(pictures((output, truth)), scorer(palette="facades"))
     found = evaluation.summary.metrics
@@ -179,7 +179,7 @@ def test_grey_label_maps_hold_the_numbers_of_classes_without_a_codec_too(picture
 
 
 def test_label_maps_of_a_run_need_no_palette_given(pictures):
-    colours = PALETTES["facades"].colours[:2]
+    colours = PALETTES["facades"].colors[:2]
     codec = PairCodec(PHOTO, ImageCodec("labels", 3, palette=colours))
     truth = np.array(colours, np.uint8)[random((8, 8), 0) % 2]
     evaluation = evaluate(pictures((truth, truth)), scorer(codec))

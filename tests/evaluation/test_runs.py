@@ -5,7 +5,7 @@ from pix2pix.config.base import from_dict, list_options
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.types import OptionFlag
 from pix2pix.config.yaml import to_yaml
-from pix2pix.evaluation.experiment import FREE, find_free_name, find_run
+from pix2pix.evaluation.experiment import UNLEARNED, find_free_name, find_run
 
 PAIRS = 10
 
@@ -84,5 +84,5 @@ def test_what_a_resumed_run_may_change_does_not_tell_runs_apart_unless_it_change
     may_change = {
         name for name, leaf in list_options(Pix2PixOptions).items() if OptionFlag.MAY_CHANGE in leaf.field.metadata
     }
-    assert may_change - FREE == {"steps", "skip_bad", "sync_batchnorm", "weights", "style_image"}
-    assert FREE - may_change == set()
+    assert may_change - UNLEARNED == {"steps", "skip_bad", "sync_batchnorm", "weights", "style_image"}
+    assert UNLEARNED - may_change == set()

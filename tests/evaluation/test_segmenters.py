@@ -35,7 +35,7 @@ def colours(tmp_path):
     def written(palette=PALETTE):
         file = tmp_path / "palette.txt"
         file.write_text(
-            "".join("{} {} {} {}\n".format(*c, n) for n, c in zip(palette.names, palette.colours, strict=True))
+            "".join("{} {} {} {}\n".format(*c, n) for n, c in zip(palette.names, palette.colors, strict=True))
         )
         return str(file)
 
@@ -91,9 +91,9 @@ def refusal(given, *arguments, **options):
 
 def write_run(folder, palette=PALETTE, photo=3, best=True):
     options = from_dict(SegmenterOptions, {"model": "segmenter", "dataroot": "d", "name": folder.name, **TINY})
-    codec = PairCodec(ImageCodec("photo", photo), ImageCodec("classes", 3, palette=palette.colours))
+    codec = PairCodec(ImageCodec("photo", photo), ImageCodec("classes", 3, palette=palette.colors))
     folder.mkdir(parents=True)
-    method = Segmenter(options, Runtime("cpu"), describe_codec(codec) | {"palette": palette._asdict()})
+    method = Segmenter(options, Runtime("cpu"), describe_codec(codec) | {"palette": palette.to_dict()})
     save_checkpoint(method, options, TrainState(step=7), folder, best=best)
     return method
 

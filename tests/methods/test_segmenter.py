@@ -26,11 +26,11 @@ def options(**given):
 
 
 def codec(palette=PALETTE):
-    return PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 3, palette=palette.colours))
+    return PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 3, palette=palette.colors))
 
 
 def method(palette=PALETTE, **given):
-    description = describe_codec(codec(palette)) | {"palette": palette._asdict()}
+    description = describe_codec(codec(palette)) | {"palette": palette.to_dict()}
     return Segmenter(options(**given), Runtime("cpu"), description)
 
 
@@ -157,7 +157,7 @@ def test_the_checkpoint_says_which_palette(tmp_path):
     given = options(target_palette=str(file))
     palette = load_classes(given, codec(), {})
     assert palette == PALETTE
-    without_blue = describe_codec(codec()) | {"palette": palette._replace(ignored=("blue",))._asdict()}
+    without_blue = describe_codec(codec()) | {"palette": palette._replace(ignored=("blue",)).to_dict()}
     description = Segmenter(given, Runtime("cpu"), without_blue).description
     file.unlink()
     restored = Segmenter(given, Runtime("cpu"), description, training=False)
@@ -167,11 +167,11 @@ def test_the_checkpoint_says_which_palette(tmp_path):
 
 def test_without_a_palette_the_classes_are_the_colours_of_the_labels():
     assert load_classes(options(), codec(), {}) == Palette(("0", "1", "2"), COLOURS)
-    some = FACADES.colours[3:5]
+    some = FACADES.colors[3:5]
     known = PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 3, palette=some))
     assert load_classes(options(), known, {}) == Palette(("door", "cornice"), some)
     grey = PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 1, palette=((3,), (7,))))
-    assert load_classes(options(), grey, {}).colours == ((3,), (7,))
+    assert load_classes(options(), grey, {}).colors == ((3,), (7,))
 
 
 def test_styles_are_refused():

@@ -134,7 +134,7 @@ def test_one_name_in_two_forms_of_unicode_is_refused_with_both(tiny, tmp_path, e
         for number, name in enumerate(both):
             layout(tiny, phase, name, number)
     message = error(2, tiny.train)
-    assert "one name" in message
+    assert "the same name" in message
     assert all(ascii(f"/{name}.png")[1:-1] in message for name in both)
 
 

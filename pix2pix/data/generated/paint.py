@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
-Colour = NDArray[np.float32]  # (3,), RGB in [0, 1]
+Color = NDArray[np.float32]  # (3,), RGB in [0, 1]
 
 
-def rgb(red: float, green: float, blue: float) -> Colour:
-    """Return a colour."""
+def rgb(red: float, green: float, blue: float) -> Color:
+    """Return a color."""
     return np.array((red, green, blue), np.float32)
 
 
@@ -45,9 +45,9 @@ def masonry(
     return courses[row], flat | upright
 
 
-def tinted(tone: Array, colour: Colour) -> Picture:
-    """Return the picture (H, W, 3) of a tone (H, W) >= 0 in one colour."""
-    return np.asarray(cv2.merge([cv2.convertScaleAbs(tone, alpha=255 * channel) for channel in colour.tolist()]))
+def tinted(tone: Array, color: Color) -> Picture:
+    """Return the picture (H, W, 3) of a tone (H, W) >= 0 in one color."""
+    return np.asarray(cv2.merge([cv2.convertScaleAbs(tone, alpha=255 * channel) for channel in color.tolist()]))
 
 
 def sky(rng: np.random.Generator, shape: tuple[int, int]) -> Picture:
@@ -66,9 +66,9 @@ def sky(rng: np.random.Generator, shape: tuple[int, int]) -> Picture:
 
 
 class Tile(NamedTuple):
-    """A rectangle of the picture: views of its colour and its relief (h, w); lengths are in plan units."""
+    """A rectangle of the picture: views of its color and its relief (h, w); lengths are in plan units."""
 
-    colour: Picture
+    color: Picture
     relief: Array
     scale: float
 
@@ -86,12 +86,12 @@ class Tile(NamedTuple):
         """Return the tile within this one, as views; at least a pixel wide and high where it lies inside."""
         x0, y0 = (max(0, round(edge * self.scale)) for edge in (left, top))
         x1, y1 = (max(low + 1, round(edge * self.scale)) for low, edge in ((x0, right), (y0, bottom)))
-        return Tile(self.colour[y0:y1, x0:x1], self.relief[y0:y1, x0:x1], self.scale)
+        return Tile(self.color[y0:y1, x0:x1], self.relief[y0:y1, x0:x1], self.scale)
 
-    def fill(self, colour: Colour, relief: float | None = None) -> None:
-        """Fill the tile with a colour, and lay it at a height above the wall."""
+    def fill(self, color: Color, relief: float | None = None) -> None:
+        """Fill the tile with a color, and lay it at a height above the wall."""
         end = self.relief.shape[::-1]
-        cv2.rectangle(self.colour, (0, 0), end, (255 * colour).tolist(), cv2.FILLED)  # faster than broadcasting
+        cv2.rectangle(self.color, (0, 0), end, (255 * color).tolist(), cv2.FILLED)  # faster than broadcasting
         if relief is not None:
             self.relief[:] = relief
 
@@ -99,47 +99,47 @@ class Tile(NamedTuple):
         """Return a strip of full width."""
         return self.part(0, top, self.width, bottom)
 
-    def bars(self, pitch: float, thickness: float, colour: Colour, relief: float) -> None:
+    def bars(self, pitch: float, thickness: float, color: Color, relief: float) -> None:
         """Fill upright stripes, `thickness` of every `pitch`."""
         columns = (np.arange(self.relief.shape[1]) / self.scale) % pitch < thickness
-        self.colour[:, columns] = 255 * colour
+        self.color[:, columns] = 255 * color
         self.relief[:, columns] = relief
 
-    def slats(self, pitch: float, thickness: float, colour: Colour) -> None:
-        """Colour lying stripes, `thickness` of every `pitch`."""
+    def slats(self, pitch: float, thickness: float, color: Color) -> None:
+        """Color lying stripes, `thickness` of every `pitch`."""
         rows = (np.arange(self.relief.shape[0]) / self.scale) % pitch < thickness
-        self.colour[rows] = 255 * colour
+        self.color[rows] = 255 * color
 
     def inset(self, margin: float) -> "Tile":
         """Return the tile without a border of the given thickness."""
         return self.part(margin, margin, self.width - margin, self.height - margin)
 
 
-def shade(colour: Colour, factor: float) -> Colour:
-    """Return a colour darkened (factor < 1) or lightened."""
-    return np.asarray(np.clip(colour * factor, 0, 1), np.float32)
+def shade(color: Color, factor: float) -> Color:
+    """Return a color darkened (factor < 1) or lightened."""
+    return np.asarray(np.clip(color * factor, 0, 1), np.float32)
 
 
 Random = np.random.Generator
 
 
 class Look(NamedTuple):
-    """What the label map does not determine: materials, colours and fittings of one house."""
+    """What the label map does not determine: materials, colors and fittings of one house."""
 
     material: str
     base_material: str
-    wall: Colour
-    base: Colour
-    trim: Colour
-    frame: Colour
-    glass: Colour
-    shutter: Colour
-    door: Colour
-    rail: Colour
+    wall: Color
+    base: Color
+    trim: Color
+    frame: Color
+    glass: Color
+    shutter: Color
+    door: Color
+    rail: Color
     railing: str
-    roof: Colour
-    shop: Colour
-    awning: Colour
+    roof: Color
+    shop: Color
+    awning: Color
     mullions: tuple[int, int]
     awnings: bool
 
@@ -155,8 +155,8 @@ def base(tile: Tile, look: Look, rng: Random) -> None:
     tile.band(tile.height - 0.022, tile.height).fill(shade(look.base, 0.78), 0.007)
 
 
-def surface(tile: Tile, colour: Colour, material: str, rng: Random) -> None:
-    """Cover a tile with a material: colour varies within and between its blocks, joints lie deeper."""
+def surface(tile: Tile, color: Color, material: str, rng: Random) -> None:
+    """Cover a tile with a material: color varies within and between its blocks, joints lie deeper."""
     shape = tile.relief.shape
     course, length, spread, groove = _MATERIALS[material]
     tone = np.linspace(1.03, 0.97, shape[0], dtype=np.float32)[:, None]
@@ -167,7 +167,7 @@ def surface(tile: Tile, colour: Colour, material: str, rng: Random) -> None:
         tone += np.float32(spread) * blocks
         tone[joints] *= 1 - groove
         tile.relief[joints] = -0.004
-    tile.colour[:] = tinted(tone, colour)
+    tile.color[:] = tinted(tone, color)
 
 
 _MATERIALS = {  # course, length (units; 0: seamless), spread of tones, darkness of joints
@@ -197,7 +197,7 @@ def glass(tile: Tile, look: Look, rng: Random) -> None:
     lamp = 0.35 <= kind < 0.43
     if lamp:
         tone = 0.6 * tone + 0.8 - 0.4 * y
-    tile.colour[:] = tinted(tone, rgb(0.86, 0.66, 0.36) if lamp else look.glass)
+    tile.color[:] = tinted(tone, rgb(0.86, 0.66, 0.36) if lamp else look.glass)
     tile.relief[:] = -0.016
 
 
@@ -250,9 +250,9 @@ def balcony(tile: Tile, look: Look, rng: Random) -> None:
         rail.inset(0.008).fill(shade(look.trim, 0.88), 0.03)
     else:
         pitch, bar = (0.013, 0.005) if look.railing == "iron" else (0.02, 0.012)
-        colour = look.rail if look.railing == "iron" else look.trim
-        rail.bars(pitch, bar, colour, 0.035)
-        rail.band(0, 0.007).fill(colour, 0.037)
+        color = look.rail if look.railing == "iron" else look.trim
+        rail.bars(pitch, bar, color, 0.035)
+        rail.band(0, 0.007).fill(color, 0.037)
     tile.band(tile.height - slab, tile.height).fill(shade(look.trim, 0.93), 0.042)
 
 
@@ -295,7 +295,7 @@ def deco(tile: Tile, look: Look, rng: Random) -> None:
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(0, 1, width, dtype=np.float32)
     swag = np.abs(y - 0.25 - 0.4 * np.abs(np.sin(2 * np.pi * x))) < 0.16
-    inner.colour[:] = tinted(np.where(swag, 1.1, 0.72).astype(np.float32), look.trim)
+    inner.color[:] = tinted(np.where(swag, 1.1, 0.72).astype(np.float32), look.trim)
     inner.relief[:] = np.where(swag, 0.014, 0.002)
 
 
@@ -316,7 +316,7 @@ def shop(tile: Tile, look: Look, rng: Random) -> None:
     pane = tile.part(0.008, sign, tile.width - 0.008, tile.height - plinth)
     glass(pane, look, rng)
     goods = tinted(clouds(rng, pane.relief.shape, (3, 5), 2).clip(0, 1), rgb(*rng.uniform(0.4, 1.0, 3)))
-    pane.colour[:] = cv2.addWeighted(pane.colour, 0.75, goods, 0.5, 0)
+    pane.color[:] = cv2.addWeighted(pane.color, 0.75, goods, 0.5, 0)
     for x in np.linspace(0, pane.width, max(2, round(pane.width / 0.09)) + 1)[1:-1]:
         pane.part(x - 0.003, 0, x + 0.003, pane.height).fill(look.shop, -0.006)
     ink = shade(look.shop, 2.6) if look.shop.mean() < 0.35 else shade(look.shop, 0.25)
@@ -340,7 +340,7 @@ def roof(tile: Tile, look: Look, rng: Random) -> None:
     tile.band(0, 0.008).fill(shade(look.roof, 0.75), 0.0)
 
 
-PAINTERS: dict[tuple[str, str], Callable[[Tile, Look, Random], None]] = {  # (kind, detail) of a part
+DRAW_FUNCTIONS: dict[tuple[str, str], Callable[[Tile, Look, Random], None]] = {  # (kind, detail) of a part
     ("facade", ""): wall,
     ("facade", "base"): base,
     ("facade", "roof"): roof,

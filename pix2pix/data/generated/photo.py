@@ -1,6 +1,6 @@
 """Light and photograph a painted facade.
 
-What the plan leaves open (materials, colours, weather, sun, camera) is drawn from the random generator.
+What the plan leaves open (materials, colors, weather, sun, camera) is drawn from the random generator.
 """
 
 from typing import NamedTuple
@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from pix2pix.data.generated.paint import (
-    PAINTERS,
+    DRAW_FUNCTIONS,
     Array,
-    Colour,
+    Color,
     Look,
     Picture,
     Random,
@@ -29,10 +29,10 @@ _SKY = -1.0  # the relief of what no sun of ours lights
 
 
 class Light(NamedTuple):
-    """The sun: how much of the light is its own, its colour, and the shadow that a unit of relief throws."""
+    """The sun: how much of the light is its own, its color, and the shadow that a unit of relief throws."""
 
     share: float
-    colour: Colour
+    color: Color
     across: float
     down: float
 
@@ -44,23 +44,23 @@ def render(plan: Plan, size: tuple[int, int], rng: Random) -> Picture:
     canvas = _canvas(plan, size, rng)
     for part in plan.parts:
         rows, columns = (slice(_OVERSAMPLING * s.start, _OVERSAMPLING * s.stop) for s in pixel_box(part, min(size)))
-        tile = Tile(canvas.colour[rows, columns], canvas.relief[rows, columns], scale)
+        tile = Tile(canvas.color[rows, columns], canvas.relief[rows, columns], scale)
         stream = np.random.default_rng(int(rng.integers(2**63)))  # a part's draws are its own, at any resolution
         if not tile.relief.size:
             continue
         covered = part_mask(part, *tile.relief.shape)
-        behind = None if covered.all() else (tile.colour[~covered], tile.relief[~covered])
-        PAINTERS[part.kind, part.detail](tile, look, stream)
+        behind = None if covered.all() else (tile.color[~covered], tile.relief[~covered])
+        DRAW_FUNCTIONS[part.kind, part.detail](tile, look, stream)
         if behind:
-            tile.colour[~covered], tile.relief[~covered] = behind
-    small = cv2.resize(canvas.colour, size[::-1], interpolation=cv2.INTER_AREA)
-    colour = small.astype(np.float32) / np.float32(255)
+            tile.color[~covered], tile.relief[~covered] = behind
+    small = cv2.resize(canvas.color, size[::-1], interpolation=cv2.INTER_AREA)
+    color = small.astype(np.float32) / np.float32(255)
     relief = np.asarray(cv2.resize(canvas.relief, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
-    return _camera(_lit(colour, relief, _stains(relief, rng), light), rng)
+    return _camera(_lit(color, relief, _stains(relief, rng), light), rng)
 
 
 def draw_look(rng: Random) -> Look:
-    """Draw the materials and colours of a house."""
+    """Draw the materials and colors of a house."""
     material = str(rng.choice(["plaster", "brick", "stone"], p=[0.55, 0.27, 0.18]))
     wall = _pick(rng, _WALLS[material])
     stone = _pick(rng, _WALLS["stone"])
@@ -93,8 +93,8 @@ def draw_light(rng: Random) -> Light:
     share = rng.uniform(0.35, 0.65) if rng.random() < 0.75 else rng.uniform(0.0, 0.12)
     warmth = rng.uniform(0.0, 0.16)
     side = 1.0 if rng.random() < 0.5 else -1.0
-    colour = rgb(1 + warmth, 1.0, 1 - warmth)
-    return Light(share, colour, side * rng.uniform(0.3, 1.1), rng.uniform(0.6, 1.3))
+    color = rgb(1 + warmth, 1.0, 1 - warmth)
+    return Light(share, color, side * rng.uniform(0.3, 1.1), rng.uniform(0.6, 1.3))
 
 
 _WALLS = {
@@ -110,20 +110,20 @@ _WHITES = [(0.93, 0.93, 0.91), (0.88, 0.86, 0.80)]
 _DARK = [(0.34, 0.20, 0.11), (0.16, 0.17, 0.18), (0.16, 0.27, 0.22)]
 
 
-def _pick(rng: Random, colours: list[tuple[float, float, float]]) -> Colour:
-    """Return one of the colours, a little off."""
-    colour = np.array(colours[rng.integers(len(colours))]) + rng.normal(0, 0.02, 3)
-    return np.asarray(np.clip(colour * rng.uniform(0.9, 1.08), 0.03, 0.97), np.float32)
+def _pick(rng: Random, colors: list[tuple[float, float, float]]) -> Color:
+    """Return one of the colors, a little off."""
+    color = np.array(colors[rng.integers(len(colors))]) + rng.normal(0, 0.02, 3)
+    return np.asarray(np.clip(color * rng.uniform(0.9, 1.08), 0.03, 0.97), np.float32)
 
 
 def _canvas(plan: Plan, size: tuple[int, int], rng: Random) -> Tile:
-    """Paint the background: the sky, neighbouring houses as high as they like, and the street."""
+    """Paint the background: the sky, neighboring houses as high as they like, and the street."""
     height, width = (_OVERSAMPLING * side for side in size)
     scale = float(_OVERSAMPLING * min(size))
     relief = np.full((height, width), _SKY, np.float32)
     above = sky(rng, (size[0] // 2, size[1] // 2))  # nothing in it is sharp
-    colour = cv2.resize(above, (width, height), interpolation=cv2.INTER_LINEAR)
-    canvas = Tile(np.asarray(colour), relief, scale)
+    color = cv2.resize(above, (width, height), interpolation=cv2.INTER_LINEAR)
+    canvas = Tile(np.asarray(color), relief, scale)
     for left in (0.0, plan.width / 2):
         if rng.random() < 0.75:
             top = rng.uniform(0.05, 0.5) * plan.height
@@ -136,12 +136,12 @@ def _canvas(plan: Plan, size: tuple[int, int], rng: Random) -> Tile:
                     house.part(x, storey, x + 0.05, storey + 0.11).fill(shade(paint, 0.55), -0.045)
     street = canvas.band(plan.street, plan.height)
     if street.relief.size:
-        grey = shade(rgb(1.0, 0.98, 0.95), rng.uniform(0.38, 0.6))
+        gray = shade(rgb(1.0, 0.98, 0.95), rng.uniform(0.38, 0.6))
         kerb = 0.45 * street.height
         street.relief[:] = 0.0
         for ground, tone in ((street, 1.0), (street.band(kerb, street.height), 0.72)):
-            ground.colour[:] = tinted(tone + 0.2 * clouds(rng, ground.relief.shape, (2, 8)), grey)
-        street.band(kerb, kerb + 0.006).fill(shade(grey, 1.15))
+            ground.color[:] = tinted(tone + 0.2 * clouds(rng, ground.relief.shape, (2, 8)), gray)
+        street.band(kerb, kerb + 0.006).fill(shade(gray, 1.15))
     return canvas
 
 
@@ -153,7 +153,7 @@ def _stains(relief: Array, rng: Random) -> Array:
     return np.asarray(1 - strength * (0.35 * streaks + 0.3 * patches), np.float32)
 
 
-def _lit(colour: Array, relief: Array, stains: Array, light: Light) -> Array:
+def _lit(color: Array, relief: Array, stains: Array, light: Light) -> Array:
     """Light a picture: sun on slopes that face it, shadows of what stands out, dusk in what lies deep."""
     height, width = relief.shape
     scale = min(relief.shape)
@@ -172,9 +172,9 @@ def _lit(colour: Array, relief: Array, stains: Array, light: Light) -> Array:
     fall = np.linspace(1.06, 0.92, height, dtype=np.float32)[:, None]
     fall = fall + np.linspace(0.06 * side, -0.06 * side, width, dtype=np.float32)
     bounced = dusk * fall * np.float32(1 - light.share)
-    tints = zip(light.colour, (0.97, 1.0, 1.04), strict=True)
+    tints = zip(light.color, (0.97, 1.0, 1.04), strict=True)
     channels = [1 + earth * ((warm * sun + np.float32(cool) * bounced) * stains - 1) for warm, cool in tints]
-    return np.asarray(cv2.multiply(colour, cv2.merge(channels)), np.float32)
+    return np.asarray(cv2.multiply(color, cv2.merge(channels)), np.float32)
 
 
 def _moved(image: Array, across: float, down: float) -> Array:

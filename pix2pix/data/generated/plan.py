@@ -14,7 +14,7 @@ from pix2pix.data.labels import PALETTES
 
 
 class Part(NamedTuple):
-    """One labelled shape of a house; `kind` is its label, `detail` what of that kind it is."""
+    """One labeled shape of a house; `kind` is its label, `detail` what of that kind it is."""
 
     kind: str
     left: float
@@ -74,14 +74,14 @@ def _draw_style(rng: np.random.Generator) -> _Style:
         shutters=not hoods and rng.random() < 0.45,
         rollers=0.35 if rng.random() < 0.35 else 0.0,
         panels=rng.random() < 0.25,
-        balconies=str(rng.choice(["none", "centre", "column", "ends", "gallery"], p=[0.4, 0.2, 0.15, 0.15, 0.1])),
+        balconies=str(rng.choice(["none", "center", "column", "ends", "gallery"], p=[0.4, 0.2, 0.15, 0.15, 0.1])),
         ground=str(rng.choice(["shop", "door", "doors"], p=[0.4, 0.4, 0.2])),
     )
 
 
 def _balcony_bays(style: str, count: int) -> set[int]:
     middle = {(count - 1) // 2, count // 2}
-    return {"none": set(), "centre": middle, "column": middle, "ends": {0, count - 1}, "gallery": set()}[style]
+    return {"none": set(), "center": middle, "column": middle, "ends": {0, count - 1}, "gallery": set()}[style]
 
 
 Box = tuple[float, float, float, float]
@@ -95,17 +95,17 @@ def _upper_bay(
     window_width = min(width * style.window_width, 0.13)
     sill = bottom - 0.2 * height
     head = sill - style.window_height * height
-    centre, half = (left + right) / 2, window_width / 2
+    center, half = (left + right) / 2, window_width / 2
     if accent == "wide":
         half *= 1.5
-    centres = [centre - 0.62 * window_width, centre + 0.62 * window_width] if accent == "pair" else [centre]
-    half = min(half, 0.42 * width / len(centres))
+    centers = [center - 0.62 * window_width, center + 0.62 * window_width] if accent == "pair" else [center]
+    half = min(half, 0.42 * width / len(centers))
     parts = []
-    for x in centres:
+    for x in centers:
         box = (x - half, head, x + half, sill)
         arched = style.arched_storey == storey
-        parts += _window(rng, style, box, arched, shutters=width > 4.2 * half and len(centres) == 1)
-    outer = (centres[0] - half, centres[-1] + half)
+        parts += _window(rng, style, box, arched, shutters=width > 4.2 * half and len(centers) == 1)
+    outer = (centers[0] - half, centers[-1] + half)
     if style.panels and storey > 1:
         parts.append(Part("deco", outer[0], bottom - 0.11 * height, outer[1], bottom + 0.07 * height, layer=4))
     if balcony:
@@ -144,26 +144,26 @@ def _ground_floor(rng: np.random.Generator, style: _Style, top: float, bottom: f
     height = bottom - top
     parts: list[Part] = []
     for bay, (left, right) in enumerate(pairwise(edges)):
-        width, centre = right - left, (left + right) / 2
+        width, center = right - left, (left + right) / 2
         arched = style.arched_storey == 0
         if bay in doors and (bays > 1 or style.ground != "shop"):
             half = min(0.05, 0.32 * width)
             shape = "arch" if arched else "rectangle"
-            parts.append(Part("door", centre - half, top + 0.2 * height, centre + half, bottom, shape, layer=3))
+            parts.append(Part("door", center - half, top + 0.2 * height, center + half, bottom, shape, layer=3))
             if not arched and style.hoods:
-                hood = (centre - 1.25 * half, top + 0.1 * height, centre + 1.25 * half, top + 0.185 * height)
+                hood = (center - 1.25 * half, top + 0.1 * height, center + 1.25 * half, top + 0.185 * height)
                 parts.append(Part("deco", *hood, layer=5))
         elif style.ground == "shop":
             inset = 0.05 * width
             parts.append(Part("shop", left + inset, top + 0.12 * height, right - inset, bottom, layer=3))
         else:
             half = min(width * style.window_width, 0.13) / 2
-            box = (centre - half, top + 0.22 * height, centre + half, top + 0.7 * height)
+            box = (center - half, top + 0.22 * height, center + half, top + 0.7 * height)
             parts += _window(rng, style, box, arched, shutters=width > 4.2 * half)
     return parts
 
 
-PALETTE = dict(zip(PALETTES["facades"].names, PALETTES["facades"].colours, strict=True))
+PALETTE = dict(zip(PALETTES["facades"].names, PALETTES["facades"].colors, strict=True))
 
 
 class Plan(NamedTuple):
@@ -203,7 +203,7 @@ def draw_plan(rng: np.random.Generator, height: float, width: float) -> Plan:
 
 
 def paint_labels(plan: Plan, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Paint the label map of a plan: size is (H, W), the result (H, W, 3) RGB in colours of PALETTE only."""
+    """Paint the label map of a plan: size is (H, W), the result (H, W, 3) RGB in colors of PALETTE only."""
     number = {kind: index for index, kind in enumerate(PALETTE)}
     classes = np.full(size, number["background"], np.uint8)
     for part in plan.parts:
@@ -252,9 +252,9 @@ def _roof(rng: np.random.Generator, body: _Body) -> tuple[_Body, list[Part]]:
         reach = 0.1 if shape == "hip" else 0.0
         for dormer in range(count):
             place = reach + (1 - 2 * reach) * (dormer + 0.5) / count
-            centre = body.left + (body.right - body.left) * place
+            center = body.left + (body.right - body.left) * place
             bottom = eaves - 0.025
-            parts.append(Part("window", centre - half, bottom - rise, centre + half, bottom, detail="dormer"))
+            parts.append(Part("window", center - half, bottom - rise, center + half, bottom, detail="dormer"))
     return body._replace(top=eaves), parts
 
 
@@ -274,8 +274,8 @@ def _bay_edges(rng: np.random.Generator, body: _Body) -> list[float]:
     count = max(1, round((body.right - body.left) / rng.uniform(0.15, 0.26)))
     weights = np.ones(count)
     accent = rng.uniform(1.3, 1.6)
-    rhythm = rng.choice(["even", "centre", "ends", "alternating"])
-    if rhythm == "centre":
+    rhythm = rng.choice(["even", "center", "ends", "alternating"])
+    if rhythm == "center":
         weights[(count - 1) // 2 : count // 2 + 1] = accent
     elif rhythm == "ends":
         weights[[0, -1]] = accent
