@@ -65,7 +65,7 @@ def test_plain_values_dtypes_and_nesting_survive(saved):
     assert content == {"format": 1, "step": 7, "networks": {"G": {}}, "window": [{"loss/G": 0.5}], "ema": None}
 
 
-def test_the_state_of_an_optimiser_survives(tmp_path):
+def test_the_state_of_an_optimizer_survives(tmp_path):
     weight = nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
     weight.square().sum().backward()
@@ -350,7 +350,7 @@ def test_an_unknown_run_is_answered_with_the_runs_there_are(tmp_path):
         checkpoint.resolve(tmp_path / "x", "latest")
 
 
-def test_the_newest_sound_file_is_taken_and_what_is_wrong_with_newer_ones_told(saved):
+def test_the_newest_sound_file_is_taken_and_what_is_wrong_with_newer_ones_reported(saved):
     for step in (8, 9):
         checkpoint.checkpoint_path(saved.parent, step).write_bytes(saved.read_bytes()[:-step])
     content, complaints = checkpoint.load_newest_valid(saved.parent)
@@ -396,7 +396,7 @@ def test_a_network_of_other_shapes_is_refused_with_the_differences():
     assert torch.equal(network.weight, before)
 
 
-def test_of_many_differences_the_first_five_are_told():
+def test_of_many_differences_the_first_five_are_reported():
     states = [nn.Sequential(*(nn.Linear(size, size, bias=False) for _ in range(7))) for size in (1, 2)]
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load_weights(states[0], states[1].state_dict(), "D")

@@ -237,7 +237,7 @@ def test_a_run_goes_on_with_another_number_of_processes(together, tiny):
         (("--device", "cuda:1"), "--device cuda:1: torchrun assigns a device to each process; allowed: auto, "),
     ],
 )
-def test_a_mistake_is_told_once(together, tiny, flags, message):
+def test_a_mistake_is_reported_once(together, tiny, flags, message):
     training = together("program", "train", *tiny.words("run", *flags))
     assert training.end() == [2, 2]
     assert len(training.said()) == 1
@@ -389,7 +389,7 @@ def test_two_processes_paint_as_one_does(together, tiny, style_runs):
     assert alone[1] == shared[1]
 
 
-def test_what_one_process_leaves_out_is_told_too(together, tiny):
+def test_what_one_process_leaves_out_is_reported_too(together, tiny):
     assert tiny.train() == 0
     for number in range(4):
         tiny.write_pair(tiny.home / "photos" / f"{number}.png", number)
@@ -449,7 +449,7 @@ def test_each_process_has_a_gpu_of_its_own(three):
     )
 
 
-def test_machines_that_see_different_checkpoints_are_told(tiny, error, monkeypatch):
+def test_machines_that_see_different_checkpoints_are_reported(tiny, error, monkeypatch):
     tiny.train("run", "--stop_at_step", 3)
     monkeypatch.setattr("pix2pix.distributed.gather", lambda value: [value, value if isinstance(value, dict) else None])
     line = error(2, tiny.resume)

@@ -36,10 +36,10 @@ def test_warm_up_runs_and_does_not_count():
 
 
 def test_the_device_is_waited_for_before_and_after_each_run(monkeypatch):
-    told = []
-    monkeypatch.setattr("benchmarks.measure.waiting_for", lambda device: lambda: told.append("wait"))
-    assert seconds_of(lambda: told.append("run"), CPU) >= 0
-    assert told == ["wait", "run", "wait"]
+    calls = []
+    monkeypatch.setattr("benchmarks.measure.waiting_for", lambda device: lambda: calls.append("wait"))
+    assert seconds_of(lambda: calls.append("run"), CPU) >= 0
+    assert calls == ["wait", "run", "wait"]
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_a_spread_is_least_quartiles_and_median():
     assert spread([7]) == Spread(7, 7, 7, 7)
 
 
-def test_a_ratio_is_told_by_medians_by_rounds_and_by_the_least():
+def test_a_ratio_is_reported_by_medians_by_rounds_and_by_the_least():
     assert ratio([2, 4, 9], [1, 1, 3]) == Ratio(medians=4, rounds=3, least=2, lower=2.5, upper=3.5)
 
 

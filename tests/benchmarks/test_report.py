@@ -20,12 +20,12 @@ def test_milliseconds_have_three_digits_or_more():
 
 def test_conditions_are_plain_values_and_tell_the_machine(tmp_path):
     write_json(tmp_path / "all.json", conditions())
-    told = json.loads((tmp_path / "all.json").read_text())
-    assert told["threads"] == torch.get_num_threads()
-    assert told["packages"]["torch"]
-    assert told["cpu"]
-    assert len(told["load_average"]) == 3
-    assert {"command", "commit", "cpu_capability"} <= told.keys()
+    content = json.loads((tmp_path / "all.json").read_text())
+    assert content["threads"] == torch.get_num_threads()
+    assert content["packages"]["torch"]
+    assert content["cpu"]
+    assert len(content["load_average"]) == 3
+    assert {"command", "commit", "cpu_capability"} <= content.keys()
 
 
 def test_cells_of_a_record_are_median_quartiles_ratios_and_memory():

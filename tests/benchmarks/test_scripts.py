@@ -113,7 +113,7 @@ def test_a_process_is_looked_at_while_it_runs_and_not_after_its_end(tmp_path):
 
 
 @pytest.mark.slow
-def test_both_sides_are_measured_and_told(stand_in, tmp_path):
+def test_both_sides_are_measured_and_reported(stand_in, tmp_path):
     file = tmp_path / "found.json"
     flags = ("--cases", "in_b1", "translate_256", "--rounds", 1, "--warm_up", 0, "--steps", 1, "--device", "cpu")
     command = [sys.executable, "-m", "benchmarks.against_reference", "--reference", stand_in, *flags, "--json", file]

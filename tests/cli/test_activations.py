@@ -39,9 +39,9 @@ def test_backbones_are_compared_in_a_table_numbers_and_a_plot(photos, tmp_path, 
     assert numbers["options"]["backbone"] == "squeezenet1_1,resnet18"
     backbone = numbers["backbones"]["resnet18"]
     assert (backbone["weights"], len(backbone["sha256"])) == ("random, seed 0", 64)
-    told = next(line for line in lines if line.startswith("  layer3")).split()[1:]
+    printed = next(line for line in lines if line.startswith("  layer3")).split()[1:]
     stage = backbone["stages"]["layer3"]
-    assert told == [
+    assert printed == [
         f"{value:.{3 if 'max' in name else 4}{'g' if 'max' in name else 'f'}}"
         for kind in ("plain", "smoothed")
         for name, value in stage[kind].items()
@@ -53,9 +53,9 @@ def test_without_matplotlib_there_are_the_numbers_and_a_line_that_says_why_no_pl
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     (tmp_path / "activations.png").touch()  # of an earlier run
     assert activations("--backbone", "resnet18", "--layers", "stem", "--count", 1, "--out", tmp_path) == 0
-    told = capsys.readouterr()
-    assert told.out.splitlines()[-1] == f"numbers: {tmp_path}/activations.json"
-    assert 'pip install -e ".[evaluate]"' in told.err
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == f"numbers: {tmp_path}/activations.json"
+    assert 'pip install -e ".[evaluate]"' in printed.err
     assert [file.name for file in tmp_path.iterdir()] == ["activations.json"]
 
 
@@ -97,7 +97,7 @@ def test_a_mistake_is_one_line(photos, tmp_path, error, words, message):
     assert re.search(message.replace("TMP", str(tmp_path)), said)
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_reported_before_anything_is_measured(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert activations("--backbone", "resnet18", "--count", 1, "--out", tmp_path / "file") == 2
     assert capsys.readouterr().out == ""

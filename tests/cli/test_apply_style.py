@@ -64,7 +64,7 @@ def test_the_program_and_python_paint_the_same(runs):
 
 
 @pytest.mark.parametrize("flags", [(), ("--style", "all")])
-def test_every_style_is_painted_and_laid_out_as_a_grid(runs, flags):
+def test_every_style_is_drawn_and_laid_out_as_a_grid(runs, flags):
     assert runs.test("multi_style", "--content", runs.photos, *flags) == 0
     assert set(runs.outputs("multi_style")) == {f"{n}_{style}.png" for n in (1, 2, 3) for style in ("red", "blue")}
     grid = read_image(runs.results("multi_style") / "grid.png")
@@ -135,7 +135,7 @@ def test_a_second_test_leaves_nothing_of_the_first(runs):
     assert set(runs.outputs("multi_style")) == {"1_red.png"}
 
 
-def test_luminance_keeps_the_colours(runs):
+def test_luminance_keeps_the_colors(runs):
     content = runs.photos / "1.png"
     runs.test("johnson", "--content", content)
     (plain,) = runs.outputs("johnson").values()
@@ -171,7 +171,7 @@ def test_an_output_has_the_depth_of_its_content(runs, suffix, dtype):
 
 
 @pytest.mark.parametrize("flags", [(), ("--keep_colors", "luminance")])
-def test_a_tiff_that_is_too_large_is_painted_by_windows_into_a_tiff(runs, flags):
+def test_a_tiff_that_is_too_large_is_drawn_by_windows_into_a_tiff(runs, flags):
     image = photo(0, 70, 45)
     write_image(runs.home / "large.tif", image)
     assert runs.test("johnson", "--content", runs.home / "large.tif", "--max_pixels", 3000, *flags) == 0
@@ -248,13 +248,13 @@ def test_input_and_content_are_the_same(runs):
         ),
     ],
 )
-def test_a_mistake_is_told_in_one_line(runs, error, run, flags, message):
+def test_a_mistake_is_reported_in_one_line(runs, error, run, flags, message):
     flags = [flag.format(photos=runs.photos) for flag in flags]
     assert re.search(message.format(photos=runs.photos), error(2, runs.test, run, *flags))
     assert not list(runs.home.glob("results/*/*/*"))
 
 
-def test_results_are_not_painted_into_themselves(runs, error):
+def test_results_are_not_drawn_into_themselves(runs, error):
     assert runs.test("johnson", "--content", runs.photos) == 0
     there = runs.results("johnson")
     line = error(2, runs.test, "johnson", "--content", there / "output")

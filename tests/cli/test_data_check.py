@@ -52,7 +52,7 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def told(lines, kind):
+def lines_of(lines, kind):
     return [line.removeprefix(f"{kind}: ") for line in lines if line.startswith(f"{kind}: ")]
 
 
@@ -130,7 +130,7 @@ def test_one_of_each_fault_is_listed_in_one_run(check, data):
     expected = faulty(data)
     status, lines = check("--max_pixels", 10000)
     assert status == 2
-    wrong = told(lines, "error")
+    wrong = lines_of(lines, "error")
     for file, words in expected.items():
         naming = [line for line in wrong if f"ROOT/{file}" in line]
         assert len(naming) == 1, (file, wrong)
@@ -143,7 +143,7 @@ def test_one_of_each_fault_is_listed_in_one_run(check, data):
     assert not any(word in line for line in lines for word in ("hidden", "Thumbs", "test/again"))
 
 
-def test_oddities_alone_are_no_fault(check, data):
+def test_warnings_alone_are_no_fault(check, data):
     two_folders(data, count=12)
     side_by_side(data)
     save(data / "trainB" / "3.png", np.full((16, 16, 3), 9, np.uint8))
@@ -152,7 +152,7 @@ def test_oddities_alone_are_no_fault(check, data):
         (data / name).touch()
     status, lines = check()
     assert status == 0
-    assert told(lines, "warning") == [
+    assert lines_of(lines, "warning") == [
         "1 file of no suffix, such as ROOT/LICENSE: not read",
         "2 files of .txt, such as ROOT/more.txt: not read",
         "ROOT/trainB/3.png: 100% of B is one color",
@@ -212,11 +212,11 @@ def test_a_side_without_the_other_is_wrong(check, data):
     save(data / "valA" / "1.png", noise(1))
     status, lines = check()
     assert status == 2
-    assert told(lines, "error") == [
+    assert lines_of(lines, "error") == [
         "ROOT/valA has no partner folder ROOT/valB: put the other side of its images there",
         "for test.py only: ROOT/testA has no partner folder ROOT/testB: put the other side of its images there",
     ]
-    assert told(lines, "warning") == []
+    assert lines_of(lines, "warning") == []
 
 
 def test_without_one_sound_pair_the_sheet_is_empty(check, data, tmp_path):
@@ -253,8 +253,8 @@ def test_any_name_makes_one_line_a_finding(check, data):
     save(data / "trainB" / "-x.png", noise(2))
     status, lines = check()
     assert status == 2
-    assert len(told(lines, "error")) == len(NAMES) - 1
-    assert len(told(lines, "warning")) == len(NAMES)
+    assert len(lines_of(lines, "error")) == len(NAMES) - 1
+    assert len(lines_of(lines, "warning")) == len(NAMES)
     assert len(lines) == 6 + 2 * len(NAMES) - 1 + 2
 
 
@@ -281,13 +281,13 @@ def test_a_folder_that_cannot_be_listed_is_one_fault_among_others(check, data, m
     monkeypatch.setattr(os, "scandir", refuse)
     status, lines = check()
     assert status == 2
-    assert [line.partition(": ")[0] for line in told(lines, "error")] == [
+    assert [line.partition(": ")[0] for line in lines_of(lines, "error")] == [
         "ROOT/trainA/alone.png has no partner in ROOT/trainB",
         "ROOT/extra",
     ]
 
 
-def test_where_the_sheet_cannot_be_written_the_findings_are_still_told(data, tmp_path, capsys):
+def test_where_the_sheet_cannot_be_written_the_findings_are_still_reported(data, tmp_path, capsys):
     side_by_side(data, "train")
     (tmp_path / "file").touch()
     assert main(["check", str(data), "--out", str(tmp_path / "file")]) == 2
@@ -312,23 +312,23 @@ def test_the_sheet_of_a_folder_with_a_very_long_name_has_a_shorter_one(check, tm
 
 def test_validation_photos_alone_are_no_train(check, data):
     save(data / "val" / "1.png", noise(1))
-    assert told(check("--photos")[1], "error") == ["ROOT has no train folder: add it"]
+    assert lines_of(check("--photos")[1], "error") == ["ROOT has no train folder: add it"]
 
 
 @pytest.mark.parametrize("phase", ["test", "val"])
 def test_without_train_there_is_nothing_to_learn(check, data, phase):
     side_by_side(data, phase)
-    assert told(check()[1], "error") == ["ROOT has no train folder: add it"]
+    assert lines_of(check()[1], "error") == ["ROOT has no train folder: add it"]
 
 
-def test_what_is_not_read_is_told_with_what_may_have_been_meant(check, data):
+def test_what_is_not_read_is_reported_with_what_may_have_been_meant(check, data):
     two_folders(data, "train/")
     for number, place in enumerate(("validation/A", "Test", "trainA", "trainB", "train", "extra/deep", ".")):
         save(data / place / "x.png", noise(200 + number))
     status, lines = check()
     assert status == 0
     read_from = ": train is A in ROOT/train/A, B of the same names in ROOT/train/B"
-    assert sorted(told(lines, "warning")) == [
+    assert sorted(lines_of(lines, "warning")) == [
         "1 image in ROOT, such as ROOT/x.png: not read",
         "1 image in ROOT/Test, such as ROOT/Test/x.png: not read: call it test/",
         "1 image in ROOT/extra, such as ROOT/extra/deep/x.png: not read",
@@ -351,23 +351,23 @@ def test_val_and_test_are_held_to_what_train_has(check, data):
     status, lines = check()
     assert status == 2
     depth = "is uint16, but training images are uint8: convert it"
-    assert told(lines, "error") == [
+    assert lines_of(lines, "error") == [
         f"ROOT/valB/22.png: {depth}",
         f"for test.py only: ROOT/testA/40.png: {depth}; ROOT/testB/40.png: {depth}",
     ]
-    assert told(lines, "warning") == [
+    assert lines_of(lines, "warning") == [
         "val: 5 of 5 A have other channels than train, such as ROOT/valA/20.png with 1 for 3: photos are converted, "
         "label maps refused"
     ]
 
 
-def test_both_faults_of_a_pair_are_told(check, data):
+def test_both_faults_of_a_pair_are_reported(check, data):
     two_folders(data)
     save(data / "trainA" / "1.png", noise(1, dtype=np.uint16))
     save(data / "trainB" / "1.png", noise(2, channels=1))
     save(data / "trainA" / "2.png", np.zeros((101, 100, 3), np.uint8))
     (data / "trainB" / "2.png").write_text("no image")
-    first, second = sorted(told(check("--max_pixels", 10000)[1], "error"))
+    first, second = sorted(lines_of(check("--max_pixels", 10000)[1], "error"))
     assert "1.png: the A has 3 channels of uint16, but" in first
     assert "; ROOT/trainB/1.png: the B has 1 channel of uint8, but" in first
     assert "2.png: 101x100 are more than 10000 pixels" in second
@@ -377,11 +377,11 @@ def test_both_faults_of_a_pair_are_told(check, data):
 def test_photos_may_differ_in_channels_that_training_converts(check, data):
     for number, channels in enumerate((3, 3, 1, 4)):
         save(data / "train" / f"{number}.png", noise(number, channels=channels))
-    assert told(check("--photos")[1], "error") == []
+    assert lines_of(check("--photos")[1], "error") == []
     save(data / "train" / "deep.png", noise(9, dtype=np.uint16))
     save(data / "train" / "two.tif", noise(10, channels=2))
     save(data / "train" / "five.tif", noise(11, channels=5))
-    assert sorted(told(check("--photos")[1], "error")) == [
+    assert sorted(lines_of(check("--photos")[1], "error")) == [
         "ROOT/train/deep.png: the photo has values of uint16, but 4 of 5 have values of uint8: make them equal",
         "ROOT/train/five.tif: 5 channels, but photos need 1, 3 or 4: keep three of them",
         "ROOT/train/two.tif: 2 channels, but photos need 1, 3 or 4: keep three of them",

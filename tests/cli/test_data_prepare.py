@@ -246,12 +246,12 @@ def test_nothing_is_written_over(tmp_path, error):
     assert listing(tmp_path) == ["in/1.png", "mine.txt", "too/1.png"]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path, error):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path, error):
     (tmp_path / "file").write_text("")
     assert re.search(f"--out {tmp_path}/file/facades", error(2, generated, tmp_path / "file/facades"))
 
 
-def test_a_folder_without_images_is_told(tmp_path, error):
+def test_a_folder_without_images_is_reported(tmp_path, error):
     (tmp_path / "none").mkdir()
     message = error(2, prepare, "edges", "--input", tmp_path / "none", "--out", tmp_path / "out")
     assert message.startswith(f"{tmp_path}/none: no images: ")
@@ -273,7 +273,7 @@ def test_a_folder_without_images_is_told(tmp_path, error):
         (["split", "--input", "x", "--out", "y", "--val", "0.5", "--test", "0.5"], "--val.*--test"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_in_one_line(error, arguments, message):
+def test_a_mistake_is_reported_in_one_line(error, arguments, message):
     assert re.search(message, error(2, main, ["prepare", *arguments]))
 
 

@@ -192,7 +192,7 @@ def test_a_folder_from_elsewhere_needs_a_place_for_its_numbers(tmp_path, error):
     assert re.search(f"--results {tmp_path / 'b'}", error(2, evaluate, "--results", tmp_path / "b"))
 
 
-def test_several_outputs_of_an_image_are_told_from_a_folder_from_elsewhere(tmp_path, error):
+def test_several_outputs_of_an_image_are_reported_from_a_folder_from_elsewhere(tmp_path, error):
     results = tmp_path / "results"
     folder_of(results / "output_1", photos(1))
     assert re.search(
@@ -208,7 +208,7 @@ def test_the_numbers_do_not_go_among_the_images_that_are_measured(tmp_path, erro
     )
 
 
-def test_a_place_that_cannot_be_written_is_told_before_all_is_measured(tmp_path, error):
+def test_a_place_that_cannot_be_written_is_reported_before_all_is_measured(tmp_path, error):
     results = folder_of(tmp_path / "a", photos(1))
     (results / "1.png").write_bytes(b"no image, and nobody looks")
     (tmp_path / "file").write_text("in the way")
@@ -218,7 +218,7 @@ def test_a_place_that_cannot_be_written_is_told_before_all_is_measured(tmp_path,
     )
 
 
-def test_a_segmenter_or_a_file_that_cannot_be_used_is_told_before_anything_is_translated(ready, tmp_path, error):
+def test_a_segmenter_or_a_file_that_cannot_be_used_is_reported_before_anything_is_translated(ready, tmp_path, error):
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     for option in ("inception", "lpips_weights", "distance_weights"):
         assert str(tmp_path / "bad.pth") in error(2, by_name, ready, f"--{option}", tmp_path / "bad.pth")

@@ -87,10 +87,10 @@ def test_an_experiment_is_trained_evaluated_and_tabulated_and_then_there_is_noth
     place, tiny, capsys, monkeypatch
 ):
     assert main(place.words()) == 0
-    told = capsys.readouterr()
-    assert "1 of 2: L1, seed 0: training\n" in told.err
-    assert "2 of 2: L1+cGAN, seed 0: trained, evaluating\n" in told.err
-    assert told.out.endswith(place.table().partition("\n\n")[2].partition("\n±")[0])
+    printed = capsys.readouterr()
+    assert "1 of 2: L1, seed 0: training\n" in printed.err
+    assert "2 of 2: L1+cGAN, seed 0: trained, evaluating\n" in printed.err
+    assert printed.out.endswith(place.table().partition("\n\n")[2].partition("\n±")[0])
     assert [re.split(r" *\| *", line)[1] for line in place.table().splitlines()[4:6]] == ["L1", "L1+cGAN"]
     assert place.metrics("L1_0")["translator"]["name"] == "ours_L1_0"
     before = files(tiny.home / "checkpoints") | files(tiny.home / "out" / "ours_paper" / "L1_0")
@@ -153,7 +153,7 @@ def test_a_dry_run_tells_choices_that_share_a_run(place, capsys):
         (["--out", "{runs}.file"], "{runs}.file/ours_paper.*Not a directory.*--out"),
     ],
 )
-def test_what_hinders_evaluating_is_told_before_anything_is_trained(place, error, flags, names):
+def test_what_hinders_evaluating_is_reported_before_anything_is_trained(place, error, flags, names):
     place.runs.with_suffix(".file").touch()
     words = place.words(*(flag.format(runs=place.runs) for flag in flags))
     assert re.search(names.format(runs=place.runs), error(2, main, words))
@@ -196,7 +196,7 @@ def test_a_folder_with_another_runs_steps_is_left_alone(place, tiny):
 
 
 @pytest.mark.slow
-def test_what_is_asked_otherwise_is_evaluated_anew(place, tiny, capsys):
+def test_what_is_asked_otherwise_is_evaluated_again(place, tiny, capsys):
     place.file.write_text(ONE)
     for words, said in [((), "trained, evaluating"), (("--num_test", 1), "trained before, evaluating")]:
         assert main(place.words(*words)) == 0

@@ -23,7 +23,7 @@ def write_weights(path, seed):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_both_losses_are_told_logged_and_kept(tiny):
+def test_both_losses_are_reported_logged_and_kept(tiny):
     assert tiny.train("run", *RANDOM, "--style_loss", "mean_std") == 0
     assert all({"loss/perceptual", "loss/style"} <= line.keys() for line in tiny.metrics() if "loss/G" in line)
     log = (tiny.folder() / "train.log").read_text()
@@ -88,7 +88,7 @@ def test_a_run_is_resumed_with_the_same_style_image_alone(tiny, error):
         (("--style_layers", "relu5_1"), "vgg19.*16x16.*relu5_1"),
     ],
 )
-def test_what_is_missing_is_told_before_any_pair_is_read(tiny, error, flags, names):
+def test_what_is_missing_is_reported_before_any_pair_is_read(tiny, error, flags, names):
     words = ("--dataroot", "nowhere", "--crop_size", 8, "--load_size", 8)
     assert re.search(names, error(2, tiny.train, "run", *RANDOM, *words, *flags))
     assert not tiny.folder().exists() or not list(tiny.folder().glob("options.yaml"))

@@ -53,7 +53,7 @@ def trained(runs, *flags):
     return results(runs, "output")
 
 
-def test_16_bit_grey_becomes_8_bit_colour(make):
+def test_16_bit_gray_becomes_8_bit_color(make):
     runs = make(lambda n: (smooth(n, 1) * 4095).astype(np.uint16), photo, (".png", ".jpg"))
     outputs = trained(runs)
     assert {(image.dtype.name, image.shape) for image in outputs} == {("uint8", (20, 20, 3))}
@@ -85,7 +85,7 @@ def test_labels_become_photos(make, flags, channels):
     assert first.shape[1] == channels
 
 
-def test_photos_become_labels_in_the_colours_of_the_palette_alone(make, capsys):
+def test_photos_become_labels_in_the_colors_of_the_palette_alone(make, capsys):
     runs = make(labels, photo, (".png", ".png"))
     outputs = trained(runs, "--direction", "BtoA", "--target_kind", "labels", "--target_palette", "facades")
     assert {tuple(colour) for image in outputs for colour in image.reshape(-1, 3).tolist()} <= set(
@@ -107,7 +107,7 @@ def test_class_numbers_come_out_as_class_numbers(make):
     assert results(runs, "preview_target")[0].shape == (20, 20, 3)
 
 
-def test_grey_photos_are_coloured_and_keep_their_lightness(make, tiny, tmp_path):
+def test_gray_photos_are_colored_and_keep_their_lightness(make, tiny, tmp_path):
     runs = make(photo, photo, (".png", ".png"))
     for phase in ("train", "val", "test"):
         (tmp_path / "data" / f"{phase}A").rename(tmp_path / "data" / phase)

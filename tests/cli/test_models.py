@@ -46,7 +46,7 @@ def test_a_run_that_is_imported_is_tested_by_its_name(tmp_path, transformer_net)
     assert (tmp_path / "results" / "run" / "input_latest" / "output" / "photo_run.png").is_file()
 
 
-def test_what_cannot_be_imported_is_told_in_one_line(tmp_path, error, transformer_net):
+def test_what_cannot_be_imported_is_reported_in_one_line(tmp_path, error, transformer_net):
     save_file(transformer_net(ngf=4, blocks=2), tmp_path / "good.safetensors")
     save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "text.pth").write_text("text")

@@ -78,7 +78,7 @@ def opened_with(*arguments, content="content/tower.png", style="style/scream.png
     return load_images(list_jobs(options)[0], options)
 
 
-def test_a_content_is_painted_in_the_manner_of_a_style(easel, capsys):
+def test_a_content_is_drawn_in_the_style_of_a_style(easel, capsys):
     assert paint() == 0
     folder = Path("results/tower_scream")
     assert capsys.readouterr().out == f"{folder}/index.html\n"
@@ -172,7 +172,7 @@ def test_a_loss_without_weight_costs_no_layer(easel, capsys, weight, line):
     assert line in capsys.readouterr().err.splitlines()
 
 
-def test_each_content_of_a_folder_is_painted_in_each_style_of_a_folder(easel):
+def test_each_content_of_a_folder_is_drawn_in_each_style_of_a_folder(easel):
     write_image(easel / "style" / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
     assert paint(content="content", style="style") == 0
     names = [f"{content}_{style}.png" for content in ("lake", "tower") for style in ("red", "scream")]
@@ -263,12 +263,12 @@ def interrupting(times):
     """An optimisation that is interrupted while its second step is made."""
 
     def stylise(pictures, objective, options, on_step):
-        def step(told):
-            if told.number == 2:
+        def step(state):
+            if state.number == 2:
                 for _ in range(times):
                     os.kill(os.getpid(), signal.SIGINT)
                     time.sleep(0.01)
-            on_step(told)
+            on_step(state)
 
         return halved(pictures, objective, options, step)
 
@@ -331,7 +331,7 @@ def test_a_picture_of_a_coarse_scale_is_kept_at_the_contents_size(easel, monkeyp
         ),
     ],
 )
-def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, arguments, message):
+def test_pictures_that_cannot_be_used_are_reported_in_one_line(easel, error, arguments, message):
     (easel / "empty").mkdir()
     (easel / "words.jpg").write_text("no picture")
     np.save(easel / "five.npy", np.zeros((6, 6, 5), np.float32))
@@ -375,7 +375,7 @@ def test_pictures_that_cannot_be_used_are_told_in_one_line(easel, error, argumen
         ),
     ],
 )
-def test_what_does_not_go_together_is_told_in_one_line(easel, error, arguments, message):
+def test_what_does_not_go_together_is_reported_in_one_line(easel, error, arguments, message):
     write_image("small.png", np.zeros((18, 18, 1), np.uint8))
     write_image("black.png", np.zeros((400, 400, 3), np.uint8))
     dot = np.zeros((400, 400, 1), np.uint8)
@@ -392,7 +392,7 @@ def test_what_does_not_go_together_is_told_in_one_line(easel, error, arguments, 
         (("--weights", "random", "--style_layers", "relu9_1"), "squeezenet1_1.*relu9_1"),
     ],
 )
-def test_mistakes_in_the_backbone_are_told_in_one_line(easel, monkeypatch, error, arguments, names):
+def test_mistakes_in_the_backbone_are_reported_in_one_line(easel, monkeypatch, error, arguments, names):
     monkeypatch.undo()
     monkeypatch.chdir(easel)
     assert re.search(names, error(2, lambda: paint("--backbone", "squeezenet1_1", *arguments)))
@@ -442,7 +442,7 @@ def test_faulty_pictures_of_a_folder_are_left_out_on_demand(easel, capsys, error
         ),
     ],
 )
-def test_pictures_too_small_for_the_backbone_are_told_before_any_is_painted(
+def test_pictures_too_small_for_the_backbone_are_reported_before_any_is_painted(
     easel, monkeypatch, error, arguments, message
 ):
     monkeypatch.undo()
@@ -467,7 +467,7 @@ def test_where_results_cannot_be_written_it_says_so(easel, error):
 
 
 @pytest.mark.parametrize("where", ["pix2pix.methods.gatys.optimize_image", "pix2pix.cli.stylize.load_images"])
-def test_out_of_memory_is_told_with_what_helps(easel, monkeypatch, error, where):
+def test_out_of_memory_is_reported_with_what_helps(easel, monkeypatch, error, where):
     def greedy(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nMore")
 

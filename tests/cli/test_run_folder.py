@@ -15,7 +15,7 @@ def said(tiny):
     return (tiny.folder() / "train.log").read_text()
 
 
-def test_an_existing_run_is_not_touched_without_being_told(tiny, error):
+def test_an_existing_run_is_not_touched_without_being_reported(tiny, error):
     tiny.train("run", "--stop_at_step", 3)
     before = tiny.files()
     assert error(2, tiny.train, "run") == (
@@ -206,12 +206,12 @@ def test_a_disk_too_full_for_the_log_stops_the_run_in_one_line(tiny, error):
     assert tiny.content()["step"] == 2
 
 
-def test_a_file_in_the_place_of_a_folder_is_told_at_once(tiny, error):
+def test_a_file_in_the_place_of_a_folder_is_reported_at_once(tiny, error):
     (tiny.home / "checkpoints").write_text("")
     assert error(2, tiny.train) == f"{tiny.folder()} cannot be used: Not a directory"
 
 
-def test_what_the_system_refuses_is_told_of_the_file_that_it_names(tiny, error, monkeypatch):
+def test_what_the_system_refuses_is_reported_the_file_that_it_names(tiny, error, monkeypatch):
     def refused(options, progress):
         raise OSError(24, "Too many open files", "/data/1.png")
 

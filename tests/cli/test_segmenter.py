@@ -90,7 +90,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped_bit_for_bit(train, tmp_pa
     assert whole["best"] == cut["best"]
 
 
-def test_class_numbers_are_learnt_and_come_out(tmp_path, facades):
+def test_class_numbers_are_learned_and_come_out(tmp_path, facades):
     for side, phase in ((side, phase) for side in "AB" for phase in ("train", "val", "test")):
         (tmp_path / "data" / phase / side).mkdir(parents=True)
         for path in (facades / phase).iterdir():

@@ -64,7 +64,7 @@ def test_a_name_is_enough(ready, capsys):
     assert "run, latest, step 4" in html
 
 
-def test_a_batch_normalised_run_translates_by_either_statistics(ready):
+def test_a_batch_normalized_run_translates_by_either_statistics(ready):
     ready.test("batch")
     by_image = outputs(ready.results("batch"))
     assert ready.test("batch", "--norm_stats", "running") == 0
@@ -195,7 +195,7 @@ def test_single_images_may_be_asked_for_as_elsewhere(ready, photos):
         (("--device", "cuda:99"), "--device cuda:99"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_and_writes_nothing(ready, error, flags, message):
+def test_a_mistake_is_reported_in_one_line_and_writes_nothing(ready, error, flags, message):
     line = error(2, ready.test, "run", *flags)
     assert re.search(message.format(runs=ready.home / "checkpoints"), line)
     assert not (ready.home / "results").exists()
@@ -205,7 +205,7 @@ def test_a_name_is_needed(error):
     assert re.search("--name.*missing", error(2, main, ["test"]))
 
 
-def test_a_folder_without_images_is_told(ready, error, tmp_path):
+def test_a_folder_without_images_is_reported(ready, error, tmp_path):
     (tmp_path / "bare").mkdir()
     assert re.search(
         f"--input {tmp_path}/bare.*{', '.join(IMAGE_SUFFIXES)}",
@@ -227,7 +227,7 @@ def test_a_damaged_checkpoint_is_refused(tiny, trained, error):
     assert tiny.test("run", "--epoch", 3) == 0
 
 
-def test_results_that_cannot_be_written_are_told(ready, error):
+def test_results_that_cannot_be_written_are_reported(ready, error):
     (ready.home / "results").write_text("")
     line = error(2, ready.test)
     assert re.search(f"{ready.results()}", line)
@@ -294,7 +294,7 @@ def test_a_name_that_is_no_utf_8_is_translated(ready, photos, tmp_path):
     assert ready.test("run", "--input", folder) == 0
 
 
-def test_a_phase_without_pairs_is_told(ready, tiny, error):
+def test_a_phase_without_pairs_is_reported(ready, tiny, error):
     for number in range(2):
         tiny.write_pair(tiny.home / "few" / "train" / f"{number}.png", number)
     assert tiny.train("few", "--dataroot", tiny.home / "few", "--val_fraction", 0, "--stop_at_step", 1) == 0

@@ -153,7 +153,7 @@ def test_an_image_found_broken_in_training_is_named(tiny, error, tmp_path, worke
     assert error(2, tiny.train, "run", *where).startswith(f"{broken}: ")
 
 
-def test_a_missing_or_empty_data_folder_is_told(tiny, error, tmp_path):
+def test_a_missing_or_empty_data_folder_is_reported(tiny, error, tmp_path):
     assert re.search(f"--dataroot {tmp_path}/nowhere", error(2, tiny.train, "run", "--dataroot", tmp_path / "nowhere"))
     (tmp_path / "bare/train").mkdir(parents=True)
     assert re.search(
@@ -191,7 +191,7 @@ def test_the_cache_is_named_changes_no_weight_and_leaves_no_file(tiny, cache):
     assert {path.parts[0] for path in tiny.files()} == {path.parts[0] for path in tiny.files("without")}
 
 
-def test_a_full_disk_under_the_cache_is_told_once_and_training_goes_on(tiny, monkeypatch):
+def test_a_full_disk_under_the_cache_is_reported_once_and_training_goes_on(tiny, monkeypatch):
     def refuse(file, data, offset):
         if offset:
             raise OSError(28, "No space left on device")

@@ -88,18 +88,18 @@ def same(one, other):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_tells_what_it_learns_from_and_what_to_type_next(studio, capsys, method):
     assert studio.begin(method, "run", "--steps", 2) == 0
-    told = capsys.readouterr().err
-    assert f"train: photos in {studio.root}/photos (5 of 6: train by --val_fraction 0.05): 5 photos\n" in told
-    assert f"val: photos in {studio.root}/photos (1 of 6: val by --val_fraction 0.05): 1 photos\n" in told
+    printed = capsys.readouterr().err
+    assert f"train: photos in {studio.root}/photos (5 of 6: train by --val_fraction 0.05): 5 photos\n" in printed
+    assert f"val: photos in {studio.root}/photos (1 of 6: val by --val_fraction 0.05): 1 photos\n" in printed
     styles = {
         "johnson": "style: a\n",
         "multi_style": "styles: a, b, c\n",
         "adain": f"styles: 3 images in {studio.root}/styles\n",
     }
-    assert styles[method] in told
-    assert "steps: 1 to 2 (0.8 epochs)\n" in told
+    assert styles[method] in printed
+    assert "steps: 1 to 2 (0.8 epochs)\n" in printed
     asked = {"johnson": "", "multi_style": " --style all", "adain": " --style IMAGE"}
-    assert told.endswith(f"--checkpoints_dir {studio.root}/runs --content PHOTO{asked[method]}\n")
+    assert printed.endswith(f"--checkpoints_dir {studio.root}/runs --content PHOTO{asked[method]}\n")
     description = studio.content()["description"]
     assert description["photos"] == 5
     assert description.get("paintings") == (3 if method == "adain" else None)
@@ -138,7 +138,7 @@ def test_batch_norm_learns_otherwise_than_instance_norm(studio, capsys):
     assert any("running" in name for name in studio.content()["networks"]["G"])
 
 
-def test_a_run_that_exists_is_replaced_only_when_told(studio, error):
+def test_a_run_that_exists_is_replaced_only_when_reported(studio, error):
     studio.begin("johnson", "run", "--steps", 1)
     assert error(2, studio.begin, "multi_style").startswith(str(studio.folder()))
     assert studio.begin("multi_style", "run", "--overwrite", "--steps", 1) == 0
@@ -174,7 +174,7 @@ def test_a_run_goes_on_with_the_same_style_wherever_it_lies(studio, error):
     assert "--style_image" in error(2, studio.resume, "run", "--style_image", studio.root / "styles" / "b.png")
 
 
-def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
+def test_photos_that_went_bad_are_left_out_when_reported(studio, error, capsys):
     studio.begin("johnson", "run", "--stop_at_step", 1)
     bad = [studio.root / "photos" / f"{name}.png" for name in "uv"]
     for path in bad:
@@ -183,13 +183,13 @@ def test_photos_that_went_bad_are_left_out_when_told(studio, error, capsys):
     assert line.startswith(str(studio.root / "photos"))
     assert "--resume --skip_bad" in line
     assert studio.resume("run", "--skip_bad") == 0
-    told = capsys.readouterr().err
-    assert all(f"skipped: {path}" in told for path in bad)
+    printed = capsys.readouterr().err
+    assert all(f"skipped: {path}" in printed for path in bad)
     skipped = studio.content()["description"]["skipped"]
     assert sorted(name for names in skipped.values() for name in names) == ["u.png", "v.png"]
 
 
-def test_a_changed_number_of_images_is_told(studio, capsys):
+def test_a_changed_number_of_images_is_reported(studio, capsys):
     studio.begin("johnson", "run", "--stop_at_step", 1)
     write_image(studio.root / "photos" / "zz.png", np.zeros((40, 40, 3), np.uint8))
     capsys.readouterr()
@@ -230,7 +230,7 @@ def test_one_more_style_leaves_all_others_as_they_were(studio, capsys):
         ("adain", ("--ngf", 8), "--ngf.*--model pix2pix or johnson or multi_style or segmenter"),
     ],
 )
-def test_wrong_use_is_told_in_one_line_and_leaves_no_run(studio, error, method, flags, names):
+def test_wrong_use_is_reported_in_one_line_and_leaves_no_run(studio, error, method, flags, names):
     (studio.root / "empty").mkdir()
     flags = [str(flag).replace("ROOT", str(studio.root)) for flag in flags]
     assert re.search(names.replace("ROOT", str(studio.root)), error(2, studio.begin, method, "run", *flags))

@@ -48,7 +48,7 @@ def test_the_study_of_swag_needs_no_options():
         ("--backbone vgg19 resnet50 --weights vgg.safetensors", "^--weights vgg.safetensors .*--backbone names 2"),
     ],
 )
-def test_what_cannot_be_meant_is_told_in_one_line(line, message):
+def test_what_cannot_be_meant_is_reported_in_one_line(line, message):
     with pytest.raises(OptionError, match=message) as error:
         parsed(line)
     assert "\n" not in str(error.value)

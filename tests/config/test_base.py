@@ -145,7 +145,7 @@ def test_generators_of_any_depth_have_names(name):
 
 
 @pytest.mark.parametrize(("name", "meant"), [("unet_255", "unet_256"), ("unet256", "unet_256"), ("unet_4", "unet_64")])
-def test_an_unknown_generator_is_told_its_nearest_name(name, meant):
+def test_an_unknown_generator_is_reported_its_nearest_name(name, meant):
     with pytest.raises(OptionError, match=f"encoder_decoder_N .N a power of two.* is needed: did you mean.*{meant}"):
         from_dict(Pix2PixOptions, {**MINIMAL, "generator": name})
 

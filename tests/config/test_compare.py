@@ -59,7 +59,7 @@ def claim(*argv, stored=STORED):
 def test_training_options_retyped_at_test_may_agree_with_the_checkpoint():
     claim("--direction", "BtoA", "--model", "pix2pix", "--netG", "unet_256", "--netD", "basic", "--ngf", "64")
     claim("--load_size", "286", "--crop_size", "128", "--input_nc", "3", "--norm", "batch")
-    claim("--load_size", "128")  # what junyanz/pytorch-CycleGAN-and-pix2pix takes at test unless told otherwise
+    claim("--load_size", "128")  # what junyanz/pytorch-CycleGAN-and-pix2pix takes at test by default
 
 
 def test_training_options_that_disagree_with_the_checkpoint_are_refused_by_name():

@@ -156,7 +156,7 @@ def test_a_mistake_in_the_file_says_where_it_is(written, text, where):
         ("ngf: x\n", "ngf: got 'x'; a whole number > 0 and <= 4096 is needed"),
     ],
 )
-def test_a_mistake_in_the_base_is_told(written, base, message):
+def test_a_mistake_in_the_base_is_reported(written, base, message):
     with pytest.raises(OptionError) as caught:
         load_experiment(written(GRID, base))
     assert message in str(caught.value)

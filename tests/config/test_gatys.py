@@ -69,7 +69,7 @@ def test_options_come_back_from_yaml_and_json(tmp_path, record):
     assert from_dict(record, load_yaml(tmp_path / "options.yaml")) == options
 
 
-def test_each_optimiser_has_a_learning_rate_of_its_own():
+def test_each_optimizer_has_a_learning_rate_of_its_own():
     for optimizer, rate in LEARNING_RATES.items():
         assert read(*PICTURES, "--optimizer", optimizer).optimize.rate == rate
         assert read(*PICTURES, "--optimizer", optimizer, "--learning_rate", "0.5").optimize.rate == 0.5

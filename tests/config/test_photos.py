@@ -34,6 +34,6 @@ def test_what_is_left_out_has_to_be_read_first():
         photos(skip_bad=True, check=False)
 
 
-def test_styles_are_needed_where_they_are_learnt():
+def test_styles_are_needed_where_they_are_learned():
     with pytest.raises(OptionError, match=r"^--styles is missing: "):
         photos(ContentStyleOptions)

@@ -66,7 +66,7 @@ def test_a_run_of_the_paper_is_as_long_and_as_wide_as_there(name):
     assert (record.data.load_size, record.data.crop_size, record.data.flip) == (jitter, (256, 256), True)
 
 
-def test_a_grey_photo_is_coloured_in_lab():
+def test_a_gray_photo_is_colored_in_lab():
     assert {name for name in PAPER if read(name).data.target_kind == "lab"} == {"colorization"}
 
 

@@ -206,7 +206,7 @@ def test_a_resumed_run_may_be_longer_and_keeps_all_else():
 
 
 @pytest.mark.parametrize("check", [check_resume, check_claims])
-def test_a_run_of_another_method_is_told_apart(check):
+def test_a_run_of_another_method_is_distinguished(check):
     with pytest.raises(OptionError, match=r"^--model: the run is of johnson, got 'pix2pix'; .*leave --model out"):
         check(options("johnson"), {"model": "pix2pix"})
     with pytest.raises(OptionError, match=r"^--direction: the run is of johnson.*leave --direction out"):

@@ -34,7 +34,7 @@ def test_growing_is_bicubic():
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 3, 4]))
-def test_any_size_goes_to_any_other_and_a_plain_colour_stays(height, width, new_height, new_width, channels):
+def test_any_size_goes_to_any_other_and_a_plain_color_stays(height, width, new_height, new_width, channels):
     image = np.full((height, width, channels), 77, np.uint8)
     assert np.array_equal(resize(image, (new_height, new_width)), np.full((new_height, new_width, channels), 77))
 
@@ -47,14 +47,14 @@ def test_a_side_that_keeps_its_length_is_not_filtered():
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_grey_is_the_luminance_of_pillow(channels):
+def test_gray_is_the_luminance_of_pillow(channels):
     image = noise(16, 16, channels)
     grey = np.asarray(Image.fromarray(image[..., :3]).convert("L"))
     assert np.abs(convert_channels(image, 1)[..., 0].astype(int) - grey).max() <= 1
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_grey_is_repeated_and_comes_back(channels):
+def test_gray_is_repeated_and_comes_back(channels):
     grey = noise(4, 4, 1)
     colour = convert_channels(grey, channels)
     assert colour.shape == (4, 4, channels)

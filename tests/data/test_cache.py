@@ -176,8 +176,8 @@ def test_a_folder_shows_no_file_even_while_the_cache_lies_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_once_and_training_goes_on(monkeypatch, tmp_path):
-    cache, plain, told = room_for(7, folder=tmp_path), take(8, Noise()), []
+def test_a_full_disk_is_reported_once_and_training_goes_on(monkeypatch, tmp_path):
+    cache, plain, messages = room_for(7, folder=tmp_path), take(8, Noise()), []
     write, calls = os.pwrite, []
 
     def fill(*arguments):
@@ -187,8 +187,8 @@ def test_a_full_disk_is_told_once_and_training_goes_on(monkeypatch, tmp_path):
         return write(*arguments)
 
     monkeypatch.setattr(os, "pwrite", fill)
-    assert_equal(take(8, Noise(), cache, say=told.append), plain)
-    assert told == ["cache: the disk is full, so further pairs are read each time"]
+    assert_equal(take(8, Noise(), cache, say=messages.append), plain)
+    assert messages == ["cache: the disk is full, so further pairs are read each time"]
     assert len(calls) == 6
 
 

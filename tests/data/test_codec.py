@@ -138,13 +138,13 @@ def test_generated_label_maps_survive_exactly(kind, seed):
 
 
 @pytest.mark.parametrize("kind", ["labels", "onehot"])
-def test_noise_on_label_colours_vanishes(kind):
+def test_noise_on_label_colors_vanishes(kind):
     _, labels = generate(0, 1, (128, 128))
     noisy = labels.astype(int) + np.random.default_rng(0).integers(-20, 21, labels.shape)
     assert np.array_equal(there_and_back(KINDS[kind], noisy.clip(0, 255).astype(np.uint8)), labels)
 
 
-def test_onehot_has_one_channel_per_colour():
+def test_onehot_has_one_channel_per_color():
     tensor = KINDS["onehot"].encode(np.array([[FACADES[2], FACADES[0]]], np.uint8))
     assert tensor.shape == (12, 1, 2)
     assert tensor[:, 0, 0].tolist() == [1 if place == 2 else -1 for place in range(12)]
@@ -152,7 +152,7 @@ def test_onehot_has_one_channel_per_colour():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_numbers_become_the_colours_of_their_classes(dtype):
+def test_numbers_become_the_colors_of_their_classes(dtype):
     encoding = ImageCodec("labels", 1, dtype, (0.0,), (11.0,), FACADES)
     numbers = np.arange(12).reshape(3, 4, 1).astype(dtype)
     assert np.array_equal(there_and_back(encoding, numbers), numbers)
@@ -195,7 +195,7 @@ def test_measured_palettes_have_the_channels_of_their_files():
     assert encoding.decode(grey, grey).flatten().tolist() == [7, 60_000]
 
 
-def test_the_first_of_equally_near_colours_wins():
+def test_the_first_of_equally_near_colors_wins():
     for palette in (((0,), (10,)), ((10,), (0,))):
         encoding = ImageCodec("onehot", 1, palette=palette)
         assert encoding.encode(np.full((1, 1, 1), 5, np.uint8)).flatten().tolist() == [1, -1]
@@ -203,7 +203,7 @@ def test_the_first_of_equally_near_colours_wins():
 
 @given(st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=20)
-def test_the_colour_decoded_is_the_nearest(seed):
+def test_the_color_decoded_is_the_nearest(seed):
     rng = np.random.default_rng(seed)
     palette = rng.integers(0, 256, (5, 3))
     image = torch.from_numpy(rng.uniform(-1.2, 1.2, (3, 6, 6)))
@@ -223,7 +223,7 @@ def test_lightness_and_chroma_are_those_of_scikit_image():
 @pytest.mark.parametrize(
     ("dtype", "low", "high"), [("uint8", 0.0, 255.0), ("uint16", 100.0, 4095.0), ("float32", -1.0, 3.0)]
 )
-def test_greys_are_their_own_lightness_at_every_depth(dtype, low, high):
+def test_grays_are_their_own_lightness_at_every_depth(dtype, low, high):
     values = np.linspace(low, high, 256 if dtype == "uint8" else 3996).astype(dtype).reshape(-1, 1, 1)
     encoding = ImageCodec("lightness", 1, dtype, (low,), (high,))
     assert np.abs(there_and_back(encoding, values).astype(float) - values).max() <= (
@@ -240,7 +240,7 @@ def test_lightness_and_chroma_make_the_photo_again(dtype):
     assert np.abs(back.astype(float) - image).max() <= 1
 
 
-def test_alpha_of_photos_is_passed_over_and_grey_has_no_chroma():
+def test_alpha_of_photos_is_passed_over_and_gray_has_no_chroma():
     image = noise(6, 6, 4)
     for kind in ("lightness", "chroma"):
         assert torch.equal(ImageCodec(kind, 4).encode(image), ImageCodec(kind, 3).encode(image[..., :3]))
@@ -262,7 +262,7 @@ CHROMAS = {
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("chroma", CHROMAS)
-def test_colours_change_the_grey_level_of_no_pixel(source, chroma):
+def test_colors_change_the_gray_level_of_no_pixel(source, chroma):
     for seed in range(3):
         x = KINDS["lightness"].encode(SOURCES[source](seed))
         ab = torch.from_numpy(CHROMAS[chroma](np.random.default_rng(seed)))
@@ -271,12 +271,12 @@ def test_colours_change_the_grey_level_of_no_pixel(source, chroma):
         assert (output - x).abs().max() * 50 <= 0.45  # a level of grey is 0.28 to 0.45 of L
 
 
-def test_chroma_that_no_screen_shows_leaves_every_grey_white_and_black():
+def test_chroma_that_no_screen_shows_leaves_every_gray_white_and_black():
     ends = torch.tensor([-1.0, 1.0]).reshape(1, 1, 2)
     assert KINDS["chroma"].decode(torch.ones(2, 1, 2), ends).tolist() == [[[0] * 3, [255] * 3]]
 
 
-def test_deep_photos_keep_their_grey_to_a_level():
+def test_deep_photos_keep_their_gray_to_a_level():
     lightness, chroma = (ImageCodec(kind, 3, "uint16", (0.0,), (65_535.0,)) for kind in ("lightness", "chroma"))
     rng = np.random.default_rng(0)
     x = lightness.encode(rng.integers(0, 2**16, (64, 64, 3)).astype(np.uint16))
@@ -385,7 +385,7 @@ def test_pixels_of_no_class_are_counted():
     assert not ImageCodec("photo", 3).find_unknown_pixels(clean).any()
 
 
-def test_classes_are_onehot_and_none_for_pixels_that_are_far_from_every_colour():
+def test_classes_are_onehot_and_none_for_pixels_that_are_far_from_every_color():
     colours = ((255, 0, 0), (0, 0, 255))
     onehot, classes = (ImageCodec(kind, 3, palette=colours) for kind in ("onehot", "classes"))
     near = np.array([[[255, 0, 0], [0, 40, 230]]], np.uint8)

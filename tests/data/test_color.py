@@ -35,7 +35,7 @@ def test_lab_is_that_of_scikit_image(seed):
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
-def test_lab_and_back_is_the_same_colour_of_the_same_type(dtype, error):
+def test_lab_and_back_is_the_same_color_of_the_same_type(dtype, error):
     rgb = colours(dtype=dtype).reshape(3, 40, 50).expand(2, 4, 3, 40, 50)
     back = lab_to_rgb(rgb_to_lab(rgb))
     assert (back.dtype, back.shape) == (dtype, rgb.shape)
@@ -49,7 +49,7 @@ def test_black_and_white_are_the_ends_of_the_lightness():
     assert lab[1:].abs().max() < 0.01
 
 
-def test_a_grey_is_found_by_its_lightness():
+def test_a_gray_is_found_by_its_lightness():
     grey = torch.linspace(0, 1, 1001, dtype=torch.float64).reshape(1, -1)
     lightness = rgb_to_lab(grey.expand(3, 1, -1))[0]
     assert (lightness_to_gray(lightness) - grey).abs().max() < 1e-12
@@ -60,7 +60,7 @@ def test_light_is_linear_where_dark_and_doubles_as_srgb_says():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_colours_that_screens_show_are_left_alone(dtype):
+def test_colors_that_screens_show_are_left_alone(dtype):
     lab = rgb_to_lab(colours(dtype=dtype))
     before = lab.clone()
     assert torch.equal(clip_to_gamut(lab), lab)
@@ -68,7 +68,7 @@ def test_colours_that_screens_show_are_left_alone(dtype):
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-4), (torch.float32, 2e-4)])
-def test_all_other_colours_keep_lightness_and_hue_and_lose_chroma_only(dtype, error):
+def test_all_other_colors_keep_lightness_and_hue_and_lose_chroma_only(dtype, error):
     lab = any_lab(dtype=dtype)
     fitted = clip_to_gamut(lab)
     assert torch.equal(fitted[0], lab[0])
@@ -89,7 +89,7 @@ def test_no_more_chroma_is_lost_than_must_be():
     assert ((rgb < 0) | (rgb > 1)).any(dim=0).all()
 
 
-def test_what_lies_beyond_black_or_white_loses_all_colour():
+def test_what_lies_beyond_black_or_white_loses_all_color():
     lab = torch.tensor([[0.0, 50, 50], [100.0, 50, -50]], dtype=torch.float64).T.unsqueeze(-1)
     assert clip_to_gamut(lab)[1:].abs().max() < 0.02
 

@@ -24,7 +24,7 @@ def lab(image):
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_matched_colours_have_the_mean_and_covariance_of_the_reference_whatever_the_sizes(dtype, error):
+def test_matched_colors_have_the_mean_and_covariance_of_the_reference_whatever_the_sizes(dtype, error):
     image, reference = picture(20, 30, dtype=dtype), picture(55, 40, seed=1, dtype=dtype) * 0.5 + 0.2
     matched = match_colors(image, reference)
     assert (matched.shape, matched.dtype) == (image.shape, dtype)
@@ -59,7 +59,7 @@ def test_each_image_of_a_batch_is_matched_to_its_own_reference_or_to_one():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_grey_image_gets_the_colours_along_one_line(dtype):
+def test_a_gray_image_gets_the_colors_along_one_line(dtype):
     grey = picture(20, 30, dtype=dtype)[:1].expand(3, -1, -1)
     reference = picture(20, 30, seed=1, dtype=dtype)
     matched = match_colors(grey, reference)
@@ -69,7 +69,7 @@ def test_a_grey_image_gets_the_colours_along_one_line(dtype):
     assert 0 < values[2] <= np.linalg.eigvalsh(covariance(reference))[2] * (1 + 1e-4)
 
 
-def test_the_noise_of_a_grey_image_is_no_colour():
+def test_the_noise_of_a_gray_image_is_no_color():
     grey = picture(20, 30)[:1].expand(3, -1, -1)
     noisy = ((grey + 1) / 2 * 255 + picture(20, 30, seed=5) * 0.6).round() / 255 * 2 - 1
     assert (
@@ -77,7 +77,7 @@ def test_the_noise_of_a_grey_image_is_no_colour():
     ).abs().max() < 0.1
 
 
-def test_a_grey_or_constant_reference_makes_grey_or_constant():
+def test_a_gray_or_constant_reference_makes_gray_or_constant():
     image, grey = picture(20, 30), picture(20, 30, seed=1)[:1].expand(3, -1, -1)
     matched = match_colors(image, grey)
     assert (matched - matched[:1]).abs().max() < 1e-6
@@ -85,7 +85,7 @@ def test_a_grey_or_constant_reference_makes_grey_or_constant():
     assert torch.allclose(match_colors(image, blue), blue[:, :1, :1].expand(3, 20, 30))
 
 
-def test_an_image_of_one_colour_becomes_the_mean_colour():
+def test_an_image_of_one_color_becomes_the_mean_color():
     reference = picture(20, 30)
     matched = match_colors(torch.full((3, 4, 4), 0.3, dtype=torch.float64), reference)
     assert torch.allclose(matched, reference.mean(dim=(1, 2), keepdim=True).expand(3, 4, 4))
@@ -97,14 +97,14 @@ def test_one_channel_is_matched_by_its_mean_and_deviation():
     assert torch.allclose(match_colors(grey, reference), expected)
 
 
-def test_colours_are_matched_in_full_precision_under_autocast():
+def test_colors_are_matched_in_full_precision_under_autocast():
     image, reference = picture(20, 30, dtype=torch.float32), picture(25, 20, seed=1, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(match_colors(image, reference), match_colors(image, reference))
         assert np.abs(covariance(match_colors(image, reference)) - covariance(reference)).max() < 1e-5
 
 
-def test_the_luminance_is_the_grey_of_the_same_lightness():
+def test_the_luminance_is_the_gray_of_the_same_lightness():
     image = picture(20, 30)
     grey = luminance(image)
     assert grey.shape == (1, 20, 30)
@@ -113,7 +113,7 @@ def test_the_luminance_is_the_grey_of_the_same_lightness():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_kept_colours_have_the_lightness_of_the_output_and_the_hue_of_the_content(dtype):
+def test_kept_colors_have_the_lightness_of_the_output_and_the_hue_of_the_content(dtype):
     output, content = picture(20, 30, dtype=dtype), picture(20, 30, seed=1, dtype=dtype)
     kept = keep_colors(output, content)
     assert kept.dtype == dtype
@@ -124,7 +124,7 @@ def test_kept_colours_have_the_lightness_of_the_output_and_the_hue_of_the_conten
     assert (a.hypot(b) <= wanted_a.hypot(wanted_b) + 0.05).all()
 
 
-def test_colours_that_a_screen_can_show_are_the_contents_to_the_last():
+def test_colors_that_a_screen_can_show_are_the_contents_to_the_last():
     content = picture(20, 30) * 0.5
     darker = content - 0.05
     kept = keep_colors(darker, content)

@@ -33,7 +33,7 @@ def test_seeds_and_indices_give_different_houses():
     assert len(houses) == 40
 
 
-def test_label_maps_have_palette_colours_only_and_all_of_them_occur():
+def test_label_maps_have_palette_colors_only_and_all_of_them_occur():
     seen = set()
     for index in range(50):
         labels = paint_labels(draw_plan(np.random.default_rng(index), 1.0, 1.0), (96, 96))
@@ -78,7 +78,7 @@ def test_the_label_map_does_not_determine_the_photo():
     assert np.abs(photo.astype(int) - other).mean() > 10
 
 
-def test_every_part_of_a_plan_has_a_painter_and_a_colour():
+def test_every_part_of_a_plan_has_a_painter_and_a_color():
     plans = [draw_plan(np.random.default_rng(index), 1.0, 1.0) for index in range(60)]
     parts = {(part.kind, part.detail) for plan in plans for part in plan.parts}
     assert parts == set(DRAW_FUNCTIONS)

@@ -78,7 +78,7 @@ def test_what_cannot_be_read_by_windows_is_refused(tmp_path):
     assert refusal(path, max_pixels=100).startswith("4000 bytes are more than 800")
 
 
-def test_a_damaged_part_is_told_when_it_is_read(tmp_path):
+def test_a_damaged_part_is_reported_when_it_is_read(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, noise(64, 64), compression="zlib", rowsperstrip=8, metadata=None)
     with tifffile.TiffFile(path) as tiff:
@@ -95,7 +95,7 @@ def test_a_damaged_part_is_told_when_it_is_read(tmp_path):
         large[40:41, 0:1]
 
 
-def test_a_cut_off_file_of_uncompressed_pixels_is_told_when_it_is_read(tmp_path):
+def test_a_cut_off_file_of_uncompressed_pixels_is_reported_when_it_is_read(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, noise(64, 64), metadata=None)
     path.write_bytes(path.read_bytes()[:-100])
@@ -121,7 +121,7 @@ def test_what_is_written_by_windows_is_read(tmp_path, channels, dtype):
     assert np.array_equal(TiffReader(tmp_path / "a.tif")[0:37, 0:53], image)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(ImageError, match=r"cannot write .*none/a\.tif: No such file or directory"):
         TiffWriter(tmp_path / "none" / "a.tif", (4, 4, 1), "uint8")
     new = TiffWriter(tmp_path / "a.tif", (4, 4, 1), "uint8")
@@ -173,7 +173,7 @@ def test_want_of_memory_is_no_damage(tmp_path, monkeypatch):
         large[20:30, 0:64]
 
 
-def test_a_file_that_has_gone_is_told(tmp_path):
+def test_a_file_that_has_gone_is_reported(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", noise(64, 64), metadata=None)
     large = TiffReader(tmp_path / "a.tif")
     large.path.unlink()
@@ -215,7 +215,7 @@ def test_one_channel_lies_beside_itself_whatever_the_file_says(tmp_path):
     assert np.array_equal(TiffReader(tmp_path / "a.tif")[3:9, 2:20], image[3:9, 2:20, np.newaxis])
 
 
-def test_a_compression_that_needs_another_package_is_told(tmp_path):
+def test_a_compression_that_needs_another_package_is_reported(tmp_path):
     Image.fromarray(noise(20, 20)).save(tmp_path / "a.tif", compression="tiff_lzw")
     if find_spec("imagecodecs") is None:
         assert refusal(tmp_path / "a.tif").startswith("a compression that needs another package (")

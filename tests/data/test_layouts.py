@@ -15,7 +15,7 @@ def save(root, *names):
 
 
 @pytest.mark.parametrize(("one", "other"), [("trainA", "trainB"), ("train/A", "train/B"), ("A/train", "B/train")])
-def test_a_side_without_the_other_is_told(tmp_path, one, other):
+def test_a_side_without_the_other_is_reported(tmp_path, one, other):
     save(tmp_path, f"{one}/1.png")
     with pytest.raises(UserError) as caught:
         list_pairs(tmp_path, "train", photos=False)

@@ -9,14 +9,14 @@ def noise(*shape, dtype=np.uint8, high=256):
     return np.random.default_rng(0).integers(0, high, shape).astype(dtype)
 
 
-def test_a_plain_picture_is_one_colour():
+def test_a_plain_picture_is_one_color():
     look = sample_pixels(np.full((40, 60, 3), (255, 0, 0), np.uint8))
     assert look == ((7, 0, 0), 1.0, 1, look.palette)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.97])
 @pytest.mark.parametrize("shape", [(64, 64), (1000, 300), (4096, 255), (255, 1001), (512, 512)])
-def test_the_share_of_the_commonest_colour_is_that_of_all_pixels(shape, share):
+def test_the_share_of_the_commonest_color_is_that_of_all_pixels(shape, share):
     image = noise(*shape, 3)
     image[:, : round(share * shape[1])] = 255
     assert sample_pixels(image).share == pytest.approx(share, abs=0.02)
@@ -32,7 +32,7 @@ def test_every_column_has_its_turn_whatever_the_width():
         assert sample_pixels(image).distinct == min(width, 251), width
 
 
-def test_compression_noise_is_one_colour_but_many_distinct_ones():
+def test_compression_noise_is_one_color_but_many_distinct_ones():
     image = 120 + noise(64, 64, 3, high=8)
     look = sample_pixels(image.astype(np.uint8))
     assert look.share == 1.0
@@ -55,7 +55,7 @@ def test_any_number_of_channels_can_be_looked_at(channels):
 
 
 @pytest.mark.parametrize("name", PALETTES)
-def test_labels_in_the_colours_of_a_palette_name_it_even_when_blurred_a_little(name):
+def test_labels_in_the_colors_of_a_palette_name_it_even_when_blurred_a_little(name):
     colours = np.array(PALETTES[name].colors, np.int64)
     labels = colours[np.random.default_rng(0).integers(0, len(colours), (8, 8))].repeat(16, 0).repeat(16, 1)
     spoilt = np.clip(labels + np.random.default_rng(1).integers(-5, 6, labels.shape), 0, 255)

@@ -633,7 +633,7 @@ def memory(key):
 @pytest.mark.parametrize("name", BOMBS)
 def test_no_bomb_takes_more_memory_than_8_bytes_a_pixel_and_100_megabytes(tmp_path, name):
     (tmp_path / name).write_bytes(BOMBS[name]())
-    Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is measured anew
+    Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is measured again
     before = memory("VmRSS")
     outcome_of(tmp_path / name, max_pixels=10**6)
     assert memory("VmHWM") - before < 8 * 10**6 + 10**8

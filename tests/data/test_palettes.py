@@ -22,7 +22,7 @@ def test_a_palette_is_read_from_lines_of_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "count"), [("facades", 12), ("cityscapes", 29), ("camvid", 32)])
-def test_known_palettes_have_as_many_distinct_colours_as_their_data_sets(name, count):
+def test_known_palettes_have_as_many_distinct_colors_as_their_data_sets(name, count):
     names, colours, ignored = PALETTES[name]
     assert len(set(names)) == len(names) == len(set(colours)) == len(colours) == count
     assert all(len(colour) == 3 and 0 <= min(colour) <= max(colour) <= 255 for colour in colours)
@@ -39,7 +39,7 @@ def test_the_other_sets_ignore_what_is_of_no_class_alone():
     assert (PALETTES["facades"].ignored, PALETTES["camvid"].ignored) == ((), ("Void",))
 
 
-def test_colours_of_a_known_palette_have_its_names_and_others_numbers():
+def test_colors_of_a_known_palette_have_its_names_and_others_numbers():
     facades, cityscapes = PALETTES["facades"], PALETTES["cityscapes"]
     assert infer_palette(facades.colors) == facades
     some = infer_palette([(111, 74, 0), (70, 130, 180)])
@@ -53,11 +53,11 @@ def test_camvid_is_in_its_alphabetical_order():
     assert list(names) == sorted(names, key=str.lower)
 
 
-def test_generated_facades_are_painted_in_the_colours_of_facades():
+def test_generated_facades_are_drawn_in_the_colors_of_facades():
     assert dict(zip(PALETTES["facades"].names, PALETTES["facades"].colors, strict=True)) == PALETTE
 
 
-def test_as_many_colours_as_a_byte_can_number_are_read(tmp_path):
+def test_as_many_colors_as_a_byte_can_number_are_read(tmp_path):
     (tmp_path / "p.txt").write_text("".join(f"{n} {n} {n}\n" for n in range(256)))
     assert len(load_palette(str(tmp_path / "p.txt")).colors) == 256
 

@@ -316,7 +316,7 @@ def test_photos_are_all_images_below_the_folder_whatever_they_are_called(tmp_pat
 
 
 @pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="names there are Unicode")
-def test_names_of_any_bytes_are_read_and_told(tmp_path):
+def test_names_of_any_bytes_are_read_and_reported(tmp_path):
     tree(tmp_path, 1)
     name = os.fsdecode(b"b\xff.png")
     (tmp_path / name).write_bytes((tmp_path / "0.png").read_bytes())
@@ -349,7 +349,7 @@ def test_without_val_a_share_of_train_is_kept_out_by_the_hash_of_its_names(tmp_p
     assert len(open_(tmp_path, val_fraction=0.0).val) == 0
 
 
-def test_a_single_photo_is_learnt_from(tmp_path):
+def test_a_single_photo_is_learned_from(tmp_path):
     found = open_(tree(tmp_path, 1), val_fraction=0.5)
     assert (len(found.train), len(found.val)) == (1, 0)
     assert list(iterate_photos(found, options(tmp_path))) == []
@@ -367,7 +367,7 @@ def test_a_folder_without_photos_to_learn_from_is_refused(tmp_path):
     )
 
 
-def test_what_is_for_validation_or_test_is_not_learnt_from(tmp_path):
+def test_what_is_for_validation_or_test_is_not_learned_from(tmp_path):
     tree(tmp_path / "val")
     assert refusal(tmp_path) == ("--dataroot ROOT: has val/ but no train/: put the training photos into train/")
 
@@ -420,20 +420,20 @@ def test_where_no_photo_can_be_used_the_first_fault_says_why(tmp_path):
     assert refusal(photos, styles, skip_bad=True).startswith("no image of styles can be used: ")
 
 
-def test_every_picture_is_read_once_as_the_progress_is_told(tmp_path):
-    told = []
+def test_every_picture_is_read_once_as_the_progress_is_reported(tmp_path):
+    calls = []
 
     def progress(faults, count, phase):
-        told.append((phase, count))
+        calls.append((phase, count))
         return faults
 
     data = options(tree(tmp_path / "photos"), tree(tmp_path / "styles", 3), val_fraction=0.4)
     open_photo_data(data, progress)
-    assert told == [("train", 3), ("val", 2), ("styles", 3)]
+    assert calls == [("train", 3), ("val", 2), ("styles", 3)]
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_unchecked_photos_are_told_when_they_are_reached(tmp_path, num_workers):
+def test_unchecked_photos_are_reported_when_they_are_reached(tmp_path, num_workers):
     damage(tree(tmp_path) / "1.png")
     found = open_(tmp_path, check=False)
     assert found.skipped == {}

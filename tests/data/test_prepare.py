@@ -39,7 +39,7 @@ def test_a_pair_is_a_beside_b():
     assert (pair[:, 6:] == b).all()
 
 
-def test_grey_beside_colour_becomes_colour_of_the_same_values():
+def test_gray_beside_color_becomes_color_of_the_same_values():
     grey, colour = image(channels=1), image()
     assert (join_side_by_side(grey, colour)[:, :6] == grey).all()
     assert (join_side_by_side(colour, grey)[:, 6:] == grey).all()
@@ -55,7 +55,7 @@ def test_grey_beside_colour_becomes_colour_of_the_same_values():
         (image(channels=2), "A has 3 channels but B 2: "),
     ],
 )
-def test_what_cannot_be_joined_is_told(b, message):
+def test_what_cannot_be_joined_is_reported(b, message):
     with pytest.raises(ImageError) as error:
         join_side_by_side(image(), b)
     alike = "" if "size" in message else "a file needs equal ones: convert one, or train from two folders"
@@ -99,7 +99,7 @@ def test_transparency_plays_no_part_in_edges():
 
 
 @pytest.mark.parametrize("photo", [image(channels=5), image(dtype=np.float32)])
-def test_what_has_no_edges_to_draw_is_told(photo):
+def test_what_has_no_edges_to_draw_is_reported(photo):
     with pytest.raises(ImageError, match="edges need 1, 3 or 4 channels of uint8 or uint16: convert it"):
         draw_edges(photo, **CANNY)
 
@@ -172,7 +172,7 @@ def test_a_split_that_leaves_nothing_to_train_is_refused(tmp_path):
     assert str(error.value) == f"{tmp_path}: none of 2 images would be in train: lower --val and --test"
 
 
-def test_what_is_without_a_partner_or_has_a_name_twice_is_told(tmp_path):
+def test_what_is_without_a_partner_or_has_a_name_twice_is_reported(tmp_path):
     touch(tmp_path / "A", "1.png", "2.png", "3.png", "3.jpg")
     touch(tmp_path / "B", "1.jpg", "4.png")
     copies, faults, _ = plan_split(tmp_path, 0, 0)
@@ -238,7 +238,7 @@ def test_a_pair_that_its_format_cannot_hold_is_found_without_writing(tmp_path, s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_hinders_writing_is_told_without_the_unfinished_folder(tmp_path):
+def test_what_hinders_writing_is_reported_without_the_unfinished_folder(tmp_path):
     (tmp_path / PARTIAL / "x/1.png").mkdir(parents=True)
     with pytest.raises(UserError) as error:
         write_item(ImageToWrite(Path("x/1.jpg"), image), tmp_path / PARTIAL)
@@ -288,7 +288,7 @@ def test_images_beside_partners_are_not_left_behind(tmp_path):
     assert str(error.value) == f"{tmp_path}/C/2.png and 2 more {advice}"
 
 
-def test_a_name_that_is_double_in_one_folder_is_told_once(tmp_path):
+def test_a_name_that_is_double_in_one_folder_is_reported_once(tmp_path):
     touch(tmp_path, "a/1.png", "a/1.jpg", "b/1.png", "a/Two.png", "b/two.png")
     _, faults = plan_pairs(tmp_path / "a", tmp_path / "b", 1)
     assert faults == [
@@ -298,7 +298,7 @@ def test_a_name_that_is_double_in_one_folder_is_told_once(tmp_path):
     ]
 
 
-def test_a_file_that_cannot_be_copied_is_told(tmp_path):
+def test_a_file_that_cannot_be_copied_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"^cannot write train/gone\.png: No such file or directory$"):
         write_item(FileToCopy(tmp_path / "gone.png", Path("train/gone.png")), tmp_path)
 
@@ -345,7 +345,7 @@ def test_a_failure_leaves_what_others_have_put_beside(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["theirs.png"]
 
 
-def test_what_a_killed_command_left_is_told_from_a_whole_data_set(tmp_path):
+def test_what_a_killed_command_left_is_reported_from_a_whole_data_set(tmp_path):
     touch(tmp_path / PARTIAL, "1.png")
     with pytest.raises(UserError) as error, atomic_folder(tmp_path):
         pass

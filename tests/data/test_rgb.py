@@ -20,7 +20,7 @@ def test_floats_are_zero_to_one(tmp_path):
     assert read_rgb(tmp_path / "x.npy").eq(0).all()
 
 
-def test_grey_is_repeated_and_alpha_left_out(tmp_path):
+def test_gray_is_repeated_and_alpha_left_out(tmp_path):
     write_image(tmp_path / "grey.png", np.full((2, 3, 1), 255, np.uint8))
     write_image(tmp_path / "alpha.png", np.dstack([np.zeros((2, 3, 3), np.uint8), np.full((2, 3), 9, np.uint8)]))
     assert read_rgb(tmp_path / "grey.png").equal(torch.ones(3, 2, 3))

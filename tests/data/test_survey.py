@@ -72,7 +72,7 @@ def test_the_palette_of_targets_is_measured_or_named(tmp_path):
     assert codec(tmp_path, target_kind="labels", target_palette="facades").target.palette == PALETTES["facades"].colors
 
 
-def test_too_many_colours_are_no_palette(tmp_path):
+def test_too_many_colors_are_no_palette(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     two_folders(tmp_path, [noise], [noise], (".png", ".png"))
     with pytest.raises(UserError, match=r"^--target_kind labels: the targets have more than 256 colors, as in JPEG"):
@@ -85,7 +85,7 @@ def test_one_hot_sources_have_a_channel_per_class(tmp_path):
     assert (source.kind, source.nc, source.channels) == ("onehot", 32, 3)
 
 
-def test_photos_to_colour_share_one_range_and_come_out_in_their_depth(tmp_path):
+def test_photos_to_color_share_one_range_and_come_out_in_their_depth(tmp_path):
     (tmp_path / "train").mkdir()
     write_image(tmp_path / "train" / "1.png", ramp(5, 60000, np.uint16, 3))
     source, target = codec(tmp_path, target_kind="lab")
@@ -114,7 +114,7 @@ def test_what_cannot_be_read_and_what_is_unlike_most_is_found_in_one_look(tmp_pa
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_colours_are_those_of_the_pixels(dtype):
+def test_colors_are_those_of_the_pixels(dtype):
     image = np.zeros((10, 10, 3), dtype)
     image[:1] = (255, 7, 1)
     assert describe_image(image, colors=True).colors == {(0, 0, 0), (255, 7, 1)}

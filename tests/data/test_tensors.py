@@ -57,7 +57,7 @@ def test_what_fits_is_not_copied():
     assert inside == (slice(0, 16), slice(0, 32))
 
 
-def test_an_image_of_a_height_keeps_its_proportions_and_plain_colours():
+def test_an_image_of_a_height_keeps_its_proportions_and_plain_colors():
     tensor = torch.tensor([-0.5, 0, 1]).reshape(1, 3, 1, 1).expand(1, 3, 10, 21)
     for height, width in ((5, 10), (20, 42), (1, 2)):
         assert torch.allclose(

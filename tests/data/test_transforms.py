@@ -161,7 +161,7 @@ NEEDED = {
 }
 
 
-def test_transforms_change_both_images_alike_and_the_colours_of_the_source_alone():
+def test_transforms_change_both_images_alike_and_the_colors_of_the_source_alone():
     raw = pair_of(PHOTOS, 40, 44)
     moved = Augment("none", (8, 8), False, 0, PHOTOS, [AFFINE])(raw, 0, 0)
     assert np.array_equal(moved.source, moved.target)
@@ -301,7 +301,7 @@ GEOMETRY = {
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_no_geometry_mixes_the_colours_of_labels(dtype, channels):
+def test_no_geometry_mixes_the_colors_of_labels(dtype, channels):
     codec = PairCodec(encoding("labels", dtype, channels), encoding("labels"))
     values = np.random.default_rng(0).integers(1, 250, (40, 44, channels)).astype(dtype)
     raw = RawPair(values, coded(40, 44, "uint8", 3), "a")
@@ -393,7 +393,7 @@ def test_every_transform_works_by_its_seed_alone_or_is_refused(kind):
     assert works > 90
 
 
-def test_a_colour_for_both_is_one_draw_at_any_depth():
+def test_a_color_for_both_is_one_draw_at_any_depth():
     deep = ImageCodec("photo", 3, "uint16", (0.0,), (65535.0,))
     values = coded(20, 20, "uint8", 3)
     raw = RawPair(values, values.astype(np.uint16) * 257, "a")
@@ -403,7 +403,7 @@ def test_a_colour_for_both_is_one_draw_at_any_depth():
     assert np.abs(pair.source.astype(float) - values).std() > 5
 
 
-def test_a_colour_for_the_target_leaves_the_source():
+def test_a_color_for_the_target_leaves_the_source():
     raw = pair_of(PHOTOS, 20, 20)
     invert = Transform("InvertImg", {"p": 1}, "target")
     pair = Augment("none", (1, 1), False, 0, PairCodec(encoding("labels"), encoding("photo")), [invert])(raw, 0, 0)

@@ -52,17 +52,17 @@ def damage(*paths):
 def test_every_pair_of_both_phases_is_read_once(tmp_path):
     two_folders(tmp_path)
     two_folders(tmp_path, count=2, phase="val")
-    told = []
+    calls = []
 
     def progress(seen, count, phase):
         names = []
         for one in seen:
             names.append(one.name)
             yield one
-        told.append((phase, count, names))
+        calls.append((phase, count, names))
 
     data = open_training_set(DataOptions(dataroot=str(tmp_path)), progress)
-    assert told == [("train", 4, ["0", "1", "2", "3"]), ("val", 2, ["0", "1"])]
+    assert calls == [("train", 4, ["0", "1", "2", "3"]), ("val", 2, ["0", "1"])]
     assert (len(data.train), len(data.val), data.faults) == (4, 2, ())
     assert data.codec == (ImageCodec("photo", 3), ImageCodec("photo", 3))
 
@@ -187,7 +187,7 @@ def test_without_the_check_pairs_are_encoded_as_with_it_where_all_is_given(tmp_p
     assert open_(tmp_path, check=False, **given).codec == open_(tmp_path, **given).codec
 
 
-def test_photos_to_colour_have_a_known_range_up_to_16_bits(tmp_path):
+def test_photos_to_color_have_a_known_range_up_to_16_bits(tmp_path):
     for number in range(2):
         save(tmp_path / "train" / f"{number}.png", image(number, dtype=np.uint16, high=4000))
     given = {"target_kind": "lab", "check": False}
@@ -323,7 +323,7 @@ def test_one_side_of_a_phase_is_not_passed_over(tmp_path, phase, other):
 
 
 @pytest.mark.parametrize("channels", [2, 5])
-def test_photos_to_colour_have_one_three_or_four_channels(tmp_path, channels):
+def test_photos_to_color_have_one_three_or_four_channels(tmp_path, channels):
     for number in range(3):
         save(tmp_path / "train" / f"{number}.tif", image(number))
     save(tmp_path / "train" / "1.tif", image(1, channels=channels))
@@ -331,7 +331,7 @@ def test_photos_to_colour_have_one_three_or_four_channels(tmp_path, channels):
     assert message.startswith(f"ROOT/train/1.tif: {channels} channels, but photos need 1, 3 or 4: keep three of them")
 
 
-def test_grey_validation_images_are_converted_as_check_says(tmp_path):
+def test_gray_validation_images_are_converted_as_check_says(tmp_path):
     two_folders(tmp_path)
     two_folders(tmp_path, count=5, phase="val", a=lambda number: image(number, channels=1))
     assert open_(tmp_path).val.read(0).source.shape == (8, 8, 3)

@@ -43,15 +43,15 @@ def found(root, photos=False):
 
 
 def sentences(root, **given):
-    return [oddity.sentence.replace(str(root), "ROOT") for oddity in found(root, **given)]
+    return [warning.sentence.replace(str(root), "ROOT") for warning in found(root, **given)]
 
 
 def test_a_plain_picture_is_named_with_its_pair(tmp_path):
     plain = np.full(SIZE, 40, np.uint8)
     two_folders(tmp_path, [(noise(n), plain if n == 3 else noise(100 + n)) for n in range(5)])
-    (oddity,) = found(tmp_path)
-    assert oddity.sentence == f"{tmp_path}/trainB/3.png: 100% of B is one color"
-    assert [one.name for one in oddity.pairs] == ["3"]
+    (warning,) = found(tmp_path)
+    assert warning.sentence == f"{tmp_path}/trainB/3.png: 100% of B is one color"
+    assert [one.name for one in warning.pairs] == ["3"]
 
 
 def test_one_that_differs_from_the_others_is_named(tmp_path):
@@ -79,7 +79,7 @@ def test_the_same_file_in_train_and_test_is_a_leak_and_in_one_phase_a_copy(tmp_p
         "ROOT/train/0.png and ROOT/train/copy.png are the same file",
         "ROOT/train/2.png and ROOT/test/leak.png are the same file, in train and test: scores will be too good",
     ]
-    assert [[one.name for one in oddity.pairs] for oddity in found(tmp_path)] == [["0", "copy"], ["2", "leak"]]
+    assert [[one.name for one in warning.pairs] for warning in found(tmp_path)] == [["0", "copy"], ["2", "leak"]]
 
 
 def test_both_sides_in_one_file_twice_or_many_copies_make_one_short_line(tmp_path):
@@ -107,7 +107,7 @@ def labelled(root, phase="train", count=4, suffix=".png", **options):
         save(root / phase / f"{number}{suffix}", np.hstack([photo, labels]), **options)
 
 
-def test_label_maps_mixed_by_jpeg_are_told_with_their_palette(tmp_path):
+def test_label_maps_mixed_by_jpeg_are_reported_with_their_palette(tmp_path):
     labelled(tmp_path, suffix=".jpg", quality=90)
     assert sentences(tmp_path) == [
         "B looks like label maps with the colors of `facades`, mixed by JPEG or resizing: as source "
@@ -115,14 +115,14 @@ def test_label_maps_mixed_by_jpeg_are_told_with_their_palette(tmp_path):
     ]
 
 
-def test_clean_labels_are_told_with_the_options_that_keep_them_so(tmp_path):
+def test_clean_labels_are_reported_with_the_options_that_keep_them_so(tmp_path):
     labelled(tmp_path)
     assert sentences(tmp_path) == [
         "B has the colors of `facades`: --source_kind labels or --target_kind labels prevents mixing them"
     ]
 
 
-def test_few_colours_of_no_known_palette_are_told(tmp_path):
+def test_few_colors_of_no_known_palette_are_reported(tmp_path):
     classes = [np.random.default_rng(n).integers(0, 12, (32, 32), dtype=np.uint8) for n in range(3)]
     two_folders(tmp_path, [(one, noise(n)) for n, one in enumerate(classes)])
     assert sentences(tmp_path) == [
@@ -131,7 +131,7 @@ def test_few_colours_of_no_known_palette_are_told(tmp_path):
     ]
 
 
-def test_another_jpeg_quality_in_another_phase_is_told(tmp_path):
+def test_another_jpeg_quality_in_another_phase_is_reported(tmp_path):
     for phase, quality in (("train", 90), ("test", 60)):
         for number in range(3):
             save(tmp_path / phase / f"{number}.jpg", noise(number + quality, (32, 64, 3)), quality=quality)
@@ -146,7 +146,7 @@ def test_the_quality_of_each_side_is_its_own(tmp_path):
     assert sentences(tmp_path) == ["the JPEG quality of A differs between phases: train about 90, test about 75"]
 
 
-def test_far_fewer_bytes_at_the_same_quality_are_told(tmp_path):
+def test_far_fewer_bytes_at_the_same_quality_are_reported(tmp_path):
     for phase, coarse in (("train", 1), ("test", 8)):
         for number in range(3):
             image = noise(number + coarse, (32 // coarse, 64 // coarse, 3)).repeat(coarse, 0).repeat(coarse, 1)
@@ -165,14 +165,14 @@ def test_layouts_that_differ_between_phases_are_not_compared(tmp_path):
     assert sentences(tmp_path) == []
 
 
-def test_photos_are_told_of_once(tmp_path):
+def test_photos_are_reported_once(tmp_path):
     for number in range(3):
         save(tmp_path / "train" / f"{number}.png", noise(number))
     write_image(tmp_path / "train" / "plain.png", np.full(SIZE, 9, np.uint8))
     assert sentences(tmp_path, photos=True) == ["ROOT/train/plain.png: 100% of the photo is one color"]
 
 
-def test_faulty_pairs_and_no_pairs_have_no_oddities(tmp_path):
+def test_faulty_pairs_and_no_pairs_have_no_warnings(tmp_path):
     two_folders(tmp_path, [(noise(0), noise(1)[:5])])
     assert sentences(tmp_path) == []
     assert find_warnings({}) == find_warnings({"train": []}) == []

@@ -59,7 +59,7 @@ def test_a_high_temperature_makes_even():
     assert maxima == pytest.approx((share / (share + 31)).tolist())
 
 
-def test_what_cannot_be_measured_is_told():
+def test_what_cannot_be_measured_is_reported():
     with pytest.raises(UserError, match="no images"):
         measure_activations(Shows(), [], RUNTIME)
     with pytest.raises(UserError, match=r"shows: image.*--weights"):

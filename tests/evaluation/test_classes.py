@@ -59,14 +59,14 @@ def test_an_unknown_class_or_none_left_is_refused():
     assert re.search("--ignore", str(caught.value))
 
 
-def test_colours_of_a_known_palette_have_its_names_in_their_own_order():
+def test_colors_of_a_known_palette_have_its_names_in_their_own_order():
     known = PALETTES["cityscapes"]
     colours = [known.colors[place] for place in (19, 3, 0)]
     assert infer_palette(colours) == Palette(("unlabeled", "wall", "road"), tuple(colours), ("unlabeled",))
     assert infer_palette([(1, 2, 3), (0, 0, 0)]) == Palette(("0", "1"), ((1, 2, 3), (0, 0, 0)))
 
 
-def test_classes_of_one_name_are_told_apart_by_their_colours():
+def test_classes_of_one_name_are_distinguished_by_their_colors():
     palette = Palette(("void", "car", "void"), ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
     assert exclude_classes(palette, ()).names == ["void (0, 0, 0)", "car", "void (255, 255, 255)"]
     assert exclude_classes(palette, ("void",)).names == ["car"]

@@ -102,7 +102,7 @@ def test_one_images_scores_do_not_depend_on_the_others(pictures):
         assert alone == {picture.name: together[picture.name]}
 
 
-def test_colours_are_pooled_over_all_images(pictures):
+def test_colors_are_pooled_over_all_images(pictures):
     dark, light = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
     evaluation = evaluate(pictures((dark, light), (light, dark)), scorer())
     assert [one.scores["histogram L"] for one in evaluation.measured] == [0, 0]
@@ -145,13 +145,13 @@ def test_photos_are_scored_by_the_classes_that_are_seen_in_them_and_so_is_the_tr
         "road": {"accuracy": 1, "IoU": 1, "pixels": 8},
         "sky": {"accuracy": 1, "IoU": 1, "pixels": 4},
     }
-    told = evaluation.protocol["segmentation"]
-    assert told["seen_by"] == {"name": "judge", "sha256": "1" * 64, "kind": "of the tests"}
-    assert (told["classes"], told["ignored"]) == (["road", "sky"], ["void"])
+    segmentation = evaluation.protocol["segmentation"]
+    assert segmentation["seen_by"] == {"name": "judge", "sha256": "1" * 64, "kind": "of the tests"}
+    assert (segmentation["classes"], segmentation["ignored"]) == (["road", "sky"], ["void"])
     assert evaluation.measured[0].scores["pixel accuracy"] == 1
 
 
-def test_label_maps_are_decoded_to_the_nearest_colour_and_absent_classes_count_as_0(pictures):
+def test_label_maps_are_decoded_to_the_nearest_color_and_absent_classes_count_as_0(pictures):
     known = PALETTES["facades"]
     truth = np.array(known.colors[:3], np.uint8)[random((8, 8), 0) % 3]
     output = np.clip(truth.astype(int) + 5, 0, 255).astype(np.uint8)  # as a network's colours are: not quite right
@@ -168,7 +168,7 @@ def test_label_maps_are_decoded_to_the_nearest_colour_and_absent_classes_count_a
     assert evaluation.summary.histograms is None
 
 
-def test_grey_label_maps_hold_the_numbers_of_classes_without_a_codec_too(pictures, tmp_path):
+def test_gray_label_maps_hold_the_numbers_of_classes_without_a_codec_too(pictures, tmp_path):
     (tmp_path / "three.txt").write_text("0 0 0 road\n255 0 0 car\n0 0 255 sky\n")
     truth = np.repeat(np.array([0, 1, 2, 255], np.uint8), 4).reshape(4, 4, 1)
     output = truth.copy()
@@ -189,7 +189,7 @@ def test_label_maps_of_a_run_need_no_palette_given(pictures):
     assert without.summary.metrics["class IoU"] == {"not_computed": "the label maps have no palette: give --palette"}
 
 
-def test_label_maps_without_a_known_colour_have_no_scores(pictures):
+def test_label_maps_without_a_known_color_have_no_scores(pictures):
     white = np.full((4, 4, 3), 255, np.uint8)
     codec = PairCodec(PHOTO, ImageCodec("labels", 3, palette=((0, 0, 0), (0, 0, 255))))
     evaluation = evaluate(pictures((white, white)), scorer(codec))
@@ -207,7 +207,7 @@ def test_images_of_more_depth_are_scored_as_test_py_does(pictures):
     assert found.scores["SSIM"] == metrics.ssim(x, y).item()
 
 
-def test_pictures_from_elsewhere_may_be_grey_have_alpha_or_more_depth(pictures):
+def test_pictures_from_elsewhere_may_be_gray_have_alpha_or_more_depth(pictures):
     grey = random((12, 12, 1), 0)
     rgba = np.concatenate([grey.repeat(3, axis=2), np.full_like(grey, 9)], axis=2)
     deep = grey.repeat(3, axis=2).astype(np.uint16) * 257

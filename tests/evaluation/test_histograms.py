@@ -17,7 +17,7 @@ def test_images_with_the_same_pixels_elsewhere_share_everything():
     assert torch.allclose(shares, torch.ones(2, 3, dtype=torch.float64))
 
 
-def test_black_and_white_share_their_colour_and_no_lightness():
+def test_black_and_white_share_their_color_and_no_lightness():
     black = -torch.ones(1, 3, 4, 5)
     p, q = count_lab_histograms(black), count_lab_histograms(-black)
     assert p[0, 0].tolist() == [20] + [0] * (BINS - 1)
@@ -36,7 +36,7 @@ def test_the_counts_are_numpys_of_scikit_images_lab(bins):
             assert of_channel.tolist() == expected.tolist()
 
 
-def test_no_colour_of_a_screen_lies_outside_the_ranges():
+def test_no_color_of_a_screen_lies_outside_the_ranges():
     levels = torch.linspace(-1, 1, 18)
     every = torch.cartesian_prod(levels, levels, levels).mT.reshape(1, 3, 18, 324)
     lab = rgb2lab((every[0].double().numpy() + 1) / 2, channel_axis=0)
@@ -44,14 +44,14 @@ def test_no_colour_of_a_screen_lies_outside_the_ranges():
         assert low - 1e-9 < channel.min() <= channel.max() < high + 1e-4  # the white of the published matrix
 
 
-def test_a_grey_image_is_that_of_three_equal_channels():
+def test_a_gray_image_is_that_of_three_equal_channels():
     grey = pictures(channels=1)
     counts = count_lab_histograms(grey)
     assert torch.equal(counts, count_lab_histograms(grey.expand(-1, 3, -1, -1)))
     assert torch.equal(counts.sum(dim=-1), torch.full((2, 3), 20 * 31))
 
 
-def test_all_greys_are_in_the_same_bins_of_a_and_b():
+def test_all_grays_are_in_the_same_bins_of_a_and_b():
     greys = torch.linspace(-1, 1, 256).view(1, 1, 16, 16)
     assert ((count_lab_histograms(greys)[0, 1:] > 0).sum(dim=-1) == 1).all()
 

@@ -253,7 +253,7 @@ def test_files_that_are_no_networks_are_refused(tmp_path, colours):
     assert re.search(r"--segmenter s\.onnx.*--palette", refusal("s.onnx"))
 
 
-def test_without_onnxruntime_its_name_is_told(tmp_path, colours, monkeypatch):
+def test_without_onnxruntime_its_name_is_reported(tmp_path, colours, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     said = refusal(network(tmp_path / "s.onnx"), colours())
     assert re.search(rf"--segmenter {tmp_path}/s\.onnx.*onnxruntime.*\.\[evaluate\]", said)

@@ -86,7 +86,7 @@ def test_a_pil_image_of_any_mode_comes_back_as_rgb(johnson, mode):
     assert (output.mode, output.size) == ("RGB", (40, 24))
 
 
-def test_a_grey_array_without_channels_is_taken(johnson):
+def test_a_gray_array_without_channels_is_taken(johnson):
     grey = photo(channels=1)
     assert np.array_equal(johnson.translate(grey[..., 0]), johnson.translate(grey))
 
@@ -134,7 +134,7 @@ def test_masks_say_where_each_style_is(multi_style, tmp_path):
     assert all(np.array_equal(output, outputs[0]) for output in outputs)
 
 
-def test_batch_norm_translates_by_running_statistics_unless_told_otherwise(style_runs):
+def test_batch_norm_translates_by_running_statistics_by_default(style_runs):
     image = photo()
     recorded, running, own = (load(style_runs / "batch", norm_stats=how) for how in (None, "running", "image"))
     assert np.array_equal(recorded.translate(image), running.translate(image))
@@ -178,7 +178,7 @@ def test_a_blend_of_one_picture_with_itself_is_that_picture(adain):
     assert torch.allclose(all_first, once, atol=1e-4)
 
 
-def test_a_style_is_seen_at_512_pixels_unless_told_otherwise(adain, monkeypatch):
+def test_a_style_is_seen_at_512_pixels_by_default(adain, monkeypatch):
     assert STYLE_SIZE == 512
     monkeypatch.setattr("pix2pix.inference.style_request.STYLE_SIZE", 96)  # which is faster
     content, style = rgb_to_tensor(photo())[None], photo(64, 32)
@@ -189,7 +189,7 @@ def test_a_style_is_seen_at_512_pixels_unless_told_otherwise(adain, monkeypatch)
     assert not torch.allclose(expected[0], expected[1], atol=0.01)
 
 
-def test_coral_recolours_the_style(adain):
+def test_coral_recolors_the_style(adain):
     content, style = rgb_to_tensor(photo()), photo(32, 16) // 3
     recoloured = color.match_colors(rgb_to_tensor(style), content).clamp(-1, 1)
     expected = translate(adain.method, content[None], styles=Styles([recoloured[None]]))[0]
@@ -224,7 +224,7 @@ def test_pictures_fill_the_regions_of_their_masks(adain):
         ({"style": photo(), "alpha": "1"}, "alpha:.*'1'.*0 to 1"),
     ],
 )
-def test_a_picture_that_cannot_be_a_style_is_told(adain, given, message):
+def test_a_picture_that_cannot_be_a_style_is_reported(adain, given, message):
     with pytest.raises(UserError) as caught:
         adain.translate(photo(), **given)
     assert re.search(message, str(caught.value))
@@ -298,7 +298,7 @@ def test_a_picture_that_cannot_be_a_style_is_told(adain, given, message):
         ),
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line(style_runs, run, given, message):
+def test_what_does_not_fit_is_reported_in_one_line(style_runs, run, given, message):
     with pytest.raises(UserError) as caught:
         load(style_runs / run).translate(photo(), **given)
     assert re.search(message, str(caught.value))
@@ -341,7 +341,7 @@ def test_running_statistics_are_refused_where_the_norm_keeps_none(style_runs):
         load(style_runs / "johnson", norm_stats="running")
 
 
-def test_a_turned_photo_is_painted_upright(johnson):
+def test_a_turned_photo_is_drawn_upright(johnson):
     exif = Image.Exif()
     exif[0x0112] = 3
     image = to_pil(photo())
@@ -398,7 +398,7 @@ def test_one_mask_needs_no_list(adain, tmp_path):
         ),
     ],
 )
-def test_what_would_be_ignored_is_told_in_one_line(style_runs, run, given, message):
+def test_what_would_be_ignored_is_reported_in_one_line(style_runs, run, given, message):
     with pytest.raises(UserError) as caught:
         load(style_runs / run).translate(photo(), **given)
     assert re.search(message, str(caught.value))

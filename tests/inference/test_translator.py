@@ -79,7 +79,7 @@ def test_what_a_checkpoint_says_of_itself_is_at_hand(run):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
-def test_a_pil_image_of_any_mode_is_translated_as_its_colours(run, mode):
+def test_a_pil_image_of_any_mode_is_translated_as_its_colors(run, mode):
     translator = load(run)
     image = to_pil(photo(20, 33)).convert(mode)
     output = translator.translate(image)
@@ -125,7 +125,7 @@ def test_arrays_and_tensors_come_back_as_what_they_are(run):
     assert np.array_equal(to_array(from_one), from_array)
 
 
-def test_a_grey_image_of_a_run_for_grey_keeps_its_axis(tmp_path):
+def test_a_gray_image_of_a_run_for_gray_keeps_its_axis(tmp_path):
     translator = load(write_run(tmp_path, 1, 1))
     assert translator.translate(photo(9, 17, 1)).shape == (9, 17, 1)
     assert translator.translate(noise(1, 9, 17)).shape == (1, 9, 17)
@@ -207,7 +207,7 @@ def test_running_statistics_are_those_of_the_run(batch_run):
     assert not torch.equal(translator.translate(image), load(batch_run, dropout="off").translate(image))
 
 
-def test_running_statistics_are_folded_into_the_convolutions_unless_told_otherwise(batch_run):
+def test_running_statistics_are_folded_into_the_convolutions_by_default(batch_run):
     plain, folded = (load(batch_run, norm_stats="running", dropout="off", fast=fast) for fast in ("none", "auto"))
     assert not any(isinstance(module, Norm) for module in folded.method.generator.modules())
     image = noise(3, 16, 16)

@@ -148,7 +148,7 @@ def test_validating_tells_the_losses_and_shows_content_output_and_style(method):
 
 
 @pytest.mark.parametrize("size", [(37, 32), (32, 45)])
-def test_validating_shows_photographs_of_any_size_painted_as_they_would_be(method, size):
+def test_validating_shows_photographs_of_any_size_drawn_as_they_would_be(method, size):
     x, style = picture(1, size), picture(2)
     report = method.validation_step(ContentStyleBatch(x, style, ["x"]))
     ((content, output, _),) = report.images.values()

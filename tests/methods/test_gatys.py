@@ -43,7 +43,7 @@ def test_one_iteration_is_one_evaluation():
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_both_optimisers_lower_the_loss(optimizer):
+def test_both_optimizers_lower_the_loss(optimizer):
     _, steps = painted(optimizer=optimizer, iterations=25)
     assert steps[-1].scalars["loss/total"] < 0.5 * steps[0].scalars["loss/total"]
 
@@ -85,14 +85,14 @@ def test_weights_share_the_styles():
     assert bright.mean() > dark.mean() + 0.5
 
 
-def test_luminance_alone_keeps_the_colours():
+def test_luminance_alone_keeps_the_colors():
     grey = picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5
     image, _ = painted(ContentAndStyles(grey, [picture(1)]), keep_colors="luminance")
     assert (image - image.mean(dim=1, keepdim=True)).abs().max() < 1e-3
     assert (image - grey).abs().max() > 0.05
 
 
-def test_the_style_is_recoloured_to_the_content():
+def test_the_style_is_recolored_to_the_content():
     pictures = ContentAndStyles(picture(0)[:, :1].repeat(1, 3, 1, 1) * 0.5, [picture(1)])
     kept, lost = (painted(pictures, keep_colors=way)[0] for way in ("coral", "none"))
     chroma, painted_chroma = ((x - x.mean(dim=1, keepdim=True)).abs().mean() for x in (kept, lost))

@@ -51,7 +51,7 @@ def test_lbfgs_learns_the_curvature_from_shortened_steps():
     assert torch.allclose(descent.best, torch.full((1, 3, 4, 4), 0.4), atol=1e-5)
 
 
-def test_a_loss_that_runs_away_begins_anew_from_the_best_image():
+def test_a_loss_that_runs_away_begins_again_from_the_best_image():
     calls = []
 
     def cliff(x):
@@ -74,11 +74,11 @@ def test_a_cliff_that_a_whole_step_jumps_over_is_come_near_by_shorter_ones(optim
 
 
 @pytest.mark.parametrize("steps", [1, 20])
-def test_losses_that_are_never_finite_are_told_at_once(steps):
+def test_losses_that_are_never_finite_are_reported_at_once(steps):
     with pytest.raises(NonFiniteError, match=r"nan .*--weights"):
         descended(lambda x: x.sum() * math.nan, steps)
 
 
-def test_losses_that_are_finite_at_the_beginning_alone_are_told():
+def test_losses_that_are_finite_at_the_beginning_alone_are_reported():
     with pytest.raises(NonFiniteError, match=r"nan .*--learning_rate"):
         descended(lambda x: torch.where(x.abs().max() > 0, math.nan, 1.0) + x.sum(), 20)

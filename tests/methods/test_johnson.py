@@ -73,7 +73,7 @@ def test_of_single_photographs_batch_norm_is_instance_norm(options):
     assert both[0] != pytest.approx(both[1], rel=1e-5)
 
 
-def test_batch_norm_paints_by_the_statistics_of_training_unless_told_otherwise(options):
+def test_batch_norm_paints_by_the_statistics_of_training_by_default(options):
     methods = {}
     for statistics in (None, "running", "image"):
         method = Johnson(options(norm="batch", statistics=statistics), Runtime("cpu"))

@@ -180,7 +180,7 @@ def test_a_style_that_is_added_leaves_all_others_bit_equal(tmp_path, options, me
     assert min(changed) > 0
 
 
-def test_an_added_style_is_learnt_by_its_own_weights(tmp_path, options, run):
+def test_an_added_style_is_learned_by_its_own_weights(tmp_path, options, run):
     added = saved(tmp_path / "stars.png", 9)
     method = MultiStyle(options(add_style=str(added), init_from=str(run), lr=1e-2), Runtime("cpu"))
     losses = [method.training_step(photos())["loss/style"].item() for _ in range(15)]

@@ -150,9 +150,9 @@ def test_a_style_image_keeps_its_proportions_and_covers_the_crop(painting):
 
 
 def test_the_description_tells_what_the_losses_looked_at(painting):
-    told = method(**BOTH, style_image=str(painting)).description["features"]
+    description = method(**BOTH, style_image=str(painting)).description["features"]
     extractor = losses(**BOTH).feature_loss.extractor
-    assert told == {
+    assert description == {
         "backbone": "vgg19",
         "weights": "random, seed 0",
         "weights_sha256": extractor.sha256,
@@ -181,13 +181,13 @@ def test_features_are_in_float32_whatever_the_precision(precision, monkeypatch):
     assert dtypes == {torch.float32}
 
 
-def test_grey_targets_are_looked_at_as_grey_pictures():
+def test_gray_targets_are_looked_at_as_gray_pictures():
     model = method(ImageCodec("photo", 1), **BOTH)
     values = model.training_step(PairBatch(picture(), picture(1)[:, :1], ["a"]))
     assert values["loss/perceptual"] > 0
 
 
-def test_a_and_b_are_looked_at_in_colour_with_the_l_of_their_source():
+def test_a_and_b_are_looked_at_in_color_with_the_l_of_their_source():
     lightness, chroma = ImageCodec("lightness", 3), ImageCodec("chroma", 3)
     photo = ((picture(3)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     x, y = lightness.encode(photo)[None], chroma.encode(photo)[None]

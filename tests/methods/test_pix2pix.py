@@ -287,7 +287,7 @@ def test_an_undecided_discriminator_starts_near_log_2():
     assert values["D/real"].item() == pytest.approx(0.5, abs=0.01)
 
 
-def test_for_translating_alone_there_is_no_discriminator_and_no_optimiser():
+def test_for_translating_alone_there_is_no_discriminator_and_no_optimizer():
     model = Pix2Pix(options(), Runtime("cpu"), describe_codec(codec()), training=False)
     assert model.networks.keys() == {"G"}
     assert model.optimizers == {}

@@ -114,7 +114,7 @@ def test_photos_of_any_size_are_translated_each_by_itself(norm):
 
 
 @pytest.mark.parametrize(("norm", "statistics", "used"), [("batch", None, "running"), ("batch", "image", "image")])
-def test_batch_norm_goes_by_what_it_has_seen_unless_told_otherwise(norm, statistics, used):
+def test_batch_norm_goes_by_what_it_has_seen_by_default(norm, statistics, used):
     model, seen = method(norm=norm, statistics=statistics), []
     norms = [module for module in model.generator.modules() if hasattr(module, "statistics")]
     norms[0].register_forward_hook(lambda module, *_: seen.append(module.statistics))
@@ -129,7 +129,7 @@ def test_tiles_give_the_classes_of_the_whole():
     assert torch.allclose(translate(tiled, photo), translate(whole, photo), atol=1e-5)
 
 
-def test_validation_tells_loss_and_accuracy_of_known_pixels_and_shows_colours():
+def test_validation_tells_loss_and_accuracy_of_known_pixels_and_shows_colors():
     model = method()
     x, y, names = batch()
     report = model.validation_step(PairBatch(x[:1], y[:1], names[:1]))
@@ -165,7 +165,7 @@ def test_the_checkpoint_says_which_palette(tmp_path):
     assert restored.optimizers == {}
 
 
-def test_without_a_palette_the_classes_are_the_colours_of_the_labels():
+def test_without_a_palette_the_classes_are_the_colors_of_the_labels():
     assert load_classes(options(), codec(), {}) == Palette(("0", "1", "2"), COLOURS)
     some = FACADES.colors[3:5]
     known = PairCodec(ImageCodec("photo", 3), ImageCodec("classes", 3, palette=some))
@@ -179,7 +179,7 @@ def test_styles_are_refused():
         translate(method(), torch.zeros(1, 3, 16, 16), styles=Styles())
 
 
-def test_class_numbers_are_learnt_as_their_colours_are():
+def test_class_numbers_are_learned_as_their_colors_are():
     numbers = np.array([[0, 2], [1, 255]], np.uint8)[..., None]
     painted = np.array([*COLOURS, (90, 90, 90)], np.uint8)[[[0, 2], [1, 3]]]
     encodings = [ImageCodec("classes", channels, palette=COLOURS) for channels in (1, 3)]

@@ -80,25 +80,25 @@ def test_a_style_is_the_same_alone_or_among_others(paintings):
 def test_a_vggs_layers_are_johnsons_unless_others_are_named(tmp_path):
     paintings = load_style_images([saved(tmp_path / "square.png", 1, (32, 32))], 32, 2**20, "style_image")
     free = {name: None for name in ("content_layers", "style_layers")}
-    told = loss_of(paintings, **free).description
-    assert told["content_layers"] == "relu3_3"
-    assert told["style_layers"] == "relu1_2,relu2_2,relu3_3,relu4_3"
+    description = loss_of(paintings, **free).description
+    assert description["content_layers"] == "relu3_3"
+    assert description["style_layers"] == "relu1_2,relu2_2,relu3_3,relu4_3"
     patches = loss_of(paintings, **free, style_loss="mrf").description
     assert patches["style_layers"] == "relu3_3,relu4_3"
 
 
 def test_another_backbone_has_its_own_layers(paintings):
     free = {name: None for name in ("content_layers", "style_layers")}
-    told = loss_of(paintings, **free, backbone="resnet18", load_size=64, crop_size=64).description
-    assert told["content_layers"] == "layer3"
+    description = loss_of(paintings, **free, backbone="resnet18", load_size=64, crop_size=64).description
+    assert description["content_layers"] == "layer3"
 
 
-def test_a_crop_too_small_for_the_layers_is_told_at_once(paintings):
+def test_a_crop_too_small_for_the_layers_is_reported_at_once(paintings):
     with pytest.raises(UserError, match=r"--crop_size.*16x16.*32x32"):
         loss_of(paintings, load_size=16, crop_size=16, style_layers="relu5_1", padding="reflection")
 
 
-def test_a_painting_too_narrow_for_the_layers_is_told_by_its_name(tmp_path):
+def test_a_painting_too_narrow_for_the_layers_is_reported_by_its_name(tmp_path):
     narrow = load_style_images([saved(tmp_path / "scroll.png", 1, (10, 100))], 100, 2**20, "styles")
     with pytest.raises(UserError, match=r"scroll.*10x100.*16x16"):
         loss_of(narrow, style_layers="relu5_1")

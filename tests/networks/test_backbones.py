@@ -299,7 +299,7 @@ def test_it_stays_frozen_and_in_evaluation_mode_and_out_of_checkpoints():
 
 
 @torch.no_grad()
-def test_a_grey_image_is_seen_as_one_of_three_equal_channels():
+def test_a_gray_image_is_seen_as_one_of_three_equal_channels():
     extractor = FeatureExtractor("vgg16", ["relu1_1"], "random")
     grey = image(16)[:, :1]
     assert torch.equal(extractor(grey)["relu1_1"], extractor(grey.repeat(1, 3, 1, 1))["relu1_1"])

@@ -82,7 +82,7 @@ def test_state_dicts_prefixes_and_half_precision_give_the_same_features(saved, v
 
 
 @torch.no_grad()
-def test_caffe_flavour_sees_colours_from_0_to_255_without_their_means_and_zeros_around(saved, vgg):
+def test_caffe_flavour_sees_colors_from_0_to_255_without_their_means_and_zeros_around(saved, vgg):
     means = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)
     weight, bias = vgg["features.0.weight"], vgg["features.0.bias"]
     expected = functional.conv2d((image() + 1) * 127.5 - means, weight, bias, padding=1).relu()
@@ -113,7 +113,7 @@ def test_a_file_may_say_its_flavour(saved, vgg, metadata, flavour):
 
 
 @pytest.mark.parametrize(
-    ("metadata", "wished", "message"),
+    ("metadata", "weights_format", "message"),
     [
         ({"flavour": "caffe"}, "torchvision", "caffe.*--weights_format"),
         ({"preprocess": "minus [123.68, 116.779, 103.939]"}, "torchvision", "caffe.*--weights_format"),
@@ -121,9 +121,9 @@ def test_a_file_may_say_its_flavour(saved, vgg, metadata, flavour):
         ({"preprocess": "BGR - [103.939, 116.779, 123.68]"}, None, "BGR"),
     ],
 )
-def test_a_flavour_that_is_contradicted_or_unknown_is_refused(saved, vgg, metadata, wished, message):
+def test_a_flavour_that_is_contradicted_or_unknown_is_refused(saved, vgg, metadata, weights_format, message):
     with pytest.raises(UserError, match=message):
-        features(saved(vgg, **metadata), weights_format=wished)
+        features(saved(vgg, **metadata), weights_format=weights_format)
 
 
 def test_what_a_file_says_in_words_that_are_not_understood_can_be_said_instead(saved, vgg):
@@ -210,7 +210,7 @@ def test_files_without_named_tensors_are_refused(saved, content):
         features(saved(content, "weights.pth"))
 
 
-def test_a_missing_file_is_told_before_the_network_is_built_which_takes_seconds(tmp_path, monkeypatch):
+def test_a_missing_file_is_reported_before_the_network_is_built_which_takes_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr("pix2pix.networks.feature_extractor.build_architecture", None)
     with pytest.raises(UserError, match=r"missing\.pth"):
         features(str(tmp_path / "missing.pth"))

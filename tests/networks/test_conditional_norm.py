@@ -15,7 +15,7 @@ def norm_of_three(channels=4):
     return norm
 
 
-def test_an_image_of_one_style_is_normalised_by_that_styles_weight_and_bias():
+def test_an_image_of_one_style_is_normalized_by_that_styles_weight_and_bias():
     norm, x = norm_of_three(), features(2, 4, 5, 7)
     output = norm(x, torch.eye(3)[[2, 0]])
     for image, style in enumerate((2, 0)):
@@ -37,7 +37,7 @@ def test_a_blend_of_styles_is_the_blend_of_their_outputs():
     assert torch.allclose(blend, 0.2 * alone[0] + 0.3 * alone[1] + 0.5 * alone[2], atol=1e-5)
 
 
-def test_told_its_styles_it_is_an_instance_norm():
+def test_reported_its_styles_it_is_an_instance_norm():
     norm, x, shares = norm_of_three(), features(1, 4, 5, 7), torch.tensor([[0.2, 0.0, 0.8]])
     assert torch.allclose(norm.select(shares)(x), norm(x, shares), atol=1e-5)
 

@@ -177,7 +177,7 @@ def test_the_memory_of_all_images_of_a_batch_is_counted(monkeypatch):
     assert torch.allclose(tiled(generator, image, "auto"), expected, atol=1e-10)
 
 
-def told(folder, *, available, **group):
+def set_memory(folder, *, available, **group):
     """Write what Linux says of memory, and a container of its own."""
     (folder / "meminfo").write_text(f"MemFree: 1 kB\nMemAvailable:  {available} kB\nBuffers: 7 kB\n")
     for name, value in group.items():
@@ -189,11 +189,11 @@ def test_free_memory_is_what_machine_and_container_leave_or_a_guess(tmp_path, mo
     monkeypatch.setattr(tiling, "MEMINFO_FILE", tmp_path / "meminfo")
     monkeypatch.setattr(tiling, "CGROUP_FOLDER", tmp_path)
     assert tiling.free_memory(CPU) == 2**32
-    told(tmp_path, available=5000)
+    set_memory(tmp_path, available=5000)
     assert tiling.free_memory(CPU) == 5000 * 1024
-    told(tmp_path, available=5000, max="max", current=9, stat="active_file 1\ninactive_file 200")
+    set_memory(tmp_path, available=5000, max="max", current=9, stat="active_file 1\ninactive_file 200")
     assert tiling.free_memory(CPU) == 5000 * 1024
-    told(tmp_path, available=5000, max=1000, current=900)
+    set_memory(tmp_path, available=5000, max=1000, current=900)
     assert tiling.free_memory(CPU) == 300
 
 

@@ -61,7 +61,7 @@ def test_it_has_the_weights_of_transformer_net_but_for_biases_before_norms():
     assert sum(weight.numel() for weight in TransformerNet().parameters()) == 1_679_235 - biases
 
 
-def test_every_convolution_of_many_styles_is_normalised_the_last_one_included():
+def test_every_convolution_of_many_styles_is_normalized_the_last_one_included():
     convolutions, norms = (
         [module for module in network(styles=3).modules() if isinstance(module, kind)]
         for kind in (nn.Conv2d, ConditionalInstanceNorm)

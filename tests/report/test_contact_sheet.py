@@ -67,7 +67,7 @@ def test_of_other_channels_the_first_is_shown_over_its_own_range():
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("numbers", [[*range(12)], [*range(34), 255]])
-def test_class_numbers_are_told_apart(dtype, numbers):
+def test_class_numbers_are_distinguished(dtype, numbers):
     labels = np.array(numbers, dtype).repeat(10)[None, :, None].repeat(20, 0)
     seen = thumbnail(labels, height=8, width=TILE)[4, :, 0].astype(int)
     assert (seen.min(), seen.max()) == (0, 255)
@@ -107,6 +107,6 @@ def test_any_name_is_one_line_that_ends_before_the_next_pair(name):
     assert (sheet[:TOP] < 255).any() == bool(name)
 
 
-def test_names_in_other_scripts_are_told_apart():
+def test_names_in_other_scripts_are_distinguished():
     assert not np.array_equal(caption("\u5bb6"), caption("\u68ee"))
     assert not np.array_equal(caption("W" * 300 + "1"), caption("W" * 300 + "2"))

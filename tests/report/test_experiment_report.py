@@ -89,7 +89,7 @@ def test_numbers_have_three_digits_that_count(number, shown):
     assert f"**{shown}**" in format_markdown(build_table(["o"], [result("a", 0, {"PSNR": value(number)})]))
 
 
-def test_a_report_has_a_table_pictures_and_colours(tmp_path):
+def test_a_report_has_a_table_pictures_and_colors(tmp_path):
     results = []
     for shade, label in [(50, "L1"), (150, "cGAN")]:
         for seed in (0, 1):
@@ -154,7 +154,7 @@ def test_only_images_that_all_choices_translate_are_shown(tmp_path):
     assert not (tmp_path / "report" / "pictures.png").exists()
 
 
-def test_label_maps_have_no_colours(tmp_path):
+def test_label_maps_have_no_colors(tmp_path):
     folder = cell_folder(tmp_path / "cell", "1")
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "colours.png").touch()  # of another experiment of this name
@@ -162,7 +162,7 @@ def test_label_maps_have_no_colours(tmp_path):
     assert not (tmp_path / "report" / "colours.png").exists()
 
 
-def test_without_matplotlib_there_are_no_colours(tmp_path, monkeypatch):
+def test_without_matplotlib_there_are_no_colors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     folder = cell_folder(tmp_path / "cell", "1")
     write_report(tmp_path / "report", "t", ["o"], [result("L1", 0, {}, folder, histograms=HISTOGRAMS)])

@@ -36,7 +36,7 @@ def test_an_update_steps_and_returns_the_norm_of_the_gradients():
     assert torch.allclose(layer.weight, before - 0.1 * torch.tensor([[1.0, -1.0]]))  # Adam's first step is lr * sign
 
 
-def test_only_the_optimisers_own_weights_get_a_gradient():
+def test_only_the_optimizers_own_weights_get_a_gradient():
     g, d = nn.Linear(3, 3), nn.Linear(3, 1)
     before = d.weight.clone()
     Runtime("cpu").update(adam(g), d(g(torch.ones(3))).sum(), "loss/G")
@@ -239,7 +239,7 @@ def test_cuda_graphs_are_refused_without_cuda():
         Runtime("cpu", fast=("graph",))
 
 
-def test_a_state_of_a_recorded_optimiser_is_that_of_any_other():
+def test_a_state_of_a_recorded_optimizer_is_that_of_any_other():
     layer = nn.Linear(2, 1)
     recorded = torch.optim.Adam(layer.parameters(), lr=torch.tensor(0.1), fused=True, capturable=True)
     state = get_optimizer_state(recorded)
@@ -256,7 +256,7 @@ def test_a_state_of_a_recorded_optimiser_is_that_of_any_other():
 
 
 @pytest.mark.parametrize(("before", "after"), [((), ("channels_last",)), (("channels_last",), ())])
-def test_an_optimiser_goes_on_where_weights_are_laid_out_otherwise(before, after):
+def test_an_optimizer_goes_on_where_weights_are_laid_out_otherwise(before, after):
     def network(fast):
         runtime = Runtime("cpu", fast=fast)
         made = runtime.prepare(nn.Conv2d(3, 4, 3))
@@ -290,13 +290,13 @@ def test_compiling_is_tried_before_anything_else(monkeypatch):
 
 
 class CLibrary:
-    """What mallopt is told, and takes up to a limit."""
+    """Records the calls of mallopt, which succeed up to a limit."""
 
     def __init__(self, limit):
-        self.limit, self.told = limit, []
+        self.limit, self.calls = limit, []
 
     def mallopt(self, name, value):
-        self.told.append((name, value))
+        self.calls.append((name, value))
         return int(name != -3 or value <= self.limit)
 
 
@@ -306,7 +306,7 @@ def test_freed_memory_is_kept_as_far_as_the_c_library_can(monkeypatch, limit, tr
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("ctypes.CDLL", lambda name: library)
     keep_freed_memory()
-    assert library.told == [*((-3, size) for size in tries), (-1, 2**31 - 1)]
+    assert library.calls == [*((-3, size) for size in tries), (-1, 2**31 - 1)]
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch):

@@ -11,12 +11,12 @@ from pix2pix.runtime.environment import collect_environment
 
 
 def test_the_environment_tells_versions_as_plain_values():
-    told = json.loads(json.dumps(collect_environment()))
-    assert told["pix2pix"] == pix2pix.__version__
-    assert told["python"] == platform.python_version()
-    assert torch.__version__.startswith(told["packages"]["torch"])
-    assert f"{torch.get_num_threads()} threads used" in told["processor"]
-    assert len(told["gpus"]) == torch.cuda.device_count()
+    environment = json.loads(json.dumps(collect_environment()))
+    assert environment["pix2pix"] == pix2pix.__version__
+    assert environment["python"] == platform.python_version()
+    assert torch.__version__.startswith(environment["packages"]["torch"])
+    assert f"{torch.get_num_threads()} threads used" in environment["processor"]
+    assert len(environment["gpus"]) == torch.cuda.device_count()
 
 
 def test_an_absent_package_has_no_version():

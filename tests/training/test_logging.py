@@ -75,7 +75,7 @@ def test_a_garbled_line_goes(tmp_path, line):
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 4]
 
 
-def test_a_run_begun_anew_forgets_all_lines(tmp_path):
+def test_a_run_begun_again_forgets_all_lines(tmp_path):
     run(tmp_path, [1, 2])
     run(tmp_path, [1])
     assert [line["step"] for line in lines(tmp_path)] == [1]
@@ -119,9 +119,9 @@ def test_tensorboard_shows_the_options_as_hparams(tmp_path):
     logger.hparams({"lr": 2e-4, "gan_mode": "vanilla"}, ["val/l1"])
     logger.close()
     content = events(tmp_path).summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    told = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert told["lr"].number_value == 2e-4
-    assert told["gan_mode"].string_value == "vanilla"
+    hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert hparams["lr"].number_value == 2e-4
+    assert hparams["gan_mode"].string_value == "vanilla"
     assert len(list((tmp_path / "tb").iterdir())) == 1  # no second run beside this one
 
 
