@@ -235,7 +235,7 @@ def allows_none(field: FieldInfo) -> bool:
 
 
 def parse_text(field: FieldInfo, text: str) -> object:
-    """Convert a word of the command line to a choice or None, or return the text for pydantic to parse."""
+    """Convert a command-line argument: a choice or None, otherwise text that pydantic parses."""
     words: dict[str, object] = {str(value): value for value in get_choices(field)}
     if allows_none(field):
         words["none"] = None

@@ -127,14 +127,14 @@ def _without(
 
 def _listed(data: PhotoOptions) -> dict[str, PhotoSet]:
     """Return the photographs of each phase, and the style images if there are any."""
-    train, val = _generated(data) if data.dataroot == "generated" else _both(data)
+    train, val = _generated(data) if data.dataroot == "generated" else _find_train_and_val(data)
     found = {"train": train.first(data.max_dataset_size), "val": val}
     if isinstance(data, ContentStyleOptions):
         found["styles"] = _tree("--styles", Path(data.styles), data.max_pixels)
     return found
 
 
-def _both(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
+def _find_train_and_val(data: PhotoOptions) -> tuple[PhotoSet, PhotoSet]:
     """Return training and validation photographs: those of train/ and val/, or shares of one folder tree."""
     root = Path(data.dataroot)
     inside = [phase for phase in ("train", "val", "test") if (root / phase).is_dir()]

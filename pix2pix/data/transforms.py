@@ -237,7 +237,7 @@ class Augment:
         self.crop_size = crop_size if preprocess.endswith("crop") else None
         self.flip = flip
         self.seed = seed
-        self.steps = [_step(transform, codec or _PHOTOS) for transform in transforms]
+        self.steps = [_build_transform(transform, codec or _PHOTOS) for transform in transforms]
 
     def __call__(self, raw: RawPair, epoch: int, index: int) -> RawPair:
         """Augment both images of a pair.
@@ -278,8 +278,8 @@ class Augment:
             draw_crop(raw, self.crop_size, Random(0))
 
 
-def _step(asked: Transform, codec: PairCodec) -> PairTransform:
-    """Build the transform and its sides: both for geometry, otherwise the source unless `to` is given."""
+def _build_transform(asked: Transform, codec: PairCodec) -> PairTransform:
+    """Build a transform; geometry is applied to both images, others to the source unless `to` is given."""
     origin = f"--augment: {asked.name}"
     made, moves = _made(asked, origin)
     sides = {"source": codec.source, "target": codec.target}

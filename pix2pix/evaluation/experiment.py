@@ -203,7 +203,7 @@ def get_learned_options(options: Pix2PixOptions) -> dict[str, Any]:
 
 
 def find_run(requested: Pix2PixOptions, checkpoints_dir: Path) -> Run | None:
-    """Return a run in a folder of runs with the same options of learning.
+    """Find a run in a folder of runs that was trained, or is being trained, with the same options.
 
     Finished runs are preferred to unfinished ones, then those of the same name.
     """

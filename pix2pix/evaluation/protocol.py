@@ -23,14 +23,14 @@ from pix2pix.runtime.environment import get_version
 TRANSLATION_FILE = "translation.json"
 
 
-class Translation(NamedTuple):
+class TranslationInfo(NamedTuple):
     """The origin of the results as plain values, and the codec of their files."""
 
     translator: dict[str, Any]
     codec: PairCodec
 
 
-def describe_translation(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> Translation:
+def describe_translation(translator: LoadedTranslator, run: Path, *, phase: str, size: str) -> TranslationInfo:
     """Describe the translations of a phase by a run."""
     options: Any = translator.options  # of a run on pairs
     switches: dict[str, str | None] = {"statistics": None, "dropout": None}
@@ -47,17 +47,17 @@ def describe_translation(translator: LoadedTranslator, run: Path, *, phase: str,
         "phase": phase,
         "size": size,
     }
-    return Translation(described, translator.codec)
+    return TranslationInfo(described, translator.codec)
 
 
-def write_translation(folder: Path, translation: Translation) -> None:
+def write_translation(folder: Path, translation: TranslationInfo) -> None:
     """Write folder/translation.json."""
     codec = {side: encoding.to_dict() for side, encoding in translation.codec._asdict().items()}
     content = {"translator": translation.translator, "codec": codec}
     (folder / TRANSLATION_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def read_translation(folder: Path) -> Translation | None:
+def read_translation(folder: Path) -> TranslationInfo | None:
     """Read folder/translation.json; None if there is none.
 
     Raises:
@@ -67,7 +67,7 @@ def read_translation(folder: Path) -> Translation | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         codec = PairCodec(**{side: ImageCodec.from_dict(stored) for side, stored in content["codec"].items()})
-        return Translation(dict(content["translator"]), codec)
+        return TranslationInfo(dict(content["translator"]), codec)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -166,7 +166,7 @@ class LoadedTranslator:
         return canvas.output
 
     def _translate_canvas(self, canvas: Canvas, request: StyleRequest, name: str, sample: int) -> None:
-        """Let the method translate a canvas like this."""
+        """Translate the canvas with the styles of the request."""
         rows, columns = (slice(0, side) for side in canvas.size)
         styles = resolve_styles(
             request, self.options.model, self.styles, canvas.size, lambda: canvas.read(rows, columns)

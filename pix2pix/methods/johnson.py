@@ -92,7 +92,7 @@ class Johnson:
         return ValidationReport(add_prefix("val", values | {"loss": loss}), {"val/content | output": [x, y]})
 
     def translation(self, styles: Styles | None) -> Translation:
-        """Return f_W.
+        """Return the transformation network, the paper's f_W.
 
         Raises:
             UserError: styles are given.

@@ -5,7 +5,7 @@ import pytest
 
 from pix2pix.data.codec import ImageCodec, PairCodec, rgb_codec
 from pix2pix.errors import UserError
-from pix2pix.evaluation.protocol import Translation, read_translation, write_metrics, write_translation
+from pix2pix.evaluation.protocol import TranslationInfo, read_translation, write_metrics, write_translation
 
 CODEC = PairCodec(rgb_codec("uint16"), ImageCodec("labels", 3, palette=((0, 0, 0), (1, 2, 3))))
 
@@ -34,7 +34,7 @@ def test_metrics_that_cannot_be_written_leave_the_old_ones_and_no_litter(tmp_pat
 
 def test_a_folder_says_who_made_it_and_what_its_files_hold(tmp_path):
     assert read_translation(tmp_path) is None
-    translation = Translation({"name": "run", "step": 4}, CODEC)
+    translation = TranslationInfo({"name": "run", "step": 4}, CODEC)
     write_translation(tmp_path, translation)
     assert read_translation(tmp_path) == translation
 
