@@ -168,9 +168,9 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
     (tiny.folder("by_hand") / "latest").write_text("step_00000004.pt\n")  # as if killed before it named the last step
     folder = tiny.home / "out" / "ours_paper" / "L1+cGAN_0"
 
-    def state():
+    def state(*words):
         capsys.readouterr()
-        assert main(place.words()) == 0
+        assert main(place.words(*words)) == 0
         return capsys.readouterr().err.splitlines()[0].rpartition(", ")[2]
 
     at_hand = dict.fromkeys(MetricNetworks._fields, Unavailable("none in this test"))
@@ -183,6 +183,8 @@ def test_only_an_evaluation_that_is_whole_and_by_the_networks_at_hand_is_not_mad
     at_hand["distance"] = load_backbone_features("squeezenet1_1", "conv1", "random", None, "cpu")
     assert [state(), state()] == ["evaluating", "evaluated before"]
     assert "distances" in place.metrics("L1+cGAN_0")["protocol"]["networks"]
+    other = "--num_test", 1
+    assert [state(*other), state(*other)] == ["evaluating", "evaluated before"]
 
 
 @pytest.mark.slow

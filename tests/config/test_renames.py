@@ -8,7 +8,13 @@ from pix2pix.config.base import OptionError, from_dict, list_options, to_dict
 from pix2pix.config.experiment import load_experiment
 from pix2pix.config.gatys import GatysOptions
 from pix2pix.config.legacy import load_preset
-from pix2pix.config.parse import TRAINING_OPTIONS, load_stored_options, parse, select_training_options
+from pix2pix.config.parse import (
+    TRAINING_OPTIONS,
+    load_stored_options,
+    parse,
+    parse_experiment,
+    select_training_options,
+)
 from pix2pix.config.pix2pix import Pix2PixOptions
 from pix2pix.config.style import MultiStyleOptions
 from pix2pix.config.test import TestOptions
@@ -91,6 +97,13 @@ def test_an_experiment_with_old_names_loads_silently(tmp_path, caplog):
     assert experiment.axes["a"]["x"].evaluate == {"norm_stats": "image"}
     assert experiment.axes["a"]["y"].options == {"normalize_losses": False}
     assert lines(caplog) == []
+
+
+def test_old_options_of_an_experiment_are_sorted_like_the_new_ones(caplog):
+    assert parse_experiment(["e.yaml", "--statistics", "running"]).evaluation == {"norm_stats": "running"}
+    assert lines(caplog) == ["--statistics is now --norm_stats"]
+    with pytest.raises(OptionError, match=r"^--stop_at: an experiment can be stopped at any time"):
+        parse_experiment(["e.yaml", "--stop_at", "3"])
 
 
 @pytest.mark.parametrize(("old", "new"), renames.PRESETS.items())
