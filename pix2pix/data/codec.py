@@ -217,7 +217,7 @@ class ImageCodec:
         return labels.find_nearest_class(array[..., : len(self.palette[0])], self.palette)
 
     def _known_classes(self, array: Array) -> labels.Classes:
-        """Return classes (H, W), with the number of classes for pixels without one."""
+        """Return the class indices (H, W); pixels without a class get len(palette)."""
         classes = self._classes(array)
         if self.is_numbered:
             return classes

@@ -163,7 +163,7 @@ def _build_torchvision(backbone: str) -> nn.Module:
 
 
 def _flatten_modules(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the child modules in order, with those of a Sequential in its place."""
+    """List the child modules in order, replacing each Sequential by its own children."""
     steps: dict[str, nn.Module] = {}
     for name, module in network.named_children():
         inner = module.named_children() if isinstance(module, nn.Sequential) else ()
