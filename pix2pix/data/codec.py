@@ -207,7 +207,7 @@ class ImageCodec:
 
     @property
     def _range(self) -> Range:
-        """The values encoded as -1 and 1 in photos and labels; 0 and 255 for palette colors."""
+        """The values encoded as -1 and 1 in photos and labels; for class indices, those of the palette colors."""
         width = len(self.palette[0]) if self.palette else self.channels
         return ((0.0,), (255.0,)) if self.is_numbered else (self.low[:width], self.high[:width])
 

@@ -110,7 +110,7 @@ def _header(file: BinaryIO, version: tuple[int, int]) -> tuple[tuple[int, ...], 
 
 
 def write_npy(file: BinaryIO, array: Array) -> None:
-    """Write (H, W, C); `read_npy` refuses at most 4 rows of more than 64 columns and channels as channels first."""
+    """Write (H, W, C); `read_npy` refuses up to 4 rows with over 64 columns and channels, which look channels first."""
     np.save(file, array, allow_pickle=False)
 
 

@@ -85,7 +85,7 @@ class PairTransform:
         """Apply the transform with this seed; `always` ignores its p.
 
         Raises:
-            UserError: it fails on these images, or changes their channels, types or sizes.
+            UserError: it fails on these images, or its result is not a pair of the same channels and types.
         """
         before = {side: array for side, array in raw._asdict().items() if side in self.encodings}
         try:
@@ -194,8 +194,8 @@ def resize_pair(
 ) -> RawPair:
     """Resize both images as preprocess says; sizes are (height, width).
 
-    In training to load_size (its width for scale_width*), which Augment crops. Otherwise images are not cropped but
-    resized to crop_size, or its width. Without a codec both are photos.
+    In training that is load_size (its width for scale_width*), from which Augment crops. Otherwise nothing is cropped:
+    where training crops, images are resized to crop_size, or its width. Without a codec both are photos.
     """
     size = _size(raw.source.shape[0], raw.source.shape[1], preprocess, load_size, crop_size, training)
     if codec is None:

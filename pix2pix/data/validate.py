@@ -366,7 +366,7 @@ def _unknown(data: DataOptions, source: ImageSummary, target: ImageSummary) -> l
 
 
 def _is_measured(side: ImageSummary, has_classes: bool, has_palette: bool) -> bool:
-    """Return whether the range of a side is measured: for types other than uint8 and uint16, and class indices."""
+    """Return whether a side's range is measured: for types other than uint8, and class indices without a palette."""
     if side.shape[2] == 1 and has_palette:
         return False
     return side.dtype != "uint8" or (has_classes and side.shape[2] == 1)

@@ -96,7 +96,7 @@ def find_unread_files(root: Path, folders: Collection[Path], layouts: Mapping[st
 
 
 def _outermost(folder: Path, root: Path, read: Collection[Path]) -> Path | None:
-    """Return the outermost parent of a folder without any that is read; None if the folder is read itself."""
+    """Return the outermost folder on the path to `folder` that contains none in `read`; None inside one of them."""
     place = root
     for part in (*folder.relative_to(root).parts, ""):
         if place in read:
