@@ -15,7 +15,7 @@ from pix2pix.config.types import (
     Padding,
     Pooling,
     StyleLossName,
-    WeightsFlavour,
+    WeightsFormat,
 )
 
 
@@ -27,7 +27,7 @@ class FeatureOptions(Record):
     weights: Annotated[FilePath, OptionFlag.MAY_CHANGE] = Field(
         "imagenet", description="imagenet (torchvision's download), random (seeded) or a file"
     )
-    weights_format: WeightsFlavour | None = Field(
+    weights_format: WeightsFormat | None = Field(
         None, description="preprocessing that the weights expect; none: as the file states, else torchvision"
     )
     pooling: Pooling = Field("max", description="pooling of the backbone")

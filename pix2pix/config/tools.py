@@ -27,7 +27,7 @@ from pix2pix.config.types import (
     Seed,
     Size,
     Tile,
-    WeightsFlavour,
+    WeightsFormat,
     did_you_mean,
 )
 
@@ -81,7 +81,7 @@ class MeasureOptions(Record):
     lpips_weights: FilePath | None = Field(
         None, description="imagenet, random (seeded) or a file; none: torchvision's, if already downloaded"
     )
-    lpips_format: WeightsFlavour | None = Field(
+    lpips_format: WeightsFormat | None = Field(
         None, description="preprocessing that the weights expect; none: as the file states, else torchvision"
     )
     distance_backbone: BackboneName = Field(
@@ -91,7 +91,7 @@ class MeasureOptions(Record):
     distance_weights: FilePath | None = Field(
         None, description="imagenet, random (seeded) or a file; none: torchvision's, if already downloaded"
     )
-    distance_format: WeightsFlavour | None = Field(None, description="as --lpips_format")
+    distance_format: WeightsFormat | None = Field(None, description="as --lpips_format")
 
 
 class EvaluateOptions(Record):
@@ -190,7 +190,7 @@ class ActivationsOptions(Record):
     count: int = Field(10, gt=0, description="number of images, the first by name")
     size: int = Field(256, gt=0, le=65535, description="shorter side that they are resized to")
     weights: FilePath = Field("random", description="random (seeded), imagenet (torchvision's download) or a file")
-    weights_format: WeightsFlavour | None = Field(
+    weights_format: WeightsFormat | None = Field(
         None, description="preprocessing that the weights expect; none: as the file states, else torchvision"
     )
     layers: LayerNames | None = Field(None, description="layers to measure; none: the last of each stage")

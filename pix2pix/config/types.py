@@ -201,7 +201,7 @@ BackboneName = Literal[
     "pseudo_vgg",
     "pseudo_resvgg",
 ]
-WeightsFlavour = Literal["torchvision", "caffe"]
+WeightsFormat = Literal["torchvision", "caffe"]
 Pooling = Literal["max", "average"]
 Padding = Literal["zeros", "reflection"]
 StyleLossName = Literal["gram", "mean_std", "covariance", "mmd", "histogram", "mrf"]
@@ -215,7 +215,7 @@ Precision = Literal["fp32", "bf16"]
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 
 
-def union_members(field: FieldInfo) -> tuple[Any, ...]:
+def list_types(field: FieldInfo) -> tuple[Any, ...]:
     """Return the types of a field's union, or its single type, without annotations."""
     is_union = get_origin(field.annotation) in (Union, UnionType)
     kinds = get_args(field.annotation) if is_union else (field.annotation,)
@@ -224,14 +224,12 @@ def union_members(field: FieldInfo) -> tuple[Any, ...]:
 
 def get_choices(field: FieldInfo) -> tuple[Any, ...]:
     """Return the literal values of a field, or nothing where it has none."""
-    return tuple(
-        value for member in union_members(field) if get_origin(member) is Literal for value in get_args(member)
-    )
+    return tuple(value for member in list_types(field) if get_origin(member) is Literal for value in get_args(member))
 
 
 def allows_none(field: FieldInfo) -> bool:
     """Return whether the word "none" means no value: not for text, nor where it is one of the choices."""
-    return NoneType in union_members(field) and str not in union_members(field) and "none" not in get_choices(field)
+    return NoneType in list_types(field) and str not in list_types(field) and "none" not in get_choices(field)
 
 
 def parse_text(field: FieldInfo, text: str) -> object:
@@ -258,6 +256,6 @@ def describe_allowed(field: FieldInfo) -> str:
             return note.words
     words = [str(value) for value in get_choices(field)]
     limits = [f"{_LIMITS[type(m)][0]} {getattr(m, _LIMITS[type(m)][1])}" for m in field.metadata if type(m) in _LIMITS]
-    words += [" ".join((_WORDS[kind], " and ".join(limits))).strip() for kind in union_members(field) if kind in _WORDS]
+    words += [" ".join((_WORDS[kind], " and ".join(limits))).strip() for kind in list_types(field) if kind in _WORDS]
     words += ["none"] if allows_none(field) else []
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
